@@ -1,0 +1,293 @@
+"""The command line: one verb a stage. Heavy imports stay inside the verbs, so `serdesc --help` answers at once."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Callable, Optional
+
+import typer
+
+from serdesc import __version__
+from serdesc.errors import FailedError, UserError
+
+app = typer.Typer(
+    help="Hear speech, and say what was said, how, and what it means for the emotion.",
+    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
+)  # fmt: skip
+
+Data = Annotated[Path, typer.Argument(help="Kaldi-style data directory.", show_default=False)]
+StoreArg = Annotated[str, typer.Argument(metavar="STORE", help="Feature store, or `live` to compute features on the way.", show_default=False)]
+Exp = Annotated[Path, typer.Argument(help="Experiment folder of one fold.", show_default=False)]
+ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="YAML file; what it leaves out keeps its default.")]
+Set = Annotated[Optional[list[str]], typer.Option("--set", help="key=value over the file, for example training.beta=1e-3. Repeatable.")]
+Jobs = Annotated[int, typer.Option("--nj", min=1, help="Processes at a time; the result does not depend on it.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """A command whose errors are one message: exit code 2 for the user's mistakes, 1 for failures."""
+
+    @functools.wraps(function)
+    def run(*args: Any, debug: bool = False, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except (UserError, FailedError, OSError) as error:
+            if debug:
+                raise
+            typer.echo(f"serdesc {function.__name__}: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
+        except KeyboardInterrupt:
+            typer.echo(f"\nserdesc {function.__name__}: stopped. What was finished is kept; the same command goes on from there.", err=True)
+            raise typer.Exit(130) from None
+
+    import inspect
+
+    signature = inspect.signature(function, eval_str=True)
+    option = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in (*signature.parameters.values(), option)}
+    return app.command(name=function.__name__)(run)
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"serdesc {__version__}")
+        raise typer.Exit()
+
+
+@verb
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="mini, ravdess, librispeech or speechocean: a module of serdesc/data/corpora.", show_default=False)],
+    src: Annotated[Path, typer.Argument(help="The corpus as it was downloaded (mini: where to put it).", show_default=False)],
+    data: Data,
+    config: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
+) -> None:  # fmt: skip
+    """Turn a downloaded corpus into a Kaldi-style data directory.
+
+    Example: `serdesc prepare ravdess ~/corpora/ravdess data/ravdess`
+    """
+    from serdesc import config as configs
+    from serdesc.data import prepare as preparation
+
+    accepted, rejected = preparation.prepare(corpus, src, data, configs.load(config, settings).prepare, nj)
+    hours = sum(utt.seconds or 0.0 for utt in accepted) / 3600
+    typer.echo(f"{data}: {len(accepted)} utterances, {len({u.spk for u in accepted})} speakers, {hours:.2f} h; {len(rejected)} rejected")
+    for utt_id, path, reason in rejected[:10]:
+        typer.echo(f"  rejected {utt_id}: {reason} ({path})", err=True)
+    if rejected:
+        typer.echo(f"  all of them, with reasons: {data / 'rejected.tsv'}", err=True)
+
+
+@verb
+def annotate(data: Data, config: ConfigFile = None, settings: Set = None, nj: Jobs = 1) -> None:
+    """Measure pitch, energy and speed; label every fold by the thresholds of its training part; write reference captions.
+
+    Example: `serdesc annotate data/ravdess --config conf/ravdess.yaml --nj 4`
+    """
+    from serdesc import config as configs
+    from serdesc.data.annotate import annotate as run
+
+    for fold in run(data, configs.load(config, settings), nj):
+        counts = ", ".join(f"{len(part)} {name}" for name, part in fold.parts().items())
+        typer.echo(f"{data}/fold{fold.number}: {counts}")
+
+
+@verb
+def check(path: Annotated[Path, typer.Argument(help="Data directory, feature store or experiment.", show_default=False)]) -> None:
+    """Say whether a data directory, a feature store or an experiment is sound, and if not, what is wrong where.
+
+    Example: `serdesc check data/ravdess`
+    """
+    if (path / "feats.scp").exists() or (path / "header.json").exists():
+        from serdesc.features.store import Store
+
+        store = Store(path)
+        typer.echo(f"{path}: features of {store.verify()} utterances by {store.header['encoder']}, {store.layers} layers of {store.width}")
+    elif (path / "config.yaml").exists():
+        from serdesc.training import checkpoint
+
+        found = checkpoint.find(path)
+        if found is None:
+            raise UserError(f"{path}: no checkpoint yet. Run: serdesc train DATA STORE {path}")
+        state = checkpoint.verify(found)
+        typer.echo(f"{path}: {state.done} of {state.blocks} blocks trained{'' if state.finished else '; `serdesc train` goes on from there'}")
+    else:
+        from serdesc.data import datadir
+
+        utterances = datadir.read(path)
+        hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
+        typer.echo(f"{path}: {len(utterances)} utterances, {len({u.spk for u in utterances})} speakers, {hours:.2f} h")
+
+
+@verb
+def extract(
+    data: Data,
+    store: Annotated[Path, typer.Argument(help="Folder for the features.", show_default=False)],
+    config: ConfigFile = None, settings: Set = None,
+    shard: Annotated[str, typer.Option("--shard", help="i/n: do the i-th of n equal shares, for array jobs.")] = "1/1",
+) -> None:  # fmt: skip
+    """Run the frozen encoder over a data directory and keep the outputs of all its layers.
+
+    Example: `serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml`
+    """
+    from serdesc import config as configs, runtime
+    from serdesc.data import datadir
+    from serdesc.features import store as stores
+    from serdesc.features.encoder import Encoder
+    from serdesc.progress import progress
+
+    job = _share(shard)
+    settled = configs.load(config, settings)
+    device = runtime.start(settled)
+    utterances = datadir.read(data)
+    groups = stores.shards(utterances, settled.store.shard_seconds)
+    mine = sum(len(group) for number, group in enumerate(groups) if number % job[1] == job[0] - 1)
+    with progress("extract", mine, "utterances") as advance:
+        stores.write(store, utterances, Encoder.load(settled.encoder, device), settled.store, job, advance)
+
+
+def _share(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("/")
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+        raise UserError(f"--shard {text}: write i/n with 1 <= i <= n, for example 2/5")
+    return int(first), int(last)
+
+
+def _fold(data: Path) -> int:
+    """The fold that a folder such as data/X/fold3 or data/X/fold3/test belongs to; 1 where the path names none."""
+    names = [part for part in data.resolve().parts if part.startswith("fold") and part[4:].isdigit()]
+    return int(names[-1][4:]) if names else 1
+
+
+@verb
+def train(data: Data, store: StoreArg, exp: Exp, config: ConfigFile = None, settings: Set = None) -> None:
+    """Fine-tune branches, adapters and LoRA on a fold's training part; goes on where it was stopped.
+
+    Example: `serdesc train data/mini/fold1/train dump/hubert-mini/mini exp/mini/fold1 --config conf/mini.yaml`
+    """
+    from serdesc import config as configs, runtime
+    from serdesc.data import datadir
+    from serdesc.features.store import open_features
+    from serdesc.training import trainer
+
+    settled = configs.load(config, settings)
+    device = runtime.start(settled)
+    utterances = datadir.read(data)
+    trainer.train(utterances, open_features(store, settled, device), settled, exp, _fold(data), device)
+
+
+@verb
+def decode(
+    data: Data, store: StoreArg, exp: Exp,
+    out: Annotated[Optional[Path], typer.Option("--out", help="hyp.jsonl to write; by default EXP/decode_<name of DATA>/hyp.jsonl.")] = None,
+    settings: Set = None,
+) -> None:  # fmt: skip
+    """Caption a data directory with a trained experiment; the configuration is the experiment's own.
+
+    Example: `serdesc decode data/mini/fold1/test dump/hubert-mini/mini exp/mini/fold1`
+    """
+    from serdesc import config as configs, runtime
+    from serdesc.data import datadir
+    from serdesc.decoding import decode as run
+    from serdesc.features.store import open_features
+    from serdesc.training import trainer
+
+    target = out or exp / f"decode_{data.name}" / "hyp.jsonl"
+    if target.exists():
+        typer.echo(f"{target} is there already; remove it to decode again", err=True)
+        return
+    settled = configs.load(exp / "config.yaml", settings)
+    device = runtime.start(settled)
+    features = open_features(store, settled, device)
+    model, _ = trainer.load(exp, features, device, settings)
+    run(model, features, datadir.read(data), target)
+    typer.echo(str(target))
+
+
+@verb
+def score(
+    data: Data,
+    hyp: Annotated[Path, typer.Option("--hyp", help="hyp.jsonl; utt_id and response are enough.", show_default=False)],
+    metric: Annotated[str, typer.Option("--metric", help="Names separated by commas; all by default.")] = "",
+    out: Annotated[Optional[Path], typer.Option("--out", help="score.json to write; by default beside the hypotheses.")] = None,
+    config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """Score hypotheses against a fold's labels: every figure with its count, interval and signature.
+
+    Example: `serdesc score data/mini/fold1/test --hyp exp/mini/fold1/decode_test/hyp.jsonl`
+    """
+    from serdesc import config as configs
+    from serdesc.data import datadir
+    from serdesc.scoring import metrics, report, score as scoring
+
+    settled = configs.load(config, settings)
+    utterances = datadir.read(data)
+    wanted = metrics.chosen(metric)
+    table = scoring.rows(utterances, scoring.read_hypotheses(hyp), settled.target, wanted, hyp)
+    signed = {"fold_rule": settled.folds.rule, "labels": "+".join(settled.folds.labels) or "all"}
+    scores = [scoring.score(m, table[m.name], settled.scoring, signed) for m in wanted if table[m.name]]
+    target = out or hyp.with_name("score.json")
+    scoring.write(target, scores, table)
+    report.show(scores, wanted, f"{target}")
+
+
+@verb
+def baselines(data: Data, out: Annotated[Path, typer.Option("--out", help="JSON to write.", show_default=False)], nj: Jobs = 1) -> None:
+    """What little can be had without the model, on the same folds: a constant, words alone, reference descriptors, log-mel statistics.
+
+    Example: `serdesc baselines data/mini --out exp/mini/baselines.json`
+    """
+    from serdesc.files import write_json
+    from serdesc.scoring import baselines as run
+
+    write_json(out, run.baselines(data, nj))
+    typer.echo(str(out))
+
+
+@verb
+def report(
+    exp: Annotated[Path, typer.Argument(help="Experiment with folds in it, for example exp/mini.", show_default=False)],
+    part: Annotated[str, typer.Option("--part", help="Which decoded set.")] = "test",
+    config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """Pool the folds of an experiment: a table on the terminal, `score_<part>.json`, and a RESULTS.md block with what made it.
+
+    Example: `serdesc report exp/mini`
+    """
+    from serdesc import config as configs
+    from serdesc.scoring import report as run
+
+    run.report(exp, part, configs.load(config, settings))
+
+
+@verb
+def describe(
+    audio: Annotated[list[Path], typer.Argument(help="Audio files of any format that libsndfile reads.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", help="Experiment folder, or the name of a built-in model.")] = "describer-mini",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: audio, caption, fields, seconds.")] = False,
+    settings: Set = None,
+) -> None:  # fmt: skip
+    """Caption recordings: transcript, pitch, energy, speed, age, gender, emphasis and emotion.
+
+    Example: `serdesc describe my_voice.wav`
+    """
+    from serdesc.describe import describe as run
+
+    unusable = run(audio, model, as_json, settings or [])
+    if unusable:
+        raise FailedError(f"{unusable} of {len(audio)} files could not be used, as said above")
+
+
+def entry() -> None:
+    """Console script."""
+    try:
+        app()
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    entry()

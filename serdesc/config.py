@@ -1,0 +1,290 @@
+"""Typed configuration: YAML files with `include`, `--set section.key=value`, and every fault told at once.
+
+The defaults are the paper's values, and for what the paper leaves open this project's own; README lists which is which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from serdesc.errors import UserError
+from serdesc.tasks import INSTRUCTION, SYSTEM, Outputs
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Which audio enters a data directory."""
+
+    min_seconds: float = 0.1  # shorter files are rejected: the encoder would return no frame
+    max_seconds: float = 60.0  # longer files are rejected, and listed
+    leave_out: str = ""  # file with one speaker a line; their utterances are left out
+    only: str = ""  # file with one speaker a line; only their utterances are taken
+    fingerprint: str = ""  # mini: the hash that its generator was frozen at
+
+
+@dataclass(frozen=True)
+class FoldsConfig:
+    """How the data is split: one session, or one listed group of speakers, is the test part of each fold."""
+
+    rule: Literal["session", "speakers", "none"] = "session"  # none: everything is fold 1's training part
+    test_speakers: list[list[str]] = field(default_factory=list)  # rule speakers: the test speakers of each fold
+    dev: Literal["none", "utterances", "speakers"] = "none"
+    dev_fraction: float = 0.2
+    labels: list[str] = field(default_factory=list)  # emotions that are kept; empty: all
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """SpeechCraft's measures of pitch, energy and speed."""
+
+    seconds: float = 5.0  # only the first seconds are measured
+    trim: bool = False  # cut leading and trailing silence first; it changes the energy
+    language: str = "en-us"  # espeak-ng's language, for counting phonemes
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The frozen speech encoder."""
+
+    model: str = "facebook/hubert-large-ls960-ft"  # Hugging Face id, folder, or the name of a built-in model
+    layers: Literal["1..n", "0..n"] = "1..n"  # 0..n adds the input of the first layer
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # precision in which the encoder runs
+    batch_seconds: float = 60.0  # audio in one forward pass, padding included
+    max_seconds: float = 30.0  # what is heard of a longer recording
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """Features on disk."""
+
+    dtype: Literal["float32", "float16", "bfloat16"] = "float16"
+    shard_seconds: float = 600.0  # audio in one shard file
+
+
+@dataclass(frozen=True)
+class BranchConfig:
+    """Content and descriptor branch: weighted sum, encoder, mu and sigma (Section 3.2, Eq. 2)."""
+
+    latent: int = 128  # K
+    hidden: int = 0  # width of the encoder's two layers; 0: as wide as the features
+    sigma: Literal["softplus_std", "softplus_var"] = "softplus_std"  # what softplus gives: sigma, or its square
+    layer_norm: bool = False  # normalise every layer before the weighted sum
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """From latents to the LLM's embedding space (Eq. 3)."""
+
+    k: int = 5  # frames that are concatenated into one speech token
+    hidden: int = 2048
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    r: int = 8
+    alpha: int = 32
+    dropout: float = 0.05
+    targets: list[str] = field(default_factory=lambda: ["q_proj", "v_proj"])
+
+
+@dataclass(frozen=True)
+class LlmConfig:
+    model: str = "meta-llama/Llama-3.1-8B-Instruct"
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """Figure 1's words."""
+
+    system: str = SYSTEM
+    instruction: str = INSTRUCTION
+    content: str = ""  # the instruction of the content phase; empty: the same instruction
+    attend_zeros: bool = True  # the zero vectors in the descriptor tokens' place are attended to in the content phase
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """One phase: how long, and the learning rate's course."""
+
+    epochs: int = 4
+    rate: float = 2e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: float = 0.03  # share of the phase's steps
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Two-phase fine-tuning (Section 3.5)."""
+
+    strategy: Literal["alternating", "two-stage", "one-stage"] = "alternating"
+    alternate: Literal["epoch", "step"] = "epoch"
+    beta: float = 1e-2
+    loss: Literal["mean", "eq4"] = "mean"
+    content: PhaseConfig = field(default_factory=PhaseConfig)
+    descriptor: PhaseConfig = field(default_factory=lambda: PhaseConfig(rate=2e-5, schedule="cosine"))
+    batch_size: int = 8  # utterances a step, over all devices
+    accumulate: int = 1  # a batch is worked off in this many parts
+    clip: float = 1.0  # gradient norm
+    weight_decay: float = 0.0
+    lora: bool = True  # LoRA trains in both phases
+    max_seconds: float = 30.0  # longer training utterances are skipped, and listed
+    init: str = ""  # experiment folder, or the name of a built-in model, to start from
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    max_new_tokens: int = 200
+    batch_size: int = 8
+
+
+@dataclass(frozen=True)
+class ScoringConfig:
+    resamples: int = 2000  # bootstrap resamples for the 95 % interval
+    unit: Literal["speaker", "utterance"] = "speaker"  # what is resampled
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 1
+    threads: int = 0  # threads of one process; 0: torch's default. The number changes float sums in the last bits
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    folds: FoldsConfig = field(default_factory=FoldsConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    branch: BranchConfig = field(default_factory=BranchConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    llm: LlmConfig = field(default_factory=LlmConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    target: Outputs = field(default_factory=Outputs)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+
+
+# ---- loading -------------------------------------------------------------------------------------------------------------
+
+
+def load(path: Path | None = None, settings: list[str] | None = None) -> Config:
+    """The configuration of a file, changed by `key.sub=value` settings. Raises UserError with all faults at once."""
+    tree = _read(path) if path else {}
+    faults: list[str] = []
+    for setting in settings or []:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            faults.append(f"--set {setting}: write key=value, for example --set training.beta=1e-3")
+            continue
+        _merge(tree, _nest(key.strip().split("."), _yaml(text, f"--set {setting}")))
+    config = _build(Config, tree, "", faults)
+    if faults:
+        raise UserError(f"{path or 'the settings'}: {len(faults)} fault(s) in the configuration:\n  " + "\n  ".join(faults))
+    assert config is not None
+    return config
+
+
+def dump(config: Config, path: Path) -> None:
+    """Write the resolved configuration, every key with its value."""
+    import yaml
+
+    from serdesc.files import write_text
+
+    write_text(path, yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True))
+
+
+def _yaml(text: str, place: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{place}: not YAML: {' '.join(str(error).split())}") from error
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The file's keys over those of the files that it includes (paths are relative to the file)."""
+    if path.resolve() in seen:
+        raise UserError(f"{path}: includes itself, through {' -> '.join(p.name for p in seen)}: remove one include")
+    if not path.exists():
+        raise UserError(f"{path}: no such configuration file. Recipes keep theirs in egs/*/conf/")
+    tree = _yaml(path.read_text(encoding="utf-8"), str(path)) or {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: holds {type(tree).__name__} where `key: value` lines are expected")
+    includes = tree.pop("include", [])
+    merged: dict[str, Any] = {}
+    for name in [includes] if isinstance(includes, str) else includes:
+        _merge(merged, _read(path.parent / name, (*seen, path.resolve())))
+    _merge(merged, tree)
+    return merged
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _nest(keys: list[str], value: Any) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    return value
+
+
+def _build(cls: type[T], tree: Any, place: str, faults: list[str]) -> T | None:
+    if not isinstance(tree, dict):
+        faults.append(f"{place}: '{tree}' where a section of keys is expected")
+        return None
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{place}.{key}" if place else str(key)
+        if key not in hints:
+            close = difflib.get_close_matches(str(key), hints, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(hints)}"
+            faults.append(f"{name}: no such key; {hint}")
+        elif dataclasses.is_dataclass(hints[key]):
+            values[key] = _build(hints[key], value, name, faults)  # type: ignore[arg-type]
+        else:
+            values[key] = _value(hints[key], value, name, faults)
+    return None if faults else cls(**values)
+
+
+def _value(kind: Any, value: Any, place: str, faults: list[str]) -> Any:
+    """`value` as the type of its field says; PyYAML reads 2e-4 as a string, and a number it is."""
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        if value not in typing.get_args(kind):
+            faults.append(f"{place}: '{value}' is not one of {', '.join(map(str, typing.get_args(kind)))}")
+        return value
+    if origin is list:
+        if not isinstance(value, list):
+            faults.append(f"{place}: '{value}' where a list is expected")
+            return []
+        return [_value(typing.get_args(kind)[0], item, f"{place}[{i}]", faults) for i, item in enumerate(value)]
+    if origin in (typing.Union, types.UnionType):
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    if kind is float and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    elif kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    wanted = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}[kind]
+    faults.append(f"{place}: '{value}' where {wanted} is expected")
+    return value

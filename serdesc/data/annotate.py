@@ -1,0 +1,71 @@
+"""From a corpus's data directory to its folds: measures, thresholds of each training part, labels and reference captions.
+
+    data/X/utt2measure.jsonl
+    data/X/fold<k>/thresholds.json
+    data/X/fold<k>/{train,dev,test}/      data directories of their own, with utt2sed.jsonl and utt2cap
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from serdesc import tasks
+from serdesc.config import Config, MeasureConfig
+from serdesc.data import audio, datadir, descriptors, folds
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.files import read_json, write_json
+from serdesc.progress import progress
+
+
+def annotate(data: Path, config: Config, nj: int) -> list[folds.Fold]:
+    """Measure what is not measured yet, then label every fold. Returns the folds."""
+    utterances = _measured(data, config.measure, nj)
+    labelled = []
+    for fold in folds.split(utterances, config.folds, config.seed):
+        thresholds = descriptors.fit(fold.train)
+        write_json(data / f"fold{fold.number}" / "thresholds.json", thresholds.to_dict())
+        parts = {}
+        for name, part in fold.parts().items():
+            parts[name] = [label(utt, thresholds) for utt in part]
+            datadir.write(data / f"fold{fold.number}" / name, parts[name])
+        labelled.append(folds.Fold(fold.number, parts["train"], parts.get("dev", []), parts.get("test", [])))
+    return labelled
+
+
+def label(utt: Utterance, thresholds: descriptors.Thresholds) -> Utterance:
+    fields = descriptors.labels(utt, thresholds)
+    return replace(utt, labels=fields, caption=tasks.render(fields, utt.utt_id))
+
+
+def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:
+    """The utterances with their measures; measures taken before under the same settings are kept."""
+    utterances = datadir.read(data)
+    used = {"seconds": config.seconds, "trim": config.trim, "language": config.language}
+    settings = data / "measure.json"
+    known = settings.exists() and read_json(settings) == used
+    todo = [utt for utt in utterances if not (known and utt.measure)]
+    if todo:
+        # librosa compiles a few functions at its first call; a folder of ours keeps them for all processes.
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "serdesc" / "numba"))
+        with progress("measure", len(todo), "utterances") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
+            taken = {}
+            for utt, result in zip(todo, pool.map(_measure, todo, [config] * len(todo), chunksize=16)):
+                if isinstance(result, str):
+                    raise UserError(f"{utt.wav} ({utt.utt_id}): {result}. Run `serdesc prepare` again: it sets unusable audio aside.")
+                taken[utt.utt_id] = result
+                advance(1)
+        utterances = [replace(utt, measure=taken.get(utt.utt_id, utt.measure)) for utt in utterances]
+        datadir.write(data, utterances)
+        write_json(settings, used)
+    return utterances
+
+
+def _measure(utt: Utterance, config: MeasureConfig) -> dict[str, float] | str:
+    try:
+        return descriptors.measure(audio.load(utt.wav), utt.text, config)
+    except audio.AudioError as error:
+        return str(error)

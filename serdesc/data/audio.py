@@ -1,0 +1,42 @@
+"""Audio from any file that libsndfile reads, as one channel at 16 kHz; what cannot be used is refused with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+SAMPLE_RATE = 16_000
+
+
+class AudioError(ValueError):
+    """Audio that cannot be used. The message is the reason, as it stands in rejected.tsv."""
+
+
+def load(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
+    """(S,) float32 samples at 16 kHz, channels averaged. Raises AudioError: missing, empty, cut off, silent or not numbers."""
+    import soundfile
+
+    if not Path(path).exists():
+        raise AudioError("no such file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, expected = file.samplerate, file.frames
+            wanted = expected if max_seconds is None else min(expected, int(max_seconds * rate))
+            wave = file.read(wanted, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"not readable as audio ({str(error).rstrip('.')})") from error
+    if not len(wave):
+        raise AudioError("empty: no samples")
+    if len(wave) < wanted:
+        raise AudioError(f"cut off: the header promises {expected} samples, the file holds {len(wave)}")
+    if not np.isfinite(wave).all():
+        raise AudioError(f"{int((~np.isfinite(wave)).sum())} samples are not numbers (NaN or infinity)")
+    mono = wave.mean(axis=1)
+    if rate != SAMPLE_RATE:
+        import soxr
+
+        mono = soxr.resample(mono, rate, SAMPLE_RATE)
+    if float(np.abs(mono).max(initial=0.0)) < 1e-5:
+        raise AudioError("silent: no sample above 0.00001 of full scale")
+    return np.ascontiguousarray(mono, dtype=np.float32)

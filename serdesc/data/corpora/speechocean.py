@@ -1,0 +1,32 @@
+"""speechocean762: read English by 250 Mandarin speakers, half of them children, with age and sex; https://www.openslr.org/101.
+
+`src` is one part (train or test): text, utt2spk, spk2gender, spk2age and WAVE/SPEAKER<spk>/<utt_id>.<wav or any other suffix>.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator
+
+from serdesc.data.corpora import audio_beside
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+
+
+def utterances(src: Path) -> Iterator[Utterance]:
+    tables = {name: _table(src / name) for name in ("text", "utt2spk", "spk2gender", "spk2age")}
+    for utt_id, spk in sorted(tables["utt2spk"].items()):
+        yield Utterance(
+            f"so{spk}-{utt_id}",
+            str(audio_beside(src / "WAVE" / f"SPEAKER{spk}" / utt_id, utt_id)),
+            f"so{spk}",
+            text=tables["text"][utt_id].lower(),
+            gender={"m": "male", "f": "female"}[tables["spk2gender"][spk]],
+            age=float(tables["spk2age"][spk]),
+        )
+
+
+def _table(path: Path) -> dict[str, str]:
+    if not path.exists():
+        raise UserError(f"{path}: missing. Give the folder of one part of speechocean762, the one that holds WAVE/, text and utt2spk")
+    return {key: value for key, value in (line.split(None, 1) for line in path.read_text(encoding="utf-8").splitlines())}

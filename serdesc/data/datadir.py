@@ -1,0 +1,169 @@
+"""Kaldi-style data directories: files of `<id> <value>` lines, sorted and unique; only the files that have something to say.
+
+    wav.scp       path of the audio file             utt2session   session, where the corpus has sessions
+    text          transcript                         utt2emo       emotion
+    utt2spk       speaker                            utt2emphasis  stressed words, separated by spaces
+    utt2dur       seconds                            utt2cap       reference caption
+    spk2gender    m or f                             spk2age       years
+
+Beside them `utt2measure.jsonl` (serdesc annotate: raw pitch, energy, speed) and, in a fold's part, `utt2sed.jsonl` (labels).
+Format: https://kaldi-asr.org/doc/data_prep.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Iterable
+
+from serdesc.fields import Fields
+from serdesc.errors import UserError
+from serdesc.files import read_jsonl, write_jsonl, write_text
+
+# file -> (attribute, whether the file is keyed by speaker)
+TABLES = {
+    "wav.scp": ("wav", False),
+    "text": ("text", False),
+    "utt2spk": ("spk", False),
+    "utt2dur": ("seconds", False),
+    "utt2session": ("session", False),
+    "utt2emo": ("emotion", False),
+    "utt2emphasis": ("emphasis", False),
+    "utt2cap": ("caption", False),
+    "spk2gender": ("gender", True),
+    "spk2age": ("age", True),
+}
+REQUIRED = ("wav.scp", "utt2spk")
+_GENDER = {"m": "male", "f": "female"}
+MEASURES, LABELS = "utt2measure.jsonl", "utt2sed.jsonl"
+
+
+@dataclass(frozen=True)
+class Utterance:
+    utt_id: str
+    wav: str
+    spk: str
+    text: str | None = None
+    seconds: float | None = None
+    session: str | None = None
+    emotion: str | None = None
+    emphasis: tuple[str, ...] | None = None
+    caption: str | None = None
+    gender: str | None = None
+    age: float | None = None  # years
+    measure: dict[str, float] | None = None
+    labels: Fields | None = None  # what the reference caption says; made by `annotate` for a fold's part
+
+
+def read(folder: Path) -> list[Utterance]:
+    """The utterances of a data directory, sorted by id. Raises UserError with every fault: file, line and remedy."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such data directory. Make one with: serdesc prepare CORPUS SRC {folder}")
+    faults = [f"{folder / name}: missing, every data directory needs it" for name in REQUIRED if not (folder / name).exists()]
+    tables = {name: _read_table(folder / name, faults) for name in TABLES if (folder / name).exists()}
+    wavs = tables.get("wav.scp", {})
+    for name, table in tables.items():
+        known = set(tables.get("utt2spk", {}).values()) if TABLES[name][1] else set(wavs)
+        faults += [
+            f"{folder / name}: '{key}' is not in {'utt2spk' if TABLES[name][1] else 'wav.scp'}: remove that line"
+            for key in sorted(set(table) - known)
+        ]
+    for name in ("utt2spk", "text", "utt2dur"):
+        if name in tables:
+            missing = sorted(set(wavs) - set(tables[name]))
+            faults += [f"{folder / name}: no line for '{key}', which wav.scp has: add it" for key in missing]
+    rows = {name: {r["utt_id"]: r for r in read_jsonl(folder / name)} for name in (MEASURES, LABELS) if (folder / name).exists()}
+    if faults:
+        shown = faults[:20] + ([f"... and {len(faults) - 20} more"] if len(faults) > 20 else [])
+        raise UserError(f"{folder} is not a sound data directory:\n  " + "\n  ".join(shown))
+    return [_utterance(utt_id, folder, tables, rows) for utt_id in wavs]
+
+
+def _read_table(path: Path, faults: list[str]) -> dict[str, str]:
+    table: dict[str, str] = {}
+    previous = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        key, _, value = line.strip().partition(" ")
+        if not key:
+            faults.append(f"{path}:{number}: empty line: remove it")
+        elif key in table:
+            faults.append(f"{path}:{number}: '{key}' stands twice: keep one of the two")
+        elif key < previous:
+            faults.append(f"{path}:{number}: '{key}' after '{previous}': sort the file with LC_ALL=C sort")
+        table[key] = value.strip()
+        previous = max(previous, key)
+    return table
+
+
+def _utterance(utt_id: str, folder: Path, tables: dict[str, dict[str, str]], rows: dict[str, dict[str, Any]]) -> Utterance:
+    spk = tables["utt2spk"][utt_id]
+    values: dict[str, Any] = {}
+    for name, table in tables.items():
+        attribute, by_speaker = TABLES[name]
+        value = table.get(spk if by_speaker else utt_id)
+        if value is not None:
+            values[attribute] = _parse(attribute, value, folder / name)
+    measure = rows.get(MEASURES, {}).get(utt_id)
+    labels = rows.get(LABELS, {}).get(utt_id)
+    return Utterance(
+        utt_id,
+        **values,
+        measure=measure and {k: v for k, v in measure.items() if k != "utt_id"},
+        labels=labels and Fields.from_dict(labels),
+    )
+
+
+def _parse(attribute: str, value: str, path: Path) -> Any:
+    try:
+        if attribute in ("seconds", "age"):
+            return float(value)
+        if attribute == "gender":
+            return _GENDER[value]
+    except (ValueError, KeyError):
+        wanted = "m or f" if attribute == "gender" else "a number"
+        raise UserError(f"{path}: '{value}' where {wanted} is expected: correct that line") from None
+    return tuple(value.split()) if attribute == "emphasis" else value
+
+
+def _format(attribute: str, value: Any) -> str:
+    if attribute == "emphasis":
+        return " ".join(value)
+    if attribute == "gender":
+        return str(value)[0]
+    return f"{value:g}" if attribute == "age" else f"{value:.4f}" if attribute == "seconds" else str(value)
+
+
+def write(folder: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Write what is known of the utterances; files with nothing in them are not made. Returns them sorted by id."""
+    utterances = sorted(utterances, key=lambda utt: utt.utt_id)
+    for name, (attribute, by_speaker) in TABLES.items():
+        table = {
+            (utt.spk if by_speaker else utt.utt_id): _format(attribute, getattr(utt, attribute))
+            for utt in utterances
+            if getattr(utt, attribute) is not None
+        }
+        if table:
+            write_text(folder / name, "".join(f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)))
+        else:
+            (folder / name).unlink(missing_ok=True)
+    write_rows(folder / MEASURES, [(utt.utt_id, utt.measure) for utt in utterances if utt.measure is not None])
+    write_rows(folder / LABELS, [(utt.utt_id, utt.labels.to_dict()) for utt in utterances if utt.labels is not None])
+    return utterances
+
+
+def write_rows(path: Path, rows: list[tuple[str, dict[str, Any]]]) -> None:
+    if rows:
+        write_jsonl(path, [{"utt_id": utt_id, **row} for utt_id, row in rows])
+    else:
+        path.unlink(missing_ok=True)
+
+
+def merge(folders: Iterable[Path]) -> list[Utterance]:
+    """The utterances of several data directories as one list; an id may stand in one of them only."""
+    merged: dict[str, Utterance] = {}
+    for folder in folders:
+        for utt in read(folder):
+            if utt.utt_id in merged:
+                raise UserError(f"{folder}: '{utt.utt_id}' also stands in another of the directories: rename one of the two")
+            merged[utt.utt_id] = replace(utt, labels=None)
+    return sorted(merged.values(), key=lambda utt: utt.utt_id)

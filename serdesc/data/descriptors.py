@@ -1,0 +1,99 @@
+"""Pitch, energy and speed by SpeechCraft's measures, and the labels that thresholds make of them.
+
+    pitch   mean over frames of the mean positive value of librosa.piptrack, Hz (brightness as much as F0: 430-1700 on speech)
+    energy  mean frame RMS of the wave at zero mean and unit variance: gain never enters, pauses and dynamics do
+    speed   seconds a phoneme, over the whole recording
+
+The corpus and its measures: Jin et al., "SpeechCraft", ACM MM 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Sequence
+
+import numpy as np
+
+from serdesc.config import MeasureConfig
+from serdesc.data import audio, espeak
+from serdesc.data.datadir import Utterance
+from serdesc.fields import ENERGY, PITCH, SPEED, Fields, age_group
+from serdesc.errors import UserError
+
+# Percentiles of pitch that bound low and normal, by the speaker's sex; energy and speed are cut into thirds.
+PITCH_PERCENTILES = {"female": (10.0, 60.0), "male": (40.0, 90.0)}
+THIRDS = (100 / 3, 200 / 3)
+
+
+def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[str, float]:
+    """Measures of one recording, each only where it can be taken (speed needs a text with phonemes in it)."""
+    import librosa
+
+    if config.trim:
+        wave, _ = librosa.effects.trim(wave)
+    start = wave[: int(config.seconds * audio.SAMPLE_RATE)]
+    out: dict[str, float] = {}
+    pitches, _ = librosa.piptrack(y=start, sr=audio.SAMPLE_RATE)  # (bins, frames)
+    positive = pitches > 0
+    voiced = positive.any(axis=0)
+    if voiced.any():
+        means = pitches.sum(axis=0)[voiced] / positive.sum(axis=0)[voiced]
+        out["pitch"] = round(float(means.mean()), 3)
+    normal = (start - start.mean()) / np.sqrt(start.var() + 1e-7)
+    out["energy"] = round(float(librosa.feature.rms(y=normal).mean()), 6)
+    sounds = espeak.phonemes(text, config.language) if text else []
+    if sounds:
+        out["speed"] = round(len(wave) / audio.SAMPLE_RATE / len(sounds), 6)
+    return out
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Bounds (low, high) of the middle value; pitch by sex. None where the training part had nothing to measure."""
+
+    pitch: dict[str, tuple[float, float]]
+    energy: tuple[float, float] | None
+    speed: tuple[float, float] | None
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def fit(training: Sequence[Utterance]) -> Thresholds:
+    """Percentiles of a training part, numpy's default interpolation."""
+
+    def values(name: str, gender: str | None = None) -> list[float]:
+        return [u.measure[name] for u in training if u.measure and name in u.measure and gender in (None, u.gender)]
+
+    def bounds(sample: list[float], percentiles: tuple[float, float]) -> tuple[float, float]:
+        low, high = np.percentile(sample, percentiles)
+        return round(float(low), 6), round(float(high), 6)
+
+    if not any(u.measure for u in training):
+        raise UserError("no measures to fit thresholds on: run `serdesc annotate` on the corpus's data directory")
+    return Thresholds(
+        pitch={g: bounds(v, percentiles) for g, percentiles in PITCH_PERCENTILES.items() if (v := values("pitch", g))},
+        energy=bounds(v, THIRDS) if (v := values("energy")) else None,
+        speed=bounds(v, THIRDS) if (v := values("speed")) else None,
+    )
+
+
+def bin3(value: float, bounds: tuple[float, float], names: Sequence[str]) -> str:
+    """The first, second or third name: up to the lower bound, up to the upper one, above. A value on a bound is below it."""
+    return names[0] if value <= bounds[0] else names[1] if value <= bounds[1] else names[2]
+
+
+def labels(utt: Utterance, thresholds: Thresholds) -> Fields:
+    """What is known of an utterance: measured fields by the thresholds, the others from metadata, absent where there is none."""
+    measured = utt.measure or {}
+    pitch = energy = speed = None
+    if "pitch" in measured and utt.gender in thresholds.pitch:
+        pitch = bin3(measured["pitch"], thresholds.pitch[utt.gender], PITCH)
+    if "energy" in measured and thresholds.energy:
+        energy = bin3(measured["energy"], thresholds.energy, ENERGY)
+    if "speed" in measured and thresholds.speed:  # seconds a phoneme: few are fast
+        speed = bin3(measured["speed"], thresholds.speed, SPEED[::-1])
+    return Fields(
+        transcript=utt.text, emotion=utt.emotion, pitch=pitch, energy=energy, speed=speed,
+        age=age_group(utt.age) if utt.age is not None else None, gender=utt.gender, emphasis=utt.emphasis,
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+"""Folds: which utterances train and which are tested, speaker by speaker or session by session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+from serdesc.config import FoldsConfig
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+
+
+@dataclass(frozen=True)
+class Fold:
+    number: int
+    train: list[Utterance]
+    dev: list[Utterance]
+    test: list[Utterance]
+
+    def parts(self) -> dict[str, list[Utterance]]:
+        """The parts that have utterances."""
+        return {name: part for name, part in (("train", self.train), ("dev", self.dev), ("test", self.test)) if part}
+
+
+def split(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> list[Fold]:
+    """The folds of a corpus, numbered from 1; speakers of a test part never train in its fold."""
+    kept = [utt for utt in utterances if not config.labels or utt.emotion in config.labels]
+    if not kept:
+        raise UserError(f"folds.labels {config.labels}: no utterance has one of these emotions")
+    folds = []
+    for number, tested in enumerate(_tested(kept, config), start=1):
+        test = [utt for utt in kept if utt.utt_id in tested]
+        train, dev = _hold_out([utt for utt in kept if utt.utt_id not in tested], config, seed, number)
+        fold = Fold(number, train, dev, test)
+        _check(fold)
+        folds.append(fold)
+    return folds
+
+
+def _tested(utterances: Sequence[Utterance], config: FoldsConfig) -> list[set[str]]:
+    """Ids of each fold's test part."""
+    if config.rule == "none":
+        return [set()]
+    if config.rule == "session":
+        missing = [utt.utt_id for utt in utterances if utt.session is None]
+        if missing:
+            raise UserError(f"folds.rule is session, but '{missing[0]}' and {len(missing) - 1} more have no line in utt2session")
+        return [{u.utt_id for u in utterances if u.session == session} for session in sorted({str(u.session) for u in utterances})]
+    known = {utt.spk for utt in utterances}
+    listed = [speaker for group in config.test_speakers for speaker in group]
+    if len(listed) != len(set(listed)) or not listed:
+        raise UserError("folds.test_speakers: list each speaker once, in one group a fold")
+    absent, unlisted = sorted(set(listed) - known), sorted(known - set(listed))
+    if absent:
+        print(f"folds.test_speakers: {len(absent)} listed speakers are not in the data and are left out: {' '.join(absent)}")
+    if unlisted:
+        raise UserError(f"folds.test_speakers: speakers of the data that no fold tests: {' '.join(unlisted)}")
+    groups = [{u.utt_id for u in utterances if u.spk in set(group)} for group in config.test_speakers]
+    return [group for group in groups if group]
+
+
+def _hold_out(rest: list[Utterance], config: FoldsConfig, seed: int, fold: int) -> tuple[list[Utterance], list[Utterance]]:
+    """Training part and dev part."""
+    if config.dev == "none":
+        return rest, []
+    names = sorted({utt.spk if config.dev == "speakers" else utt.utt_id for utt in rest})
+    chosen = set(np.random.default_rng([seed, fold]).permutation(names)[: max(1, round(config.dev_fraction * len(names)))])
+    held = [(utt.spk if config.dev == "speakers" else utt.utt_id) in chosen for utt in rest]
+    return [u for u, h in zip(rest, held) if not h], [u for u, h in zip(rest, held) if h]
+
+
+def _check(fold: Fold) -> None:
+    shared = {u.spk for u in fold.train + fold.dev} & {u.spk for u in fold.test}
+    if shared:
+        raise UserError(f"fold {fold.number}: speakers {' '.join(sorted(shared))} are in training and in test: mend utt2spk or the fold rule")

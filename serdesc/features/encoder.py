@@ -1,0 +1,100 @@
+"""Frozen SSL encoders (HuBERT, WavLM, wav2vec2): waves in, the outputs of all transformer layers out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from serdesc.builtin import resolve
+from serdesc.config import EncoderConfig
+from serdesc.data.audio import SAMPLE_RATE
+from serdesc.errors import UserError
+from serdesc.runtime import DTYPES
+
+FAMILIES = ("hubert", "wavlm", "wav2vec2")
+MEANING = "output of each transformer layer, before the encoder's final layer norm where it has one"
+
+
+def load_pretrained(auto: Any, model: str, **options: Any) -> Any:
+    """`auto.from_pretrained`, with the ways out named where the model cannot be had."""
+    try:
+        return auto.from_pretrained(resolve(model), **options)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model '{model}' could not be loaded: {first}\n  On a node without internet, fetch it first where there is some "
+            f"(huggingface-cli download {model}), point HF_HOME to that cache, and set HF_HUB_OFFLINE=1; or give its folder."
+        ) from error
+
+
+class Encoder:
+    """Calls give, for each wave, x (L, T, D) in float32 on the CPU. Padding changes nothing: see `batchable`."""
+
+    def __init__(self, model: nn.Module, extractor: Any, config: EncoderConfig, device: torch.device) -> None:
+        if model.config.model_type not in FAMILIES:
+            raise UserError(f"encoder.model: '{config.model}' is a {model.config.model_type} model; known are {', '.join(FAMILIES)}")
+        self.model = model.to(device=device, dtype=DTYPES[config.dtype]).eval().requires_grad_(False)
+        self.extractor, self.config, self.device = extractor, config, device
+        self.layers: int = model.config.num_hidden_layers + (config.layers == "0..n")
+        self.width: int = model.config.hidden_size
+        self.hop = int(np.prod(model.config.conv_stride))
+        # A group norm in the convolutions spans the whole padded wave, so those models hear one wave at a time.
+        self.batchable: bool = model.config.feat_extract_norm == "layer"
+        self._heard: list[Tensor] = []
+        if config.layers == "0..n":
+            model.encoder.layers[0].register_forward_pre_hook(lambda _, inputs: self._heard.append(inputs[0]))
+        for layer in model.encoder.layers:
+            layer.register_forward_hook(lambda _, inputs, out: self._heard.append(out[0] if isinstance(out, tuple) else out))
+
+    @classmethod
+    def load(cls, config: EncoderConfig, device: torch.device) -> Encoder:
+        from transformers import AutoFeatureExtractor, AutoModel
+
+        model = load_pretrained(AutoModel, config.model, dtype=torch.float32)
+        return cls(model, load_pretrained(AutoFeatureExtractor, config.model), config, device)
+
+    def frames(self, samples: int) -> int:
+        """T for a wave of so many samples, by the model's own length function."""
+        return int(self.model._get_feat_extract_output_lengths(torch.tensor(min(samples, self.limit))))
+
+    @property
+    def limit(self) -> int:
+        """Samples that are heard of a wave."""
+        return int(self.config.max_seconds * SAMPLE_RATE)
+
+    @torch.inference_mode()
+    def __call__(self, waves: Sequence[np.ndarray]) -> list[Tensor]:
+        assert self.batchable or len(waves) == 1, f"{self.config.model} hears one wave at a time, got {len(waves)}"
+        heard = [wave[: self.limit] for wave in waves]
+        batch = self.extractor(heard, sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt", return_attention_mask=self.batchable)
+        self._heard.clear()
+        self.model(
+            batch["input_values"].to(self.device, DTYPES[self.config.dtype]),
+            attention_mask=batch["attention_mask"].to(self.device) if self.batchable else None,
+        )
+        x = torch.stack(self._heard, dim=1).float().cpu()  # (B, L, T, D)
+        self._heard.clear()
+        assert x.shape[1] == self.layers, f"heard {x.shape[1]} layers of {self.layers}"
+        return [x[i, :, : self.frames(len(wave))] for i, wave in enumerate(heard)]
+
+    def identity(self) -> dict[str, Any]:
+        """What a store must have been made with to stand for this encoder."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return {
+            "encoder": self.config.model,
+            "weights": digest.hexdigest()[:16],
+            "precision": self.config.dtype,
+            "layers": self.config.layers,
+            "layer_count": self.layers,
+            "width": self.width,
+            "meaning": MEANING,
+            "max_seconds": self.config.max_seconds,
+            "frame_rate": SAMPLE_RATE / self.hop,
+        }

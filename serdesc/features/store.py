@@ -1,0 +1,215 @@
+"""Features for utterances, kept on disk or computed live, behind one interface: `features.load(utterances)`.
+
+A store is a folder of safetensors shards, `header.json` (what made them) and `feats.scp` (utterance -> shard). Which utterance
+lies in which shard, and which are encoded together, depends on the data alone, so any number of jobs makes the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Callable, Protocol, Sequence
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from serdesc.config import StoreConfig
+from serdesc.data import audio
+from serdesc.data.datadir import Utterance
+from serdesc.errors import FailedError, UserError
+from serdesc.features.encoder import Encoder
+from serdesc.files import free_gb, read_json, write_json, write_text, written_aside
+from serdesc.runtime import DTYPES
+
+FORMAT = 1
+
+
+class Features(Protocol):
+    """Where features come from."""
+
+    layers: int
+    width: int
+
+    def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
+        """x (L, T, D) of each utterance, float32 on the CPU."""
+        ...
+
+
+class Live:
+    """Features computed when they are asked for."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder, self.layers, self.width = encoder, encoder.layers, encoder.width
+
+    def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
+        return encode(self.encoder, [audio.load(utt.wav, self.encoder.config.max_seconds) for utt in utterances])
+
+
+def encode(encoder: Encoder, waves: list[np.ndarray]) -> list[Tensor]:
+    """x of each wave, in the order given; neighbours in length are encoded together."""
+    out: dict[int, Tensor] = {}
+    for batch in _batches([len(wave) for wave in waves], encoder):
+        out.update(zip(batch, encoder([waves[i] for i in batch])))
+    return [out[i] for i in range(len(waves))]
+
+
+def _batches(samples: list[int], encoder: Encoder) -> list[list[int]]:
+    """Indices grouped so that a padded batch holds at most `batch_seconds` of audio."""
+    limit = encoder.config.batch_seconds * audio.SAMPLE_RATE if encoder.batchable else 0
+    batches: list[list[int]] = []
+    for i in sorted(range(len(samples)), key=lambda i: (samples[i], i)):
+        if batches and samples[i] * (len(batches[-1]) + 1) <= limit:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches
+
+
+# ---- writing -------------------------------------------------------------------------------------------------------------
+
+
+def shards(utterances: Sequence[Utterance], seconds: float) -> list[list[Utterance]]:
+    """The utterances in order of id, cut into shards of about so many seconds."""
+    out: list[list[Utterance]] = []
+    held = 0.0
+    for utt in sorted(utterances, key=lambda utt: utt.utt_id):
+        if not out or held + (utt.seconds or 0.0) > seconds:
+            out.append([])
+            held = 0.0
+        out[-1].append(utt)
+        held += utt.seconds or 0.0
+    return out
+
+
+def write(
+    folder: Path, utterances: Sequence[Utterance], encoder: Encoder, config: StoreConfig, job: tuple[int, int] = (1, 1),
+    done: Callable[[int], None] = lambda n: None,
+) -> None:  # fmt: skip
+    """Write the shards of job i of n that are not there yet, and the index once all are. `done(n)` is told of n utterances."""
+    header = _header(folder, encoder, config)
+    groups = shards(utterances, config.shard_seconds)
+    names = [f"shard-{number:05d}.safetensors" for number in range(len(groups))]
+    for number, (name, group) in enumerate(zip(names, groups)):
+        if number % job[1] == job[0] - 1 and not _holds(folder / name, group):
+            _write_shard(folder / name, group, encoder, config.dtype, header)
+        if number % job[1] == job[0] - 1:
+            done(len(group))
+    if all(_holds(folder / name, group) for name, group in zip(names, groups)):
+        index = {utt.utt_id: name for name, group in zip(names, groups) for utt in group}
+        write_text(folder / "feats.scp", "".join(f"{utt_id} {index[utt_id]}\n" for utt_id in sorted(index)))
+
+
+def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, Any]:
+    """The store's header, written now if there is none; an existing one must fit."""
+    header = {"format": FORMAT, **encoder.identity(), "dtype": config.dtype}
+    path = folder / "header.json"
+    if path.exists():
+        _check(folder, read_json(path), header)
+        return read_json(path)
+    header["versions"] = {package: version(package) for package in ("torch", "transformers", "safetensors")}
+    write_json(path, header)
+    return header
+
+
+def _check(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    differ = [f"{key} is {found.get(key)!r}, wanted {value!r}" for key, value in wanted.items() if found.get(key) != value]
+    if differ:
+        raise UserError(
+            f"{folder}: this store was made otherwise: {'; '.join(differ)}.\n  Extract into another folder, or remove this one "
+            f"and run `serdesc extract` again; or set the configuration to what the store holds."
+        )
+
+
+def _holds(path: Path, group: list[Utterance]) -> bool:
+    """Whether the shard is there, whole, and of these utterances."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            held: list[str] = json.loads(file.metadata()["serdesc"])["utterances"]
+            return held == [utt.utt_id for utt in group]
+    except (OSError, SafetensorError, KeyError):
+        return False
+
+
+def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: str, header: dict[str, Any]) -> None:
+    waves = []
+    for utt in group:
+        try:
+            waves.append(audio.load(utt.wav, encoder.config.max_seconds))
+        except audio.AudioError as error:
+            raise UserError(
+                f"{utt.wav} ({utt.utt_id}): {error}. Run `serdesc prepare` again: it moves what cannot be used to rejected.tsv."
+            ) from error
+    # Contiguous, and without the rest of the batch that each one was cut from.
+    tensors = {utt.utt_id: x.to(DTYPES[dtype]).clone() for utt, x in zip(group, encode(encoder, waves))}
+    about = {
+        "header": header,
+        "utterances": [utt.utt_id for utt in group],
+        "audio": {utt.utt_id: hashlib.sha256(wave.tobytes()).hexdigest()[:16] for utt, wave in zip(group, waves)},
+    }
+    need = sum(x.nbytes for x in tensors.values()) / 1e9
+    if free_gb(path.parent) < need:
+        raise FailedError(
+            f"{path}: needs {need:.2f} GB, and {free_gb(path.parent):.2f} GB are free there. Shards written so far are kept: make "
+            "room and run the same command again, or compute features live (STORE `live`)."
+        )
+    with written_aside(path) as aside:
+        # One key with sorted JSON: safetensors would write several in random order.
+        save_file(tensors, aside, metadata={"serdesc": json.dumps(about, sort_keys=True)})
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------------
+
+
+class Store:
+    """Features on disk, memory-mapped."""
+
+    def __init__(self, folder: Path, wanted: dict[str, Any] | None = None) -> None:
+        """Open a store; `wanted` (an encoder's identity) must agree with its header."""
+        if not (folder / "feats.scp").exists():
+            raise UserError(f"{folder}: no finished feature store (feats.scp is missing). Run: serdesc extract DATA {folder}")
+        header = read_json(folder / "header.json")
+        _check(folder, header, {"format": FORMAT, **(wanted or {})})
+        self.folder = folder
+        self.header = header
+        self.layers, self.width = int(header["layer_count"]), int(header["width"])
+        self._shard_of = dict(line.split(" ", 1) for line in (folder / "feats.scp").read_text().splitlines())
+        self._open = lru_cache(maxsize=64)(self._open_shard)
+
+    def _open_shard(self, name: str) -> Any:
+        return safe_open(self.folder / name, framework="pt")
+
+    def verify(self) -> int:
+        """Read every utterance once; the number of them. Raises where a shard is damaged or values are not numbers."""
+        for utt_id, name in self._shard_of.items():
+            x = self._tensor(utt_id, name)
+            if not bool(x.isfinite().all()) or x.shape[0] != self.layers or x.shape[2] != self.width:
+                raise UserError(f"{self.folder / name}: features of '{utt_id}' are damaged ({tuple(x.shape)}). Remove the shard and extract again.")
+        return len(self._shard_of)
+
+    def _tensor(self, utt_id: str, name: str) -> Tensor:
+        try:
+            return self._open(name).get_tensor(utt_id).float()  # type: ignore[no-any-return]
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{self.folder / name}: damaged shard ({error}). Remove it and run `serdesc extract` again.") from error
+
+    def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
+        out = []
+        for utt in utterances:
+            if utt.utt_id not in self._shard_of:
+                raise UserError(f"{self.folder}: no features of '{utt.utt_id}'. Run `serdesc extract` on the data directory that has it.")
+            out.append(self._tensor(utt.utt_id, self._shard_of[utt.utt_id]))
+        return out
+
+
+def open_features(store: str, config: Any, device: torch.device) -> Features:
+    """`live`, or the store in a folder, checked against the configuration's encoder where that can be done without loading it."""
+    if store == "live":
+        return Live(Encoder.load(config.encoder, device))
+    wanted = {"encoder": config.encoder.model, "layers": config.encoder.layers, "max_seconds": config.encoder.max_seconds}
+    return Store(Path(store), wanted)

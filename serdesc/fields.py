@@ -1,0 +1,56 @@
+"""What a caption says of an utterance, field by field, and the values each field can take."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+PITCH = ENERGY = ("low", "normal", "high")
+SPEED = ("slow", "normal", "fast")
+AGES = ("child", "teenager", "young adult", "middle-aged", "elderly")
+GENDERS = ("female", "male")
+EMOTIONS = ("angry", "calm", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
+VALUES: dict[str, tuple[str, ...]] = {
+    "emotion": EMOTIONS, "pitch": PITCH, "energy": ENERGY, "speed": SPEED, "age": AGES, "gender": GENDERS,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fields:
+    """None means that nothing is known, or said, of a field. `emphasis` are words of the transcript."""
+
+    transcript: str | None = None
+    emotion: str | None = None
+    pitch: str | None = None
+    energy: str | None = None
+    speed: str | None = None
+    age: str | None = None
+    gender: str | None = None
+    emphasis: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in VALUES.items():
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                raise ValueError(f"{name} is '{value}': it must be one of {', '.join(allowed)}")
+
+    def present(self) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "emphasis": None if self.emphasis is None else list(self.emphasis)}
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Fields:
+        values = {f.name: row.get(f.name) for f in fields(cls)}
+        if values["emphasis"] is not None:
+            values["emphasis"] = tuple(values["emphasis"])
+        return cls(**values)
+
+
+def age_group(years: float) -> str:
+    """SpeechCraft's age groups: under 14 child, under 26 teenager, under 40 young adult, under 55 middle-aged, else elderly."""
+    for limit, name in zip((14, 26, 40, 55), AGES):
+        if years < limit:
+            return name
+    return AGES[-1]

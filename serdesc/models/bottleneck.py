@@ -1,0 +1,49 @@
+"""Variational information bottleneck over all layers of the encoder: Section 3.2, Eq. (2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from serdesc.config import BranchConfig
+
+
+class Latent(NamedTuple):
+    """The posterior p(z|x) = N(mu, sigma^2) of every frame: mu and sigma (B, T, K)."""
+
+    mu: Tensor
+    sigma: Tensor
+
+    def sample(self, eps: Tensor) -> Tensor:
+        """z = mu + sigma * eps (B, T, K), eps ~ N(0, I)."""
+        return self.mu + self.sigma * eps
+
+    def kl(self) -> Tensor:
+        """KL(p(z|x), N(0, I)) of every frame, summed over K: (B, T)."""
+        return 0.5 * (self.mu.square() + self.sigma.square() - 1 - 2 * self.sigma.log()).sum(-1)
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, layers: int, width: int, config: BranchConfig) -> None:
+        super().__init__()
+        hidden = config.hidden or width
+        self.config = config
+        self.layer_weights = nn.Parameter(torch.zeros(layers))
+        self.encoder = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())
+        self.mu = nn.Linear(hidden, config.latent)
+        self.sigma = nn.Linear(hidden, config.latent)
+
+    def forward(self, x: Tensor) -> Latent:
+        # at entry, x is (B, L, T, D)
+        assert x.ndim == 4 and x.shape[1] == len(self.layer_weights), (x.shape, len(self.layer_weights))
+        if self.config.layer_norm:
+            x = functional.layer_norm(x, x.shape[-1:])
+        x = torch.einsum("l,bltd->btd", self.layer_weights.softmax(0), x)  # weighted sum of layers
+        h = self.encoder(x)
+        spread = functional.softplus(self.sigma(h))
+        # The paper's softplus gives sigma; its ancestor's gives the variance. The floor keeps log(sigma) finite.
+        sigma = (spread if self.config.sigma == "softplus_std" else spread.sqrt()).clamp_min(1e-6)
+        return Latent(self.mu(h), sigma)

@@ -1,0 +1,194 @@
+"""The whole model: two branches, the prompt with both token groups, the LLM, and the losses (Figure 1, Section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from serdesc import tasks
+from serdesc.config import Config
+from serdesc.models import llm as llms
+from serdesc.models.adapter import Adapter
+from serdesc.models.bottleneck import Bottleneck, Latent
+
+# content: ASR, descriptor tokens zero.  descriptor: the joint target.  joint: one-stage training of both branches at once.
+Phase = Literal["content", "descriptor", "joint"]
+TRAINED: dict[str, tuple[str, ...]] = {"content": ("content",), "descriptor": ("descriptor",), "joint": ("content", "descriptor")}
+IGNORE = -100
+
+
+class Branch(nn.Module):
+    """Bottleneck and adapter of one token group."""
+
+    def __init__(self, layers: int, width: int, llm_width: int, config: Config) -> None:
+        super().__init__()
+        self.bottleneck = Bottleneck(layers, width, config.branch)
+        self.adapter = Adapter(config.branch.latent, llm_width, config.adapter)
+
+
+class Loss(NamedTuple):
+    """Sums, so that parts of a batch and devices can be added up before they are divided by the counts."""
+
+    llm: Tensor  # -log p over the label tokens
+    kl: Tensor  # over the frames of the trained branches
+    tokens: int
+    frames: int
+    utterances: int
+
+
+@dataclass
+class Row:
+    """One row of the LLM's input."""
+
+    embeds: Tensor  # (N, H)
+    mask: Tensor  # (N,), what is attended to
+    labels: Tensor  # (N,)
+
+
+class Describer(nn.Module):
+    def __init__(self, llm: nn.Module, tokenizer: Any, layers: int, width: int, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = tokenizer
+        self.llm = llm
+        self.llm_width = int(llms.embeddings(llm).embedding_dim)
+        self.content = Branch(layers, width, self.llm_width, config)
+        self.descriptor = Branch(layers, width, self.llm_width, config)
+        self.prompt = tasks.prompt(tokenizer, config.prompt.system, config.prompt.instruction)
+        self.content_prompt = tasks.prompt(tokenizer, config.prompt.system, config.prompt.content or config.prompt.instruction)
+
+    @property
+    def device(self) -> torch.device:
+        return self.content.bottleneck.layer_weights.device
+
+    def branch(self, name: str) -> Branch:
+        return {"content": self.content, "descriptor": self.descriptor}[name]
+
+    def trained(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
+        """Names and parameters that a phase trains, in a fixed order."""
+        named = [(f"{name}.{n}", p) for name in TRAINED[phase] for n, p in self.branch(name).named_parameters()]
+        if self.config.training.lora:
+            named += [(f"llm.{name}", p) for name, p in llms.lora_parameters(self.llm)]
+        return named
+
+    def train_phase(self, phase: Phase) -> None:
+        """Training mode; gradients for what this phase trains and for nothing else."""
+        self.train()
+        self.requires_grad_(False)
+        for _, parameter in self.trained(phase):
+            parameter.requires_grad_(True)
+
+    # ---- speech tokens ---------------------------------------------------------------------------------------------------
+
+    def speech(self, name: str, x: Tensor, frames: Tensor, eps: Sequence[Tensor] | None = None) -> tuple[Tensor, Tensor, Latent]:
+        """s (B, U, H), U of each utterance (B,), and the latents. z = mu where no noise is given."""
+        branch = self.branch(name)
+        latent = branch.bottleneck(x)  # (B, T, K)
+        z = latent.mu
+        if eps is not None:
+            z = latent.sample(pad_sequence(list(eps), batch_first=True).to(x))
+        # Frames past an utterance's end are zero before the adapter, so that its padding says nothing.
+        z = z * _mask(frames, x.shape[2])[..., None]
+        return branch.adapter(z), branch.adapter.tokens(frames), latent
+
+    # ---- training --------------------------------------------------------------------------------------------------------
+
+    def forward(
+        self, x: Tensor, frames: Tensor, targets: Sequence[str], phase: Phase, eps: dict[str, Sequence[Tensor]] | None = None
+    ) -> Loss:
+        """Sums of -log p(target) and of the KL of the branches that the phase trains. x (B, L, T, D); eps[branch][i] (T_i, K)."""
+        x, frames = x.to(self.device), frames.to(self.device)
+        noise = eps or {}
+        kl = x.new_zeros(())
+        s_con, tokens, latent_con = self.speech("content", x, frames, noise.get("content"))
+        if phase == "content":
+            s_des = torch.zeros_like(s_con)
+            latents = {"content": latent_con}
+        else:
+            s_des, _, latent_des = self.speech("descriptor", x, frames, noise.get("descriptor"))
+            latents = {"content": latent_con, "descriptor": latent_des}
+        for name in TRAINED[phase]:
+            kl = kl + (latents[name].kl() * _mask(frames, x.shape[2])).sum()
+        prompt = self.content_prompt if phase == "content" else self.prompt
+        rows = [
+            self._row(prompt, s_con[i, :u], s_des[i, :u], targets[i], attend=phase != "content" or self.config.prompt.attend_zeros)
+            for i, u in enumerate(tokens.tolist())
+        ]
+        nll, count = self._nll(rows)
+        return Loss(nll, kl, count, int(frames.sum()) * len(TRAINED[phase]), len(rows))
+
+    def _row(self, prompt: tasks.Prompt, s_con: Tensor, s_des: Tensor, target: str | None, attend: bool = True) -> Row:
+        """Prompt(S) of one utterance, with the target and its end behind it in training."""
+        answer = [] if target is None else [*self.tokenizer.encode(target, add_special_tokens=False), prompt.end]
+        table = llms.embeddings(self.llm)
+        text = table(torch.tensor([*prompt.before, *prompt.between, *prompt.after, *answer], device=self.device))
+        before, between, after, tail = text.split([len(prompt.before), len(prompt.between), len(prompt.after), len(answer)])
+        embeds = torch.cat([before, s_con.to(text.dtype), between, s_des.to(text.dtype), after, tail])
+        mask = torch.ones(len(embeds), dtype=torch.long, device=self.device)
+        if not attend:
+            start = len(before) + len(s_con) + len(between)
+            mask[start : start + len(s_des)] = 0
+        labels = torch.full((len(embeds),), IGNORE, device=self.device)
+        labels[len(embeds) - len(answer) :] = torch.tensor(answer, dtype=torch.long, device=self.device)
+        return Row(embeds, mask, labels)
+
+    def _nll(self, rows: list[Row]) -> tuple[Tensor, int]:
+        """Eq. (4) summed over the batch, and its number of label tokens. Logits are made only where there is a label."""
+        embeds = pad_sequence([row.embeds for row in rows], batch_first=True)  # (B, N, H)
+        mask = pad_sequence([row.mask for row in rows], batch_first=True)
+        labels = pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE)[:, 1:]
+        model = self.llm.get_base_model()  # type: ignore[operator]
+        hidden = model.model(inputs_embeds=embeds, attention_mask=mask, position_ids=_positions(mask), use_cache=False)
+        wanted = labels != IGNORE
+        logits = model.lm_head(hidden.last_hidden_state[:, :-1][wanted]).float()  # (labels, V)
+        return functional.cross_entropy(logits, labels[wanted], reduction="sum"), int(wanted.sum())
+
+    # ---- decoding --------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
+        """Greedy answers: z = mu, one pass with both token groups."""
+        self.eval()
+        x, frames = x.to(self.device), frames.to(self.device)
+        s_con, tokens, _ = self.speech("content", x, frames)
+        s_des, _, _ = self.speech("descriptor", x, frames)
+        rows = [self._row(self.prompt, s_con[i, :u], s_des[i, :u], None) for i, u in enumerate(tokens.tolist())]
+        return self.answer(rows, max_new_tokens)
+
+    def answer(self, rows: list[Row], max_new_tokens: int) -> list[str]:
+        from transformers import GenerationConfig
+
+        embeds = pad_sequence([row.embeds for row in rows], batch_first=True, padding_side="left")
+        mask = pad_sequence([row.mask for row in rows], batch_first=True, padding_side="left")
+        pad = self.tokenizer.pad_token_id
+        greedy = GenerationConfig(
+            do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=self.prompt.end, pad_token_id=self.prompt.end if pad is None else pad
+        )
+        ids = self.llm.generate(inputs_embeds=embeds, attention_mask=mask, generation_config=greedy)  # type: ignore[operator]
+        return [self.tokenizer.decode(_until(row, self.prompt.end), skip_special_tokens=True).strip() for row in ids.tolist()]
+
+
+def _until(ids: list[int], end: int) -> list[int]:
+    return ids[: ids.index(end)] if end in ids else ids
+
+
+def _mask(frames: Tensor, length: int) -> Tensor:
+    """(B, T), one where there is speech."""
+    return (torch.arange(length, device=frames.device) < frames[:, None]).float()
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """(B, N) positions that count what is attended to, as generation does."""
+    return (mask.cumsum(-1) - 1).clamp_min(0)
+
+
+def noise(latent: int, frames: Sequence[int], seeds: Sequence[int]) -> list[Tensor]:
+    """eps (T_i, K) of each utterance from its own seed: neither its batch nor its padding changes it."""
+    return [
+        torch.randn(t, latent, generator=torch.Generator().manual_seed(s)) for t, s in zip(frames, seeds)
+    ]

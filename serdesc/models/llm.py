@@ -1,0 +1,55 @@
+"""The LLM decoder with LoRA: Section 3.4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from serdesc.config import LlmConfig
+from serdesc.errors import UserError
+from serdesc.features.encoder import load_pretrained
+from serdesc.runtime import DTYPES
+
+
+def load(config: LlmConfig) -> tuple[nn.Module, Any]:
+    """The LLM with fresh LoRA weights, its own weights frozen; and its tokenizer."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = load_pretrained(AutoTokenizer, config.model)
+    return with_lora(load_pretrained(AutoModelForCausalLM, config.model, dtype=DTYPES[config.dtype]), config), tokenizer
+
+
+def with_lora(llm: nn.Module, config: LlmConfig) -> nn.Module:
+    """`llm` as a PEFT model. LoRA's parts are float32 whatever the LLM's own precision is."""
+    from peft import LoraConfig, get_peft_model
+
+    if config.checkpointing:
+        llm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    lora = config.lora
+    try:
+        return get_peft_model(
+            llm, LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets), task_type="CAUSAL_LM")
+        )
+    except ValueError as error:
+        raise UserError(f"llm.lora.targets {lora.targets}: {error}. Name linear layers of {config.model}, for example q_proj and v_proj") from error
+
+
+def load_adapter(llm: nn.Module, folder: Any) -> None:
+    """Put saved LoRA weights in place of the present ones; every tensor must fit."""
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    result = set_peft_model_state_dict(llm, load_peft_weights(str(folder), device="cpu"))
+    if result.unexpected_keys:
+        raise UserError(f"{folder}: LoRA weights of another shape or model ({result.unexpected_keys[0]}): set llm.lora as it was trained")
+
+
+def lora_parameters(llm: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, p) for name, p in llm.named_parameters() if "lora_" in name]
+
+
+def embeddings(llm: nn.Module) -> torch.nn.Embedding:
+    table = llm.get_input_embeddings()  # type: ignore[operator]
+    assert isinstance(table, nn.Embedding)
+    return table

@@ -1,0 +1,118 @@
+"""What can be had without the model, on the same folds: the rows that a score must be read against.
+
+    constant               the training part's most frequent value of each field
+    words alone            emotion by logistic regression over the words of the reference transcript
+    reference descriptors  emotion by a decision tree over the reference's pitch, energy, speed, age and gender
+    log-mel statistics     each field by logistic regression over mean and deviation of 64 log-mel bands
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from serdesc.data import audio, datadir
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.fields import VALUES, Fields
+from serdesc.scoring import metrics as all_metrics
+from serdesc.scoring.score import total
+
+Vectors = dict[str, np.ndarray]
+
+
+def baselines(data: Path, nj: int) -> dict[str, dict[str, float]]:
+    """Pooled value of every metric that a baseline has an answer for."""
+    folds = [(datadir.read(path / "train"), datadir.read(path / "test")) for path in sorted(data.glob("fold*")) if (path / "test").is_dir()]
+    if not folds:
+        raise UserError(f"{data}: no folds with a test part. Run: serdesc annotate {data}")
+    logmel = _log_mel([utt for _, test in folds for utt in test] + [utt for train, _ in folds for utt in train], nj)
+    words = _vectors(folds, lambda utts: [" ".join((utt.text or "").split()) for utt in utts], text=True)
+    descriptors = _vectors(folds, lambda utts: [_describe(utt) for utt in utts])
+    named: dict[str, tuple[tuple[str, ...], Callable[..., list[Any]]]] = {
+        "constant": (tuple(VALUES), lambda train, test, name: [_most_frequent(train, name)] * len(test)),
+        "words alone": (("emotion",), lambda *task: _classify(words, _linear, *task)),
+        "reference descriptors": (("emotion",), lambda *task: _classify(descriptors, _tree, *task)),
+        "log-mel statistics": (tuple(VALUES), lambda *task: _classify(logmel, _linear, *task)),
+    }
+    return {title: _scores(folds, fields, predict) for title, (fields, predict) in named.items()}
+
+
+def _scores(folds: Sequence[tuple[list[Utterance], list[Utterance]]], fields: Sequence[str], predict: Callable[..., list[Any]]) -> dict[str, float]:
+    metrics = {str(m.settings["field"]): m for m in all_metrics.every() if m.settings.get("field") in fields}
+    out = {}
+    for name, metric in metrics.items():
+        counts = []
+        for train, test in folds:
+            known = [utt for utt in train if utt.labels and getattr(utt.labels, name) is not None]
+            asked = [utt for utt in test if utt.labels and getattr(utt.labels, name) is not None]
+            if known and asked:
+                answers = predict(known, asked, name)
+                counts += [metric.count(utt.labels or Fields(), Fields(**{name: str(a)})) for utt, a in zip(asked, answers)]
+        if counts:
+            out[metric.name] = round(metric.value(total([c for c in counts if c is not None])), 4)
+    return out
+
+
+def _truth(utterances: Sequence[Utterance], name: str) -> list[str]:
+    return [str(getattr(utt.labels, name)) for utt in utterances]
+
+
+def _most_frequent(train: Sequence[Utterance], name: str) -> str:
+    return min(Counter(_truth(train, name)).items(), key=lambda item: (-item[1], item[0]))[0]
+
+
+def _classify(vectors: Vectors, model: Callable[[], Any], train: Sequence[Utterance], test: Sequence[Utterance], name: str) -> list[str]:
+    truth = _truth(train, name)
+    if len(set(truth)) == 1:
+        return [truth[0]] * len(test)
+    fitted = model().fit(np.stack([vectors[u.utt_id] for u in train]), truth)
+    return [str(answer) for answer in fitted.predict(np.stack([vectors[u.utt_id] for u in test]))]
+
+
+def _linear() -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+
+
+def _tree() -> Any:
+    from sklearn.tree import DecisionTreeClassifier
+
+    return DecisionTreeClassifier(min_samples_leaf=5, random_state=0)
+
+
+def _describe(utt: Utterance) -> dict[str, str]:
+    labels = utt.labels or Fields()
+    return {name: str(getattr(labels, name)) for name in ("pitch", "energy", "speed", "age", "gender")}
+
+
+def _vectors(folds: Sequence[tuple[list[Utterance], list[Utterance]]], of: Callable[[list[Utterance]], list[Any]], text: bool = False) -> Vectors:
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    every = list({utt.utt_id: utt for train, test in folds for utt in train + test}.values())
+    vectorizer = CountVectorizer(token_pattern=r"\S+") if text else DictVectorizer(sparse=True)
+    matrix = vectorizer.fit_transform(of(every)).toarray().astype(np.float32)
+    return {utt.utt_id: row for utt, row in zip(every, matrix)}
+
+
+def _log_mel(utterances: list[Utterance], nj: int) -> Vectors:
+    every = list({utt.utt_id: utt for utt in utterances}.values())
+    with ProcessPoolExecutor(max(1, nj)) as pool:
+        return {utt.utt_id: row for utt, row in zip(every, pool.map(_statistics, [utt.wav for utt in every], chunksize=16))}
+
+
+def _statistics(wav: str) -> np.ndarray:
+    import librosa
+
+    wave = audio.load(wav)
+    mel = librosa.feature.melspectrogram(y=(wave - wave.mean()) / np.sqrt(wave.var() + 1e-7), sr=audio.SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=64)
+    log = np.log(mel + 1e-6)
+    return np.concatenate([log.mean(axis=1), log.std(axis=1)])

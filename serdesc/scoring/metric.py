@@ -1,0 +1,47 @@
+"""What a metric is: counts of one utterance, and a value of summed counts.
+
+Counts add up, so one pass over the utterances serves the score, its folds, and every bootstrap resample.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping
+
+from serdesc.fields import Fields
+
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`count(reference, hypothesis)` is None for an utterance that the metric does not apply to. Values are percentages."""
+
+    name: str
+    unit: str  # as a table heads it
+    count: Callable[[Fields, Fields], Counts | None]
+    value: Callable[[Mapping[str, float]], float]
+    chance: Callable[[Mapping[str, float]], float] | None = None  # what guessing gets, from the same counts
+    settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
+    higher_is_better: bool = True
+
+
+def mean_recall(name: str, attribute: str, unit: str) -> Metric:
+    """Mean over the classes of the reference of the share that was found (unweighted accuracy). Unread answers are wrong."""
+
+    def count(ref: Fields, hyp: Fields) -> Counts | None:
+        wanted = getattr(ref, attribute)
+        if wanted is None:
+            return None
+        said = getattr(hyp, attribute)
+        return {f"n.{wanted}": 1, f"right.{wanted}": int(said == wanted), "n": 1, "right": int(said == wanted), "unread": int(said is None)}
+
+    def classes(total: Mapping[str, float]) -> list[str]:
+        return [key[2:] for key in sorted(total) if key.startswith("n.") and total[key] > 0]
+
+    def value(total: Mapping[str, float]) -> float:
+        recalls = [total.get(f"right.{c}", 0) / total[f"n.{c}"] for c in classes(total)]
+        return 100 * math.fsum(recalls) / len(recalls) if recalls else math.nan
+
+    return Metric(name, unit, count, value, chance=lambda total: 100 / max(1, len(classes(total))), settings={"field": attribute})

@@ -1,0 +1,33 @@
+"""Stressed words: the share of utterances whose stressed words are named exactly, none missing and none added."""
+
+from __future__ import annotations
+
+import math
+from typing import Mapping
+
+from serdesc.fields import Fields
+from serdesc.scoring.metric import Counts, Metric
+from serdesc.scoring.normalise import words
+
+SCALE = 10_000  # chance is summed as a whole number of these parts
+
+
+def _count(ref: Fields, hyp: Fields) -> Counts | None:
+    if ref.emphasis is None:
+        return None
+    wanted = sorted(word for item in ref.emphasis for word in words(item))
+    said = sorted(word for item in hyp.emphasis or () for word in words(item))
+    choices = math.comb(max(1, len(words(ref.transcript or ""))), len(wanted))
+    return {"n": 1, "right": int(wanted == said), "unread": int(hyp.emphasis is None), "guess": round(SCALE / max(1, choices))}
+
+
+def _value(total: Mapping[str, float]) -> float:
+    return 100 * total["right"] / total["n"] if total.get("n") else math.nan
+
+
+def _chance(total: Mapping[str, float]) -> float:
+    """A word of the transcript at random: the mean of 1 / words."""
+    return 100 * total["guess"] / SCALE / total["n"]
+
+
+METRICS = [Metric("emphasis", "emphasis %", _count, _value, _chance, settings={"match": "all stressed words, no other"})]

@@ -1,0 +1,5 @@
+"""Unweighted accuracy of the emotion: mean recall over the classes."""
+
+from serdesc.scoring.metric import mean_recall
+
+METRICS = [mean_recall("ua", "emotion", "UA %")]

@@ -1,0 +1,148 @@
+"""Tables: one fold's scores on the terminal, and an experiment's folds pooled into a table and a RESULTS.md block."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Sequence
+
+from serdesc.config import Config
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.files import read_json, write_json, write_text
+from serdesc.scoring import metrics as all_metrics
+from serdesc.scoring.metric import Metric
+from serdesc.scoring.score import Rows, Score, read_rows, score
+
+BASELINES = "baselines.json"
+
+
+def show(scores: Sequence[Score], metrics: Sequence[Metric], title: str) -> None:
+    """A table of one set of scores on the terminal."""
+    by_name = {metric.name: metric for metric in metrics}
+    rows = [["metric", "score", "95 %", "chance", "utterances", "unread"]]
+    for s in scores:
+        rows.append(
+            [by_name[s.metric].unit, _cell(s.value), _range(s.interval), _cell(s.chance), str(s.n), str(s.counts.get("unread", ""))]
+        )
+    _print(rows, title)
+
+
+def report(exp: Path, part: str, config: Config) -> None:
+    """Pool the decoded folds of an experiment; write score_<part>.json and RESULTS.md beside them, and print the table."""
+    folds = _folds(exp, part)
+    signatures = _signatures(folds, part)
+    metrics = [metric for metric in all_metrics.every() if metric.name in signatures]
+    pooled: dict[str, Score] = {}
+    by_fold: dict[str, list[float]] = {}
+    for metric in metrics:
+        counted = [_rows_of(fold / f"decode_{part}" / "rows.jsonl", metric) for fold in folds]
+        pooled[metric.name] = score(metric, sum(counted, []), config.scoring, {})
+        by_fold[metric.name] = [s.value for rows in counted if rows and (s := score(metric, rows, config.scoring, {})).value is not None]
+    write_json(
+        exp / f"score_{part}.json",
+        {
+            "folds": [fold.name for fold in folds],
+            "scores": [
+                {
+                    **asdict(pooled[metric.name]),
+                    "signature": signatures[metric.name] + f"|pooled:{len(folds)} folds",
+                    "by_fold": by_fold[metric.name],
+                    "mean": round(statistics.fmean(by_fold[metric.name]), 4),
+                    "deviation": round(statistics.stdev(by_fold[metric.name]), 4) if len(folds) > 1 else None,
+                }
+                for metric in metrics
+            ],
+        },
+    )
+    table = _table(exp, metrics, pooled, by_fold)
+    write_text(exp / "RESULTS.md", _block(exp, folds, table))
+    _print(table, f"{exp}: {part}, {len(folds)} fold(s) pooled")
+
+
+def _folds(exp: Path, part: str) -> list[Path]:
+    folds = sorted((p for p in exp.glob("fold*") if (p / f"decode_{part}" / "score.json").exists()), key=lambda p: int(p.name[4:]))
+    if not folds:
+        raise UserError(f"{exp}: no fold*/decode_{part}/score.json in it. Run stages 4 to 6 first")
+    return folds
+
+
+def _signatures(folds: Sequence[Path], part: str) -> dict[str, str]:
+    """The signature of each metric, which must be the same in all folds."""
+    found: dict[str, str] = {}
+    for fold in folds:
+        for row in read_json(fold / f"decode_{part}" / "score.json")["scores"]:
+            known = found.setdefault(row["metric"], row["signature"])
+            if known != row["signature"]:
+                raise UserError(
+                    f"{fold}: {row['metric']} was scored as {row['signature']}, another fold as {known}: these are not comparable. "
+                    "Score all folds with one configuration."
+                )
+    return found
+
+
+def _rows_of(path: Path, metric: Metric) -> Rows:
+    return [(Utterance(row["utt_id"], "", row["spk"]), row[metric.name]) for row in read_rows(path) if metric.name in row]
+
+
+def _table(exp: Path, metrics: Sequence[Metric], pooled: dict[str, Score], by_fold: dict[str, list[float]]) -> list[list[str]]:
+    rows = [["system", *(metric.unit for metric in metrics)]]
+    rows.append(["chance", *(_cell(pooled[m.name].chance) for m in metrics)])
+    for name, values in (read_json(exp / BASELINES) if (exp / BASELINES).exists() else {}).items():
+        rows.append([name, *(_cell(values.get(m.name)) for m in metrics)])
+    rows.append([f"**{exp.name}**, pooled", *(_cell(pooled[m.name].value) for m in metrics)])
+    rows.append(["95 % interval", *(_range(pooled[m.name].interval) for m in metrics)])
+    means = [
+        f"{statistics.fmean(v):.1f} ± {statistics.stdev(v):.1f}" if len(v := by_fold[m.name]) > 1 else _cell(v[0] if v else None) for m in metrics
+    ]
+    rows.append(["mean of folds ± deviation", *means])
+    rows.append(["utterances", *(str(pooled[m.name].n) for m in metrics)])
+    return rows
+
+
+def _block(exp: Path, folds: Sequence[Path], table: list[list[str]]) -> str:
+    """Markdown with the table and what made it."""
+    environment: dict[str, Any] = read_json(folds[0] / "env.json") if (folds[0] / "env.json").exists() else {}
+    import yaml
+
+    config = yaml.safe_load((folds[0] / "config.yaml").read_text(encoding="utf-8")) if (folds[0] / "config.yaml").exists() else {}
+    head, *body = table
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in body)]
+    made = [
+        f"- encoder {config.get('encoder', {}).get('model')}, LLM {config.get('llm', {}).get('model')}, seed {config.get('seed')}, "
+        f"strategy {config.get('training', {}).get('strategy')}, beta {config.get('training', {}).get('beta')}",
+        f"- commit {environment.get('commit')}, Python {environment.get('python')}, "
+        + ", ".join(f"{k} {v}" for k, v in environment.get("versions", {}).items() if k != "serdesc"),
+        f"- {environment.get('processor')}, {environment.get('cores')} cores, {environment.get('threads')} thread(s) a process",
+        f"- command of fold {folds[0].name[4:]}: `{_short(environment.get('command', ''))}`",
+    ]
+    return f"### {exp.name}: folds {' '.join(fold.name[4:] for fold in folds)}\n\n" + "\n".join(lines) + "\n\n" + "\n".join(made) + "\n"
+
+
+def _short(command: str) -> str:
+    """The command without the folder that the program lies in."""
+    program, _, rest = command.partition(" ")
+    return f"{Path(program).name} {rest}".strip()
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _range(interval: tuple[float, float] | list[float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.1f}-{interval[1]:.1f}"
+
+
+def _print(rows: list[list[str]], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(rows[0]):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0)
+    for row in rows[1:]:
+        table.add_row(*(cell.replace("**", "") for cell in row))
+    console = Console()
+    console.print(table) if console.width >= 80 else print(json.dumps(rows))

@@ -1,0 +1,134 @@
+"""score.json from a data directory and hypotheses, with rows beside it and a signature on every figure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from serdesc import __version__, tasks
+from serdesc.config import ScoringConfig
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.fields import VALUES, Fields
+from serdesc.files import read_jsonl, write_json, write_jsonl
+from serdesc.scoring.metric import Counts, Metric
+
+ROWS = "rows.jsonl"
+
+
+@dataclass(frozen=True)
+class Score:
+    metric: str
+    value: float | None  # percent
+    chance: float | None
+    n: int
+    counts: dict[str, int]
+    interval: tuple[float, float] | None  # 95 %
+    signature: str
+
+
+Rows = list[tuple[Utterance, Counts]]
+
+
+def read_hypotheses(path: Path) -> dict[str, Fields]:
+    """Fields of each line of hyp.jsonl; the reader fills what a line does not give."""
+    if not path.exists():
+        raise UserError(f"{path}: no such hypotheses. Make them with: serdesc decode DATA STORE EXP")
+    hyps: dict[str, Fields] = {}
+    for number, row in enumerate(read_jsonl(path), start=1):
+        if not isinstance(row, dict) or not {"utt_id", "response"} <= row.keys():
+            raise UserError(f"{path}:{number}: a line needs utt_id and response, found {json.dumps(row)[:80]}")
+        if row["utt_id"] in hyps:
+            raise UserError(f"{path}:{number}: '{row['utt_id']}' stands twice: keep one of the two")
+        said = tasks.read(row["response"]).to_dict()
+        given = {name: row[name] for name in said if row.get(name) is not None}
+        bad = [f"{name} '{given[name]}'" for name in VALUES if given.get(name) is not None and given[name] not in VALUES[name]]
+        if bad:
+            raise UserError(f"{path}:{number}: {', '.join(bad)}: not a value of that field; leave it out and the reader fills it")
+        hyps[row["utt_id"]] = Fields.from_dict({**said, **given})
+    return hyps
+
+
+def rows(utterances: Sequence[Utterance], hyps: Mapping[str, Fields], outputs: tasks.Outputs, metrics: Sequence[Metric], place: Path) -> dict[str, Rows]:
+    """For each metric the counts of every utterance that it applies to."""
+    known = {utt.utt_id for utt in utterances}
+    missing, unknown = sorted(known - hyps.keys()), sorted(hyps.keys() - known)
+    if missing or unknown:
+        faults = [f"{len(ids)} {what}, the first is '{ids[0]}'" for what, ids in (("missing", missing), ("not in the data", unknown)) if ids]
+        raise UserError(f"{place}: {' and '.join(faults)}. Decode the same data directory that is scored.")
+    table: dict[str, Rows] = {metric.name: [] for metric in metrics}
+    for utt in utterances:
+        if utt.labels is None:
+            raise UserError(f"'{utt.utt_id}' has no labels: score a fold's folder (data/X/fold1/test), which `serdesc annotate` makes")
+        ref = outputs.of(utt.labels)
+        for metric in metrics:
+            counts = metric.count(ref, hyps[utt.utt_id])
+            if counts is not None:
+                table[metric.name].append((utt, counts))
+    return table
+
+
+def total(counts: Sequence[Counts]) -> dict[str, int]:
+    summed: Counter[str] = Counter()
+    for row in counts:
+        summed.update(row)
+    return dict(sorted(summed.items()))
+
+
+def score(metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[str, Any]) -> Score:
+    summed = total([counts for _, counts in counted])
+    value = metric.value(summed) if counted else math.nan
+    return Score(
+        metric=metric.name,
+        value=None if math.isnan(value) else round(value, 4),
+        chance=round(metric.chance(summed), 4) if metric.chance and counted else None,
+        n=len(counted),
+        counts=summed,
+        interval=interval(metric, counted, config),
+        signature=signature(metric, config, signed),
+    )
+
+
+def interval(metric: Metric, counted: Rows, config: ScoringConfig) -> tuple[float, float] | None:
+    """95 % percentile bootstrap over speakers (or utterances); None where there are fewer than two of them."""
+    unit_of = [utt.spk if config.unit == "speaker" else utt.utt_id for utt, _ in counted]
+    units = sorted(set(unit_of))
+    if len(units) < 2 or not config.resamples:
+        return None
+    keys = sorted({key for _, counts in counted for key in counts})
+    sums = np.zeros((len(units), len(keys)))
+    position = {unit: i for i, unit in enumerate(units)}
+    for unit, (_, counts) in zip(unit_of, counted):
+        sums[position[unit]] += [counts.get(key, 0) for key in keys]
+    picks = np.random.default_rng(0).integers(len(units), size=(config.resamples, len(units)))
+    values = [metric.value(dict(zip(keys, sums[pick].sum(axis=0)))) for pick in picks]
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return round(float(low), 2), round(float(high), 2)
+
+
+def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) -> str:
+    """What a figure depends on, as one line: metric and version, its settings, the unit of the interval, the protocol."""
+    parts = {"metric": metric.name, **metric.settings, **signed, "unit": config.unit, "serdesc": __version__}
+    return "|".join(f"{key}:{value}" for key, value in parts.items())
+
+
+def write(out: Path, scores: Sequence[Score], table: Mapping[str, Rows]) -> None:
+    """score.json, and beside it one line an utterance with its counts for every metric."""
+    by_utterance: dict[str, dict[str, Any]] = {}
+    for name, counted in table.items():
+        for utt, counts in counted:
+            by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})[name] = counts
+    write_jsonl(out.with_name(ROWS), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
+    write_json(out, {"scores": [asdict(s) for s in scores], "rows": ROWS})
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        raise UserError(f"{path}: no score rows. Run: serdesc score DATA --hyp {path.parent / 'hyp.jsonl'}")
+    return read_jsonl(path)

@@ -1,0 +1,266 @@
+"""The language side: the prompt that speech tokens are spliced into, captions from fields, and fields from captions.
+
+`read(render(fields)) == fields` holds for every caption that `render` makes.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from serdesc.fields import Fields
+from serdesc.errors import UserError
+
+SYSTEM = "You are a helpful language and speech assistant."
+INSTRUCTION = "Please caption the input audio according to content and speech descriptor-related information."
+
+
+# ---- prompt: Figure 1 of the paper ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What an LLM writes around the turns of a chat. `end` closes the answer, and is what training targets end in."""
+
+    system: str
+    user: str
+    assistant: str
+    end: str
+
+
+# Known by the token that opens a turn. Templates are not asked: Llama 3's adds today's date, and the prompt would change daily.
+TURNS = {
+    "<|start_header_id|>": Turns(  # Llama 3
+        system="<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n",
+        user="<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n",
+        assistant="<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+        end="<|eot_id|>",
+    ),
+    "<|im_start|>": Turns(  # Qwen 2 and later
+        system="<|im_start|>system\n",
+        user="<|im_end|>\n<|im_start|>user\n",
+        assistant="<|im_end|>\n<|im_start|>assistant\n",
+        end="<|im_end|>",
+    ),
+    "<|hears|>": Turns(system="<|begin|>", user="<|hears|>", assistant="<|writes|>", end="<|done|>"),  # llama-mini
+}
+
+
+class Tokenizer(Protocol):
+    """What is used of a Hugging Face tokenizer."""
+
+    def get_vocab(self) -> dict[str, int]: ...
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]: ...
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
+
+
+def turns_of(tokenizer: Tokenizer) -> Turns:
+    vocabulary = tokenizer.get_vocab()
+    for mark, turns in TURNS.items():
+        if mark in vocabulary:
+            return turns
+    raise UserError(
+        f"the LLM's tokenizer has none of the turn markers {', '.join(TURNS)}: take a chat model of a known family, or add its "
+        "markers to TURNS in serdesc/tasks.py"
+    )
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids around the two groups of speech tokens: before s_con, between s_con and s_des, after s_des; and the answer's end."""
+
+    before: list[int]
+    between: list[int]
+    after: list[int]
+    end: int
+
+
+def prompt(tokenizer: Tokenizer, system: str = SYSTEM, instruction: str = INSTRUCTION) -> Prompt:
+    turns = turns_of(tokenizer)
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    end = ids(turns.end)
+    assert len(end) == 1, f"end of turn {turns.end} is {len(end)} tokens"
+    return Prompt(ids(turns.system + system + turns.user), ids("\n"), ids("\n" + instruction + turns.assistant), end[0])
+
+
+# ---- what the target carries -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Which outputs a target carries: the columns Trans., Des. and Emo. of the paper's Table 3."""
+
+    transcript: bool = True
+    descriptors: bool = True
+    emotion: bool = True
+
+    def of(self, fields: Fields) -> Fields:
+        """The fields that a target of these outputs says."""
+        kept = fields
+        if not self.transcript:
+            kept = replace(kept, transcript=None)
+        if not self.descriptors:
+            kept = replace(kept, pitch=None, energy=None, speed=None, age=None, gender=None, emphasis=None)
+        if not self.emotion:
+            kept = replace(kept, emotion=None)
+        return kept
+
+
+# ---- the words ---------------------------------------------------------------------------------------------------------
+
+# Every phrase stands for one value of one field, and for no other: `read` relies on it and a test holds it.
+PITCH = {
+    "low": ("low pitch", "deep pitch"),
+    "normal": ("normal pitch", "medium pitch"),
+    "high": ("high pitch", "raised pitch"),
+}
+ENERGY = {
+    "low": ("low volume", "soft volume", "low energy"),
+    "normal": ("moderate volume", "normal volume", "moderate energy"),
+    "high": ("high volume", "loud volume", "high energy"),
+}
+SPEED = {
+    "slow": ("slow pace", "slow speed", "unhurried pace"),
+    "normal": ("moderate pace", "normal speed", "steady pace"),
+    "fast": ("fast pace", "high speed", "rapid pace"),
+}
+# emotion -> adjective, noun
+EMOTION = {
+    "angry": ("angry", "anger"),
+    "calm": ("calm", "calmness"),
+    "disgusted": ("disgusted", "disgust"),
+    "fearful": ("fearful", "fear"),
+    "happy": ("happy", "happiness"),
+    "neutral": ("neutral", "neutrality"),
+    "sad": ("sad", "sadness"),
+    "surprised": ("surprised", "surprise"),
+}
+# (age, gender) -> the speaker
+WHO: dict[tuple[str | None, str | None], tuple[str, ...]] = {
+    (None, None): ("speaker",),
+    (None, "female"): ("woman", "female speaker"),
+    (None, "male"): ("man", "male speaker"),
+    ("child", None): ("child", "young child"),
+    ("child", "female"): ("girl", "young girl"),
+    ("child", "male"): ("boy", "young boy"),
+    ("teenager", None): ("teenager",),
+    ("teenager", "female"): ("teenage girl", "female teenager"),
+    ("teenager", "male"): ("teenage boy", "male teenager"),
+    ("young adult", None): ("young adult",),
+    ("young adult", "female"): ("young woman", "female young adult"),
+    ("young adult", "male"): ("young man", "male young adult"),
+    ("middle-aged", None): ("middle-aged speaker", "middle-aged person"),
+    ("middle-aged", "female"): ("middle-aged woman",),
+    ("middle-aged", "male"): ("middle-aged man",),
+    ("elderly", None): ("elderly speaker", "old person"),
+    ("elderly", "female"): ("elderly woman", "old woman"),
+    ("elderly", "male"): ("elderly man", "old man"),
+}
+SAYING = ("saying", "stating", "speaking the words")  # before a transcript; "the words" must not be read as emphasis
+STRESSING = (
+    "stressing the word{s} {words}",
+    "accentuating the word{s} {words}",
+    "with emphasis on {words}",
+)
+EMOTIONAL = ("sounding {adjective}", "in {a} {adjective} tone", "{their} {noun} evident in the voice", "with {noun} in {their} voice")
+_THEIR = {"female": "her", "male": "his", None: "their"}
+
+
+# ---- captions from fields ----------------------------------------------------------------------------------------------
+
+
+def render(fields: Fields, seed: str) -> str:
+    """One caption that says exactly these fields. Equal seeds (take the utterance id) give equal wording."""
+    rng = random.Random(seed)
+    manner = [rng.choice(table[value]) for table, value in ((PITCH, fields.pitch), (ENERGY, fields.energy)) if value]
+    pace = f"at {_a(rng.choice(SPEED[fields.speed]))}" if fields.speed else ""
+    who = _a(rng.choice(WHO[fields.age, fields.gender]))
+    if manner:
+        who += " with " + " and ".join(manner)
+    feeling = _feeling(fields, rng)
+    stress = _stress(fields, rng)
+    quote = f'"{fields.transcript}"' if fields.transcript is not None else ""
+    match rng.randrange(3):
+        case 0:  # a woman with low pitch speaks at a slow pace, saying "...", sounding sad, stressing the word "..."
+            parts = [_join(who, "speaks", pace), _join(rng.choice(SAYING[:2]), quote) if quote else "", feeling, stress]
+        case 1:  # at a slow pace, a woman with low pitch says "...", ...
+            parts = [pace, _join(who, "says" if quote else "speaks", quote), feeling, stress]
+        case _:  # sounding sad, a woman with low pitch says at a slow pace, "...", ...
+            parts = [feeling, _join(who, "says" if quote else "speaks", pace), quote, stress]
+    text = ", ".join(part for part in parts if part)
+    return text[0].upper() + text[1:] + "."
+
+
+def _join(*words: str) -> str:
+    return " ".join(word for word in words if word)
+
+
+def _a(phrase: str) -> str:
+    return ("an " if phrase[0] in "aeio" or phrase.startswith("unh") else "a ") + phrase
+
+
+def _feeling(fields: Fields, rng: random.Random) -> str:
+    if fields.emotion is None:
+        return ""
+    adjective, noun = EMOTION[fields.emotion]
+    return rng.choice(EMOTIONAL).format(
+        adjective=adjective, noun=noun, a="an" if adjective[0] in "aeiou" else "a", their=_THEIR[fields.gender]
+    )
+
+
+def _stress(fields: Fields, rng: random.Random) -> str:
+    if not fields.emphasis:
+        return ""
+    words = " and ".join(f'"{word}"' for word in fields.emphasis)
+    return rng.choice(STRESSING).format(words=words, s="s" if len(fields.emphasis) > 1 else "")
+
+
+# ---- fields from captions ----------------------------------------------------------------------------------------------
+
+
+def _phrases() -> list[tuple[str, dict[str, Any]]]:
+    """Every phrase with the fields it stands for, the longest first: "teenage girl" must not be read as "girl"."""
+    phrases: dict[str, dict[str, Any]] = {}
+    for name, table in (("pitch", PITCH), ("energy", ENERGY), ("speed", SPEED), ("emotion", EMOTION)):
+        for value, wordings in table.items():
+            phrases.update({wording: {name: value} for wording in wordings})
+    for (age, gender), wordings in WHO.items():
+        phrases.update({wording: {"age": age, "gender": gender} for wording in wordings})
+    return sorted(phrases.items(), key=lambda item: (-len(item[0]), item[0]))
+
+
+_PHRASES = [(re.compile(rf"\b{re.escape(phrase)}\b"), stands_for) for phrase, stands_for in _phrases()]
+_QUOTED = re.compile(r'"([^"]*)"')
+_STRESS_BEFORE = re.compile(r"(\bthe words?|\bemphasis on|\bstress on)\s*$")
+
+
+def read(caption: str) -> Fields:
+    """The fields that a caption in `render`'s words says; what it does not say, or says in other words, is None."""
+    values: dict[str, Any] = {}
+    emphasis: list[str] = []
+    outside, before, last_was_stress = "", "", False
+    position = 0
+    for quoted in _QUOTED.finditer(caption):
+        before = caption[position : quoted.start()]
+        stressed = bool(_STRESS_BEFORE.search(before)) or (last_was_stress and before.strip() in ("and", ","))
+        if stressed:
+            emphasis.append(quoted[1])
+        else:
+            values.setdefault("transcript", quoted[1].strip())
+        last_was_stress = stressed
+        outside += before + " , "
+        position = quoted.end()
+    rest = (outside + caption[position:]).lower()
+    for pattern, stands_for in _PHRASES:
+        rest, hits = pattern.subn(" , ", rest)
+        if hits:
+            for name, value in stands_for.items():
+                values.setdefault(name, value)
+    return Fields(**values, emphasis=tuple(emphasis) or None)

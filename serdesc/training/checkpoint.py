@@ -1,0 +1,136 @@
+"""Checkpoints: safetensors and JSON only, complete or absent, and enough to go on as if nothing had happened.
+
+    checkpoint/model.safetensors        both branches
+    checkpoint/lora/                    the LoRA part, as PEFT writes and reads it
+    checkpoint/optimizer.safetensors    moments of every phase's optimizer; gone when training is finished
+    checkpoint/state.json               blocks done and in all, and a hash of each file; written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from serdesc.errors import FailedError, UserError
+from serdesc.files import free_gb, read_json, write_json
+from serdesc.models import llm as llms
+from serdesc.models.describer import Describer
+
+NAME = "checkpoint"
+
+
+@dataclass(frozen=True)
+class State:
+    done: int  # blocks
+    blocks: int
+
+    @property
+    def finished(self) -> bool:
+        return self.done == self.blocks
+
+
+def save(folder: Path, model: Describer, optimizers: dict[str, torch.optim.Optimizer], state: State) -> None:
+    """Write beside the previous checkpoint, then take its place: at any moment one of the two is complete."""
+    new, old = folder / f"{NAME}.new", folder / f"{NAME}.old"
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir(parents=True)
+        branches = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if not n.startswith("llm.")}
+        save_file(branches, new / "model.safetensors")
+        model.llm.save_pretrained(new / "lora")  # type: ignore[operator]
+        (new / "lora" / "README.md").unlink(missing_ok=True)
+        if not state.finished:
+            save_file(_moments(optimizers), new / "optimizer.safetensors")
+        files = sorted(p for p in new.rglob("*") if p.is_file())
+        hashes = {str(p.relative_to(new)): _hash(p) for p in files}
+        write_json(new / "state.json", {"done": state.done, "blocks": state.blocks, "files": hashes})
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise FailedError(
+            f"{new}: could not be written ({error}); {free_gb(folder):.2f} GB are free there. The checkpoint before it is kept: "
+            "make room and run the same command again."
+        ) from error
+    if (folder / NAME).exists():
+        shutil.rmtree(old, ignore_errors=True)
+        (folder / NAME).rename(old)
+    new.rename(folder / NAME)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def find(folder: Path) -> Path | None:
+    """The experiment's newest complete checkpoint; what a kill between two renames left is put right."""
+    for name in (NAME, f"{NAME}.new", f"{NAME}.old"):
+        if (folder / name / "state.json").exists():
+            if name != NAME:
+                shutil.rmtree(folder / NAME, ignore_errors=True)
+                (folder / name).rename(folder / NAME)
+            return folder / NAME
+    return None
+
+
+def state(checkpoint: Path) -> State:
+    about = read_json(checkpoint / "state.json")
+    return State(about["done"], about["blocks"])
+
+
+def verify(checkpoint: Path) -> State:
+    """The state of a checkpoint whose files are all as they were written; refuses a damaged one."""
+    about = read_json(checkpoint / "state.json")
+    for name, digest in about["files"].items():
+        if not (checkpoint / name).exists() or _hash(checkpoint / name) != digest:
+            raise UserError(
+                f"{checkpoint / name}: missing, cut off or changed since it was written. Restore the file, or remove {checkpoint} "
+                "and train again."
+            )
+    return State(about["done"], about["blocks"])
+
+
+def load(checkpoint: Path, model: Describer, optimizers: dict[str, torch.optim.Optimizer] | None = None) -> State:
+    """Put a checkpoint's weights, and its optimizers' moments where they are given, in place. Refuses a damaged one."""
+    state = verify(checkpoint)
+    branches = load_file(checkpoint / "model.safetensors")
+    own = {n: p for n, p in model.named_parameters() if not n.startswith("llm.")}
+    differ = [n for n in sorted(own.keys() | branches.keys()) if n not in own or n not in branches or own[n].shape != branches[n].shape]
+    if differ:
+        shapes = " and ".join(str(tuple(t[differ[0]].shape)) if differ[0] in t else "absent" for t in (branches, own))
+        raise UserError(
+            f"{checkpoint}: made for another model: {differ[0]} is {shapes} here. Take the encoder, LLM, branch and adapter settings "
+            "that it was trained with (config.yaml beside it)."
+        )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(branches[name])
+    llms.load_adapter(model.llm, checkpoint / "lora")
+    if optimizers is not None and (checkpoint / "optimizer.safetensors").exists():
+        _restore(optimizers, load_file(checkpoint / "optimizer.safetensors"))
+    return state
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _moments(optimizers: dict[str, torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """AdamW's state as flat names: <phase>.<parameter number>.<exp_avg | exp_avg_sq | step>."""
+    out: dict[str, Tensor] = {}
+    for phase, optimizer in optimizers.items():
+        for number, values in optimizer.state_dict()["state"].items():
+            out.update({f"{phase}.{number}.{key}": value.detach().cpu().contiguous() for key, value in values.items()})
+    return out
+
+
+def _restore(optimizers: dict[str, torch.optim.Optimizer], moments: dict[str, Tensor]) -> None:
+    for phase, optimizer in optimizers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in moments.items():
+            owner, number, key = name.split(".")
+            if owner == phase:
+                state.setdefault(int(number), {})[key] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,210 @@
+"""Fine-tuning an experiment from its configuration, from the start or from where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from serdesc import batches, config as configs, tasks
+from serdesc.builtin import resolve
+from serdesc.config import Config
+from serdesc.data.datadir import Utterance
+from serdesc.fields import Fields
+from serdesc.errors import FailedError, UserError
+from serdesc.features.store import Features
+from serdesc.files import read_jsonl, write_json, write_jsonl
+from serdesc.models import llm as llms
+from serdesc.models.describer import TRAINED, Describer, Loss, Phase, noise
+from serdesc.progress import progress
+from serdesc.runtime import environment, seed
+from serdesc.training import checkpoint
+from serdesc.training.phases import Block, Turn, phases_of, plan, rate
+
+
+def build(config: Config, features: Features, device: torch.device) -> Describer:
+    """The model of a configuration, with fresh branches and LoRA drawn from its seed."""
+    torch.manual_seed(seed(config.seed, "init"))
+    llm, tokenizer = llms.load(config.llm)
+    return Describer(llm, tokenizer, features.layers, features.width, config).to(device)
+
+
+def load(exp: Path, features: Features, device: torch.device, settings: list[str] | None = None) -> tuple[Describer, Config]:
+    """The model of a finished experiment (or of a built-in one), with the configuration that it was trained with."""
+    config = configs.load(exp / "config.yaml", settings)
+    found = checkpoint.find(exp)
+    if found is None or not checkpoint.state(found).finished:
+        raise UserError(f"{exp}: training is not finished there. Run: serdesc train DATA STORE {exp}")
+    model = build(config, features, device)
+    checkpoint.load(found, model)
+    return model, config
+
+
+@dataclass(frozen=True)
+class Example:
+    """An utterance with the target of each phase."""
+
+    utterance: Utterance
+    transcript: str
+    caption: str
+
+    def target(self, phase: Phase) -> str:
+        return self.transcript if phase == "content" else self.caption
+
+
+def examples(utterances: Sequence[Utterance], outputs: tasks.Outputs, max_seconds: float) -> tuple[list[Example], list[Utterance]]:
+    """Training examples, and the utterances that are too long."""
+    out, skipped = [], []
+    for utt in utterances:
+        if utt.text is None or utt.labels is None:
+            what, step = ("text", "add it") if utt.text is None else ("labels", "run `serdesc annotate` and train on a fold's folder")
+            raise UserError(f"'{utt.utt_id}' has no {what}: {step}.")
+        if (utt.seconds or 0.0) > max_seconds:
+            skipped.append(utt)
+        else:
+            out.append(Example(utt, utt.text, caption_of(utt, outputs)))
+    return out, skipped
+
+
+def caption_of(utt: Utterance, outputs: tasks.Outputs) -> str:
+    """The target of the descriptor phase: the reference caption, or one with fewer outputs from the same fields."""
+    if outputs == tasks.Outputs() and utt.caption is not None:
+        return utt.caption
+    return tasks.render(outputs.of(utt.labels or Fields()), utt.utt_id)
+
+
+class Trainer:
+    def __init__(self, model: Describer, features: Features, config: Config, exp: Path, fold: int) -> None:
+        self.model, self.features, self.config, self.exp, self.fold = model, features, config, exp, fold
+        training = config.training
+        self.phases = phases_of(training)
+        self.plan = plan(training)
+        self.optimizers = {
+            phase: torch.optim.AdamW([p for _, p in model.trained(phase)], lr=0.0, betas=(0.9, 0.999), weight_decay=training.weight_decay)
+            for phase in self.phases
+        }
+
+    def run(self, data: Sequence[Example]) -> None:
+        """Train what is left of the plan; a checkpoint after every block."""
+        done = self._resume()
+        self.by_id = {example.utterance.utt_id: example for example in data}
+        self.utterances = [example.utterance for example in data]
+        self.steps_per_epoch = -(-len(data) // self.config.training.batch_size)
+        log = [row for row in _log(self.exp / "train.jsonl") if row["block"] < done]
+        left = sum(len(block) for block in self.plan[done:]) * self.steps_per_epoch
+        with progress(f"fold {self.fold}", left, "steps") as advance:
+            for number in range(done, len(self.plan)):
+                log += [{"block": number, **row} for row in self._block(self.plan[number], advance)]
+                write_jsonl(self.exp / "train.jsonl", log)
+                checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(number + 1, len(self.plan)))
+
+    def _resume(self) -> int:
+        """Blocks already done; weights and moments are put in place."""
+        found = checkpoint.find(self.exp)
+        if found is not None:
+            state = checkpoint.load(found, self.model, self.optimizers)
+            if state.blocks != len(self.plan):
+                raise UserError(f"{found}: belongs to a plan of {state.blocks} blocks, this one has {len(self.plan)}: take another --tag")
+            return state.done
+        if self.config.training.init:
+            init = Path(resolve(self.config.training.init))
+            start = checkpoint.find(init)
+            if start is None:
+                raise UserError(f"training.init: no checkpoint in {init}")
+            checkpoint.load(start, self.model)
+        return 0
+
+    def _block(self, block: Block, advance: Callable[[int], None]) -> list[dict[str, Any]]:
+        rows = []
+        order = {
+            turn.phase: batches.epoch_batches(
+                self.utterances, self.config.training.batch_size, self.config.seed, self.fold, turn.phase, turn.epoch
+            )
+            for turn in block
+        }
+        for index in range(self.steps_per_epoch):
+            for turn in block:
+                rows.append(self._step(turn, index, [self.by_id[utt.utt_id] for utt in order[turn.phase][index]]))
+                advance(1)
+        return rows
+
+    def _step(self, turn: Turn, index: int, batch: list[Example]) -> dict[str, Any]:
+        """One optimiser step. Losses of its parts are normalised by the counts of the whole batch."""
+        config, phase = self.config.training, turn.phase
+        step = turn.epoch * self.steps_per_epoch + index
+        learning_rate = rate(self.phases[phase], step, self.phases[phase].epochs * self.steps_per_epoch)
+        optimizer = self.optimizers[phase]
+        self.model.train_phase(phase)
+        features = self.features.load([example.utterance for example in batch])
+        counts = self._counts(batch, features, phase)
+        optimizer.zero_grad()
+        llm_loss, kl_loss = 0.0, 0.0
+        torch.manual_seed(seed(self.config.seed, self.fold, phase, turn.epoch, index))  # LoRA's dropout
+        for i in range(min(config.accumulate, len(batch))):
+            loss = self._loss(batch[i :: config.accumulate], features[i :: config.accumulate], phase, turn.epoch)
+            llm_part, kl_part = (term / count for term, count in zip((loss.llm, loss.kl), counts))
+            vib_loss = llm_part + config.beta * kl_part  # Eq. (2)
+            vib_loss.backward()  # type: ignore[no-untyped-call]
+            llm_loss, kl_loss = llm_loss + float(llm_part.detach()), kl_loss + float(kl_part.detach())
+        norm = float(torch.nn.utils.clip_grad_norm_([p for _, p in self.model.trained(phase)], config.clip))
+        if not norm < float("inf"):
+            raise FailedError(
+                f"{self.exp}: the gradient is {norm} in {phase} epoch {turn.epoch + 1}, step {index + 1} (loss {llm_loss:.3f}, KL {kl_loss:.3f}). "
+                f"The last checkpoint is kept. Lower training.{phase}.rate ({self.phases[phase].rate}) or look for damaged features."
+            )
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.step()
+        return {
+            "phase": phase, "epoch": turn.epoch, "step": index, "llm_loss": round(llm_loss, 6), "kl_loss": round(kl_loss, 6),
+            "vib_loss": round(llm_loss + config.beta * kl_loss, 6), "grad_norm": round(norm, 6), "rate": learning_rate,
+        }  # fmt: skip
+
+    def _loss(self, part: list[Example], features: list[Tensor], phase: Phase, epoch: int) -> Loss:
+        x, frames = batches.pad(features)
+        eps: dict[str, Sequence[Tensor]] = {
+            name: noise(
+                self.config.branch.latent,
+                frames.tolist(),
+                [seed(self.config.seed, self.fold, phase, epoch, name, example.utterance.utt_id) for example in part],
+            )
+            for name in TRAINED[phase]
+        }
+        loss: Loss = self.model(x, frames, [example.target(phase) for example in part], phase, eps)
+        return loss
+
+    def _counts(self, batch: list[Example], features: list[Tensor], phase: Phase) -> tuple[float, float]:
+        """What the LLM loss and the KL are divided by: label tokens and frames, or utterances."""
+        if self.config.training.loss == "eq4":
+            return float(len(batch)), float(len(batch))
+        tokenizer = self.model.tokenizer
+        tokens = sum(len(tokenizer.encode(e.target(phase), add_special_tokens=False)) + 1 for e in batch)
+        frames = sum(x.shape[1] for x in features) * len(TRAINED[phase])
+        return float(tokens), float(frames)
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    return read_jsonl(path) if path.exists() else []
+
+
+def train(data: Sequence[Utterance], features: Features, config: Config, exp: Path, fold: int, device: torch.device) -> None:
+    """Train an experiment to its end. The resolved configuration is on disk before the first step."""
+    saved = exp / "config.yaml"
+    if checkpoint.find(exp) is not None and configs.load(saved) != config:
+        raise UserError(
+            f"{saved}: the experiment was begun with another configuration. Take another --tag for the new one, or remove {exp} to begin again."
+        )
+    configs.dump(config, saved)
+    write_json(exp / "env.json", environment())
+    ready, skipped = examples(data, config.target, config.training.max_seconds)
+    if not ready:
+        raise UserError(f"nothing to train on: all {len(skipped)} utterances are longer than training.max_seconds = {config.training.max_seconds}")
+    if skipped:
+        rows = [{"utt_id": utt.utt_id, "seconds": utt.seconds} for utt in skipped]
+        write_jsonl(exp / "skipped.jsonl", rows)
+        print(f"{len(skipped)} training utterances are longer than {config.training.max_seconds} s and are skipped: {exp / 'skipped.jsonl'}")
+    Trainer(build(config, features, device), features, config, exp, fold).run(ready)
+
