@@ -281,6 +281,8 @@ def _value(kind: Any, value: Any, place: str, faults: list[str]) -> Any:
             return float(value)
         except (TypeError, ValueError):
             pass
+    elif kind is str and value is None:  # `key:` with nothing behind it
+        return ""
     elif kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):

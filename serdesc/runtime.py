@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from serdesc.config import Config
 from serdesc.errors import UserError
@@ -32,6 +33,28 @@ def start(config: Config) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device: '{name}', but torch finds no GPU here: take --set device=cpu or a machine with a GPU")
     return torch.device(name)
+
+
+def join() -> tuple[int, int]:
+    """This process's rank and the number of processes that torchrun started; they find each other at the first call."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return int(os.environ.get("RANK", 0)), world
+
+
+def add_up(tensors: list[torch.Tensor]) -> None:
+    """Sum tensors over all processes, in place."""
+    if dist.is_initialized():
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+            tensor.copy_(part.view_as(tensor))
+
+
+def wait_for_all() -> None:
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def seed(*what: int | str) -> int:

@@ -23,6 +23,7 @@ $quick && { folds="1 2"; tag=quick; set="training.content.epochs=1 training.desc
 with=(--config "$config")
 for setting in $set ${init:+training.init=$init}; do with+=(--set "$setting"); done
 [ "$ngpu" -gt 0 ] || with+=(--set device=cpu)
+train="serdesc train"; [ "$ngpu" -le 1 ] || train="torchrun --standalone --nproc-per-node $ngpu --no-python serdesc train"
 data=data/mini dump=dump/hubert-mini/mini exp=exp/$tag
 
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
@@ -39,7 +40,7 @@ if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
 fi
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
   echo "stage 4: train folds $folds in $exp"
-  $cmd JOB="$folds" "$exp/foldJOB/train.log" serdesc train $data/foldJOB/train $dump "$exp/foldJOB" "${with[@]}"
+  $cmd JOB="$folds" "$exp/foldJOB/train.log" $train $data/foldJOB/train $dump "$exp/foldJOB" "${with[@]}"
 fi
 if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then
   echo "stage 5: decode the test sessions"

@@ -67,7 +67,7 @@ def fit(training: Sequence[Utterance]) -> Thresholds:
 
     def bounds(sample: list[float], percentiles: tuple[float, float]) -> tuple[float, float]:
         low, high = np.percentile(sample, percentiles)
-        return round(float(low), 6), round(float(high), 6)
+        return float(low), float(high)
 
     if not any(u.measure for u in training):
         raise UserError("no measures to fit thresholds on: run `serdesc annotate` on the corpus's data directory")

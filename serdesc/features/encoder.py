@@ -21,6 +21,9 @@ MEANING = "output of each transformer layer, before the encoder's final layer no
 
 def load_pretrained(auto: Any, model: str, **options: Any) -> Any:
     """`auto.from_pretrained`, with the ways out named where the model cannot be had."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     try:
         return auto.from_pretrained(resolve(model), **options)
     except (OSError, ValueError) as error:
@@ -66,7 +69,7 @@ class Encoder:
         """Samples that are heard of a wave."""
         return int(self.config.max_seconds * SAMPLE_RATE)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: training takes these features as its input
     def __call__(self, waves: Sequence[np.ndarray]) -> list[Tensor]:
         assert self.batchable or len(waves) == 1, f"{self.config.model} hears one wave at a time, got {len(waves)}"
         heard = [wave[: self.limit] for wave in waves]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -161,6 +162,13 @@ def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: st
     with written_aside(path) as aside:
         # One key with sorted JSON: safetensors would write several in random order.
         save_file(tensors, aside, metadata={"serdesc": json.dumps(about, sort_keys=True)})
+        aside.chmod(0o666 & ~_umask())  # safetensors lets nobody else read
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------------

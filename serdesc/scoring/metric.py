@@ -25,9 +25,10 @@ class Metric:
     chance: Callable[[Mapping[str, float]], float] | None = None  # what guessing gets, from the same counts
     settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
     higher_is_better: bool = True
+    column: int = 50  # tables show metrics in this order
 
 
-def mean_recall(name: str, attribute: str, unit: str) -> Metric:
+def mean_recall(name: str, attribute: str, unit: str, column: int = 50) -> Metric:
     """Mean over the classes of the reference of the share that was found (unweighted accuracy). Unread answers are wrong."""
 
     def count(ref: Fields, hyp: Fields) -> Counts | None:
@@ -44,4 +45,4 @@ def mean_recall(name: str, attribute: str, unit: str) -> Metric:
         recalls = [total.get(f"right.{c}", 0) / total[f"n.{c}"] for c in classes(total)]
         return 100 * math.fsum(recalls) / len(recalls) if recalls else math.nan
 
-    return Metric(name, unit, count, value, chance=lambda total: 100 / max(1, len(classes(total))), settings={"field": attribute})
+    return Metric(name, unit, count, value, chance=lambda total: 100 / max(1, len(classes(total))), settings={"field": attribute}, column=column)

@@ -20,7 +20,7 @@ from serdesc.files import read_jsonl, write_json, write_jsonl
 from serdesc.models import llm as llms
 from serdesc.models.describer import TRAINED, Describer, Loss, Phase, noise
 from serdesc.progress import progress
-from serdesc.runtime import environment, seed
+from serdesc.runtime import add_up, environment, join, seed, wait_for_all
 from serdesc.training import checkpoint
 from serdesc.training.phases import Block, Turn, phases_of, plan, rate
 
@@ -80,6 +80,7 @@ class Trainer:
     def __init__(self, model: Describer, features: Features, config: Config, exp: Path, fold: int) -> None:
         self.model, self.features, self.config, self.exp, self.fold = model, features, config, exp, fold
         training = config.training
+        self.rank, self.world = join()
         self.phases = phases_of(training)
         self.plan = plan(training)
         self.optimizers = {
@@ -98,8 +99,10 @@ class Trainer:
         with progress(f"fold {self.fold}", left, "steps") as advance:
             for number in range(done, len(self.plan)):
                 log += [{"block": number, **row} for row in self._block(self.plan[number], advance)]
-                write_jsonl(self.exp / "train.jsonl", log)
-                checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(number + 1, len(self.plan)))
+                if self.rank == 0:
+                    write_jsonl(self.exp / "train.jsonl", log)
+                    checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(number + 1, len(self.plan)))
+                wait_for_all()
 
     def _resume(self) -> int:
         """Blocks already done; weights and moments are put in place."""
@@ -132,24 +135,30 @@ class Trainer:
         return rows
 
     def _step(self, turn: Turn, index: int, batch: list[Example]) -> dict[str, Any]:
-        """One optimiser step. Losses of its parts are normalised by the counts of the whole batch."""
+        """One optimiser step. Losses of its parts, on all devices, are normalised by the counts of the whole batch."""
         config, phase = self.config.training, turn.phase
         step = turn.epoch * self.steps_per_epoch + index
         learning_rate = rate(self.phases[phase], step, self.phases[phase].epochs * self.steps_per_epoch)
         optimizer = self.optimizers[phase]
         self.model.train_phase(phase)
-        features = self.features.load([example.utterance for example in batch])
-        counts = self._counts(batch, features, phase)
+        own = batch[self.rank :: self.world]
+        features = self.features.load([example.utterance for example in own])
+        counts = self._counts(own, features, phase)
         optimizer.zero_grad()
-        llm_loss, kl_loss = 0.0, 0.0
-        torch.manual_seed(seed(self.config.seed, self.fold, phase, turn.epoch, index))  # LoRA's dropout
-        for i in range(min(config.accumulate, len(batch))):
-            loss = self._loss(batch[i :: config.accumulate], features[i :: config.accumulate], phase, turn.epoch)
-            llm_part, kl_part = (term / count for term, count in zip((loss.llm, loss.kl), counts))
+        losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
+        torch.manual_seed(seed(self.config.seed, self.fold, phase, turn.epoch, index, self.rank))  # LoRA's dropout
+        for i in range(min(config.accumulate, len(own))):
+            loss = self._loss(own[i :: config.accumulate], features[i :: config.accumulate], phase, turn.epoch)
+            llm_part, kl_part = loss.llm / counts[0], loss.kl / counts[1]
             vib_loss = llm_part + config.beta * kl_part  # Eq. (2)
             vib_loss.backward()  # type: ignore[no-untyped-call]
-            llm_loss, kl_loss = llm_loss + float(llm_part.detach()), kl_loss + float(kl_part.detach())
-        norm = float(torch.nn.utils.clip_grad_norm_([p for _, p in self.model.trained(phase)], config.clip))
+            losses += torch.stack([llm_part.detach(), kl_part.detach()])
+        parameters = [p for _, p in self.model.trained(phase)]
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        add_up([losses, *(p.grad for p in parameters if p.grad is not None)])
+        llm_loss, kl_loss = losses.tolist()
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
         if not norm < float("inf"):
             raise FailedError(
                 f"{self.exp}: the gradient is {norm} in {phase} epoch {turn.epoch + 1}, step {index + 1} (loss {llm_loss:.3f}, KL {kl_loss:.3f}). "
@@ -176,14 +185,15 @@ class Trainer:
         loss: Loss = self.model(x, frames, [example.target(phase) for example in part], phase, eps)
         return loss
 
-    def _counts(self, batch: list[Example], features: list[Tensor], phase: Phase) -> tuple[float, float]:
-        """What the LLM loss and the KL are divided by: label tokens and frames, or utterances."""
-        if self.config.training.loss == "eq4":
-            return float(len(batch)), float(len(batch))
-        tokenizer = self.model.tokenizer
-        tokens = sum(len(tokenizer.encode(e.target(phase), add_special_tokens=False)) + 1 for e in batch)
-        frames = sum(x.shape[1] for x in features) * len(TRAINED[phase])
-        return float(tokens), float(frames)
+    def _counts(self, own: list[Example], features: list[Tensor], phase: Phase) -> Tensor:
+        """What the LLM loss and the KL are divided by: label tokens and frames, or utterances; over all devices."""
+        counts = torch.tensor([float(len(own))] * 2, device=self.model.device)
+        if self.config.training.loss == "mean":
+            encode = self.model.tokenizer.encode
+            counts[0] = sum(len(encode(example.target(phase), add_special_tokens=False)) + 1 for example in own)
+            counts[1] = sum(x.shape[1] for x in features) * len(TRAINED[phase])
+        add_up([counts])
+        return counts
 
 
 def _log(path: Path) -> list[dict[str, Any]]:

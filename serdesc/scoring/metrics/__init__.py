@@ -11,7 +11,8 @@ from serdesc.scoring.metric import Metric
 
 def every() -> list[Metric]:
     modules = sorted(m.name for m in pkgutil.iter_modules(__path__))
-    return [metric for name in modules for metric in importlib.import_module(f"{__name__}.{name}").METRICS]
+    metrics = [metric for name in modules for metric in importlib.import_module(f"{__name__}.{name}").METRICS]
+    return sorted(metrics, key=lambda metric: metric.column)
 
 
 def chosen(names: str) -> list[Metric]:

@@ -2,4 +2,4 @@
 
 from serdesc.scoring.metric import mean_recall
 
-METRICS = [mean_recall("ua", "emotion", "UA %")]
+METRICS = [mean_recall("ua", "emotion", "UA %", column=0)]

@@ -28,4 +28,4 @@ def _value(total: Mapping[str, float]) -> float:
     return 100 * errors / total["words"] if total.get("words") else math.nan
 
 
-METRICS = [Metric("wer", "WER %", _count, _value, settings={"normaliser": normalise.NAME}, higher_is_better=False)]
+METRICS = [Metric("wer", "WER %", _count, _value, settings={"normaliser": normalise.NAME}, higher_is_better=False, column=10)]

@@ -1,0 +1,296 @@
+"""Data directories, audio, measures, labels and folds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+import soundfile
+
+from serdesc import config as configs
+from serdesc.data import annotate, audio, datadir, descriptors, espeak, folds, prepare
+from serdesc.data.corpora import mini
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.fields import Fields
+
+
+# ---- data directories ----
+
+
+def test_a_data_directory_reads_back_as_it_was_written(corpus: Path, tmp_path: Path) -> None:
+    utterances = datadir.read(corpus)
+    assert len(utterances) == 12 and utterances[0].gender == "female" and utterances[0].emphasis == ("now",)
+    full = [replace(u, measure={"pitch": 1.5}, labels=Fields("a", "sad", gender="male"), caption="A man.", age=7.5) for u in utterances]
+    datadir.write(tmp_path / "copy", full)
+    assert datadir.read(tmp_path / "copy") == full
+    datadir.write(tmp_path / "copy", utterances)  # what is no longer known leaves no file behind
+    assert datadir.read(tmp_path / "copy") == utterances
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("text", lambda lines: lines[::-1], "sort the file"),
+        ("text", lambda lines: lines[:1] + lines, "stands twice"),
+        ("text", lambda lines: lines[1:], "no line for 's0-0'"),
+        ("utt2emo", lambda lines: [*lines, "zz angry\n"], "'zz' is not in wav.scp"),
+        ("utt2spk", lambda lines: ["\n", *lines], "utt2spk:1: empty line"),
+        ("utt2dur", lambda lines: ["s0-0 long\n", *lines[1:]], "'long' where a number"),
+        ("spk2gender", lambda lines: [lines[0].replace(" f", " woman"), *lines[1:]], "'woman' where m or f"),
+    ],
+)
+def test_faults_of_a_data_directory_are_named(corpus: Path, name: str, change: Callable[[list[str]], list[str]], message: str) -> None:
+    lines = (corpus / name).read_text().splitlines(keepends=True)
+    (corpus / name).write_text("".join(change(lines)))
+    with pytest.raises(UserError, match=message):
+        datadir.read(corpus)
+
+
+def test_a_missing_data_directory_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="serdesc prepare"):
+        datadir.read(tmp_path / "none")
+
+
+# ---- audio ----
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rate": 8000}, {"rate": 48_000}, {"channels": 2}, {"subtype": "PCM_24"}, {"name": "x.flac"}, {"name": "x.ogg"}, {"subtype": "FLOAT"},
+        {"rate": 44_100, "channels": 6, "subtype": "PCM_24"},
+    ],
+)  # fmt: skip
+def test_any_audio_becomes_one_channel_at_16_khz(tone: Callable[..., Path], options: dict[str, object]) -> None:
+    wave = audio.load(tone(seconds=1.0, **options))
+    assert wave.dtype == np.float32 and wave.ndim == 1 and abs(len(wave) - 16_000) <= 1
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
+    assert abs(int(spectrum.argmax()) - 220) <= 4  # still the same tone
+
+
+def broken_files(folder: Path, whole: Path) -> dict[str, tuple[Path, str]]:
+    """For each kind of fault a file, and what is said of it."""
+    rng = np.random.default_rng(0)
+    files = {
+        "missing": "no such file", "empty": "not readable as audio", "no samples": "empty: no samples", "text": "not readable as audio",
+        "nan": "not numbers", "silent": "silent",
+    }  # fmt: skip
+    paths = {kind: folder / f"{kind}.wav" for kind in files}
+    paths["empty"].write_bytes(b"")
+    paths["text"].write_text("this is not audio\n" * 20)
+    soundfile.write(paths["no samples"], np.zeros(0), 16_000)
+    soundfile.write(paths["nan"], np.where(np.arange(8000) == 17, np.nan, rng.normal(0, 0.1, 8000)), 16_000, subtype="FLOAT")
+    soundfile.write(paths["silent"], np.zeros(16_000), 16_000)
+    found = {kind: (path, files[kind]) for kind, path in paths.items()}
+    found["truncated"] = (folder / "truncated.flac", "cut off|not readable")
+    soundfile.write(folder / "full.flac", rng.normal(0, 0.1, 32_000), 16_000)
+    found["truncated"][0].write_bytes((folder / "full.flac").read_bytes()[:20_000])
+    return found
+
+
+def test_unusable_audio_is_refused_with_its_reason(tmp_path: Path, tone: Callable[..., Path]) -> None:
+    for kind, (path, reason) in broken_files(tmp_path, tone()).items():
+        with pytest.raises(audio.AudioError, match=reason):
+            audio.load(path)
+            pytest.fail(f"{kind} was accepted")
+
+
+def test_preparing_costs_the_bad_files_alone(tmp_path: Path, tone: Callable[..., Path]) -> None:
+    chapter = tmp_path / "src" / "dev" / "19" / "198"
+    chapter.mkdir(parents=True)
+    bad = broken_files(tmp_path, tone())
+    lines = []
+    for i, (path, _) in enumerate(bad.values()):
+        lines.append(f"19-198-{i:04d} BAD ONE")
+        if path.exists():
+            (chapter / f"19-198-{i:04d}{path.suffix}").write_bytes(path.read_bytes())
+    for i, seconds in enumerate((1.0, 0.05, 70.0), start=100):
+        tone(f"t{i}.wav", seconds=seconds).rename(chapter / f"19-198-{i:04d}.wav")
+        lines.append(f'19-198-{i:04d} IT IS "GOOD"')
+    (chapter / "19-198.trans.txt").write_text("\n".join(lines) + "\n")
+    accepted, rejected = prepare.prepare("librispeech", tmp_path / "src", tmp_path / "data", configs.Config().prepare, nj=2)
+    assert [(u.utt_id, u.text, u.seconds) for u in accepted] == [("19-198-0100", "it is 'good'", 1.0)]
+    listed = (tmp_path / "data" / "rejected.tsv").read_text()
+    assert len(rejected) == len(bad) + 2 and listed.count("\n") == len(rejected) + 1
+    assert "too short: 0.050 s" in listed and "too long: 70.0 s" in listed
+    assert datadir.read(tmp_path / "data") == accepted
+
+
+def test_an_unknown_corpus_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="librispeech, mini, ravdess"):
+        prepare.prepare("nope", tmp_path, tmp_path / "d", configs.Config().prepare, 1)
+
+
+# ---- measures and labels ----
+
+
+def test_pitch_measure_rises_with_the_tone_and_energy_ignores_gain() -> None:
+    t = np.arange(16_000) / 16_000
+    low, high = (np.sin(2 * np.pi * f * t).astype(np.float32) for f in (300.0, 900.0))
+    settings = configs.MeasureConfig()
+    assert abs(descriptors.measure(low, None, settings)["pitch"] - 300) < 15
+    assert abs(descriptors.measure(high, None, settings)["pitch"] - 900) < 15
+    a, b = descriptors.measure(high, None, settings), descriptors.measure(high * 0.01, None, settings)
+    assert a["energy"] == pytest.approx(b["energy"], abs=1e-3)
+
+
+def test_energy_measure_falls_with_pauses_and_trimming_raises_it() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 0.1, 32_000).astype(np.float32)
+    paused = noise * (np.arange(32_000) // 4000 % 2)
+    edged = np.concatenate([np.zeros(16_000, np.float32), noise])
+    plain = configs.MeasureConfig()
+    assert descriptors.measure(paused, None, plain)["energy"] < descriptors.measure(noise, None, plain)["energy"] - 0.1
+    trimmed = descriptors.measure(edged, None, configs.MeasureConfig(trim=True))["energy"]
+    assert trimmed > descriptors.measure(edged, None, plain)["energy"] + 0.1
+
+
+def test_speed_measure_is_seconds_a_phoneme_and_only_the_first_seconds_are_measured() -> None:
+    assert espeak.phonemes("kids are talking") == ["k", "I", "d", "z", "A@", "t", "O", "k", "I", "N"] or len(espeak.phonemes("kids are talking")) in (10, 11)
+    rng = np.random.default_rng(2)
+    wave = rng.normal(0, 0.1, 16_000).astype(np.float32)
+    settings = configs.MeasureConfig()
+    count = len(espeak.phonemes("one two three"))
+    assert descriptors.measure(wave, "one two three", settings)["speed"] == pytest.approx(1 / count, rel=1e-3)
+    assert descriptors.measure(np.tile(wave, 2), "one two three", settings)["speed"] == pytest.approx(2 / count, rel=1e-3)
+    assert "speed" not in descriptors.measure(wave, "", settings)
+    first = descriptors.measure(wave, None, configs.MeasureConfig(seconds=0.5))
+    assert first == descriptors.measure(np.concatenate([wave[:8000], wave[:8000] * 3]), None, configs.MeasureConfig(seconds=0.5))
+
+
+def test_bins_by_sex_and_thirds_ties_below() -> None:
+    def utt(i: int, gender: str) -> Utterance:
+        return Utterance(f"u{i:03d}", "", "s", gender=gender, measure={"pitch": float(i), "energy": float(i), "speed": float(i)})
+
+    training = [utt(i, gender) for gender in ("female", "male") for i in range(101)]
+    thresholds = descriptors.fit(training)
+    assert thresholds.pitch == {"female": (10.0, 60.0), "male": (40.0, 90.0)}
+    assert thresholds.energy == pytest.approx((33.333, 66.667), abs=0.5)
+    said = {(g, i): descriptors.labels(utt(i, g), thresholds) for g in ("female", "male") for i in (10, 11, 40, 60, 61, 90, 91)}
+    assert [said["female", i].pitch for i in (10, 11, 60, 61)] == ["low", "normal", "normal", "high"]
+    assert [said["male", i].pitch for i in (40, 60, 90, 91)] == ["low", "normal", "normal", "high"]
+    assert (said["male", 10].speed, said["male", 40].speed, said["male", 91].speed) == ("fast", "normal", "slow")
+    alone = descriptors.fit([utt(5, "male")])
+    assert descriptors.labels(utt(5, "male"), alone).pitch == "low" and descriptors.labels(utt(5, "female"), alone).pitch is None
+
+
+def test_official_speechcraft_labels_are_reproduced(real_data: Callable[[str], Path]) -> None:
+    folder = real_data("speechcraft")
+    rows = [line.split("\t") for line in (folder / "labels_LJspeech_0.scp").read_text().splitlines()]
+    genders = {"f": "female", "m": "male"}
+    utterances = [
+        Utterance(row[1], "", row[1], gender=genders[row[3].lower()[0]], measure={"pitch": float(row[4]), "energy": float(row[5])}) for row in rows
+    ]
+    thresholds = descriptors.fit(utterances)
+    official = json.loads((folder / "labels_LJspeech_0.json").read_text())
+    for utt in utterances:
+        wanted = dict(part.split(":", 1) for part in official[f"LJSpeech_{utt.utt_id}"]["labels"].split("\t"))
+        said = descriptors.labels(utt, thresholds)
+        assert (said.pitch, said.energy, said.gender) == (wanted["pitch"], wanted["volume"], wanted["gender"]), utt.utt_id
+
+
+# ---- folds ----
+
+
+def test_folds_never_share_a_speaker_and_test_everything_once(corpus: Path) -> None:
+    utterances = datadir.read(corpus)
+    made = folds.split(utterances, configs.FoldsConfig(rule="session"), seed=1)
+    assert [f.number for f in made] == [1, 2]
+    assert sorted(u.utt_id for f in made for u in f.test) == [u.utt_id for u in utterances]
+    for fold in made:
+        assert not {u.spk for u in fold.train} & {u.spk for u in fold.test}
+    with_dev = folds.split(utterances, configs.FoldsConfig(dev="speakers", dev_fraction=0.5), seed=1)[0]
+    assert with_dev.dev and not {u.spk for u in with_dev.dev} & {u.spk for u in with_dev.train}
+    listed = folds.split(utterances, configs.FoldsConfig(rule="speakers", test_speakers=[["s0", "s1"], ["s2"], ["s3"]], labels=["angry", "sad"]), 1)
+    assert [len(f.test) for f in listed] == [4, 2, 2]
+
+
+def test_faulty_folds_are_refused(corpus: Path) -> None:
+    utterances = datadir.read(corpus)
+    with pytest.raises(UserError, match="no fold tests: s2 s3"):
+        folds.split(utterances, configs.FoldsConfig(rule="speakers", test_speakers=[["s0"], ["s1"]]), 1)
+    mixed = [replace(u, spk="s0") for u in utterances]
+    with pytest.raises(UserError, match="speakers s0 are in training and in test"):
+        folds.split(mixed, configs.FoldsConfig(rule="session"), 1)
+    with pytest.raises(UserError, match="utt2session"):
+        folds.split([replace(u, session=None) for u in utterances], configs.FoldsConfig(), 1)
+
+
+def test_thresholds_do_not_move_with_the_test_part(corpus: Path) -> None:
+    config = configs.Config()
+    annotate.annotate(corpus, config, nj=1)
+    before = {k: (corpus / f"fold{k}" / "thresholds.json").read_text() for k in (1, 2)}
+    for utt in datadir.read(corpus):
+        if utt.session == "session0":  # fold 1's test part: an octave up, and slower
+            wave, rate = soundfile.read(utt.wav)
+            soundfile.write(utt.wav, np.repeat(wave[::2], 3), rate)
+    (corpus / "utt2measure.jsonl").unlink()
+    annotate.annotate(corpus, config, nj=2)
+    assert (corpus / "fold1" / "thresholds.json").read_text() == before[1]
+    assert (corpus / "fold2" / "thresholds.json").read_text() != before[2]
+
+
+def test_annotated_parts_are_data_directories_with_what_the_captions_say(corpus: Path) -> None:
+    from serdesc import tasks
+
+    annotate.annotate(corpus, configs.Config(), nj=1)
+    part = datadir.read(corpus / "fold1" / "test")
+    assert [u.session for u in part] == ["session0"] * 6
+    for utt in part:
+        assert utt.labels is not None and utt.labels.age is None and tasks.read(utt.caption or "") == utt.labels
+
+
+# ---- mini ----
+
+
+def test_minis_generator_is_the_frozen_one() -> None:
+    recipe = configs.load(Path(__file__).parents[1] / "egs/mini/conf/mini.yaml")
+    assert mini.fingerprint() == recipe.prepare.fingerprint
+    with pytest.raises(UserError, match="would not be comparable"):
+        mini.make(Path("unused"), "0000", 1)
+
+
+def test_mini_is_what_its_page_says() -> None:
+    lines = mini.lines()
+    vocabulary = {word for line in lines for word in line.words}
+    assert len(lines) == 1000 and len(vocabulary) <= 300
+    session = {line.utt_id: line.utt_id[:2] for line in lines}
+    for tested in ("01", "02", "03", "04", "05"):
+        trained = [line for line in lines if session[line.utt_id] != tested]
+        test = [line for line in lines if session[line.utt_id] == tested]
+        assert {w for line in test for w in line.words} <= {w for line in trained for w in line.words}
+        assert not {line.words for line in test} & {line.words for line in trained}
+    spoken = {(line.utt_id[:3], line.words): set() for line in lines}
+    for line in lines:
+        spoken[line.utt_id[:3], line.words].add(line.emotion)
+    assert all(len(emotions) == 4 for emotions in spoken.values())
+    assert len({line.voice for line in lines}) == 10
+
+
+def test_made_speech_is_the_same_in_any_order_and_number_of_jobs(tmp_path: Path) -> None:
+    from serdesc.data import acting
+
+    some = mini.lines()[::250]
+    for name, order, nj in (("a", range(4), 1), ("b", reversed(range(4)), 3)):
+        (tmp_path / name).mkdir()
+        espeak.each_in_child(lambda i: acting.write(some[i], tmp_path / name / f"{i}.wav"), order, nj)
+    for i in range(4):
+        assert (tmp_path / "a" / f"{i}.wav").read_bytes() == (tmp_path / "b" / f"{i}.wav").read_bytes()
+
+
+def test_ravdess_as_it_is(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    from serdesc.data.corpora import ravdess
+
+    utterances = list(ravdess.utterances(real_data("ravdess")))
+    assert len(utterances) == 1080 and len({u.spk for u in utterances}) == 18
+    assert sum(u.emotion == "neutral" for u in utterances) == 72 and sum(u.emotion == "angry" for u in utterances) == 144
+    config = configs.load(Path(__file__).parents[1] / "egs/ravdess/conf/eight.yaml")
+    made = folds.split(utterances, config.folds, 1)
+    assert len(made) == 5
+    for fold in made:
+        assert {u.gender for u in fold.test} == {"female", "male"}

@@ -1,0 +1,142 @@
+"""Prompt, captions and the reader of our own captions."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import random
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from serdesc import tasks
+from serdesc.errors import UserError
+from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields, age_group
+
+TRANSCRIPTS = (None, "the way he talks about people", "a low pitch, she said, at a slow pace: it's fine", "i", "")
+EMPHASIS = (None, ("people",), ("way", "talks"))
+
+
+def some_fields(n: int) -> list[Fields]:
+    rng = random.Random(5)
+
+    def maybe(values: tuple[str, ...]) -> str | None:
+        return rng.choice((None, *values))
+
+    return [
+        Fields(
+            rng.choice(TRANSCRIPTS), maybe(EMOTIONS), maybe(PITCH), maybe(ENERGY), maybe(SPEED), maybe(AGES), maybe(GENDERS), rng.choice(EMPHASIS)
+        )
+        for _ in range(n)
+    ]
+
+
+def test_what_is_rendered_is_read_back() -> None:
+    for i, fields in enumerate(some_fields(3000)):
+        assert tasks.read(tasks.render(fields, str(i))) == fields, tasks.render(fields, str(i))
+
+
+def test_every_phrase_stands_for_one_value() -> None:
+    tables = [tasks.PITCH, tasks.ENERGY, tasks.SPEED, tasks.EMOTION, tasks.WHO]
+    phrases = [phrase for table in tables for wordings in table.values() for phrase in wordings]
+    assert len(phrases) == len(set(phrases))
+
+
+def test_wording_depends_on_the_seed_alone_and_varies() -> None:
+    fields = Fields("hello there", "sad", "low", "normal", "slow", None, "female", ("there",))
+    assert tasks.render(fields, "a") == tasks.render(fields, "a")
+    assert len({tasks.render(fields, str(i)) for i in range(50)}) > 30
+
+
+@pytest.mark.parametrize("transcript, descriptors, emotion", list(itertools.product((True, False), repeat=3)))
+def test_outputs_leave_out_what_they_do_not_carry(transcript: bool, descriptors: bool, emotion: bool) -> None:
+    full = Fields("so he said", "happy", "high", "low", "fast", "child", "male", ("he",))
+    said = tasks.read(tasks.render(tasks.Outputs(transcript, descriptors, emotion).of(full), "x"))
+    assert (said.transcript is not None, said.pitch is not None, said.emotion is not None) == (transcript, descriptors, emotion)
+    assert (said.gender is not None, said.emphasis is not None) == (descriptors, descriptors)
+
+
+def test_what_is_not_said_is_not_read() -> None:
+    assert tasks.read("") == tasks.read("今天天气很好。") == Fields()
+    assert tasks.read('the the "').transcript is None
+
+
+def test_words_inside_the_transcript_are_no_descriptors() -> None:
+    assert tasks.read('A man says "an angry woman with low pitch at a slow pace".') == Fields("an angry woman with low pitch at a slow pace", gender="male")
+
+
+def test_age_groups() -> None:
+    assert [age_group(years) for years in (6, 13.9, 14, 25, 26, 39, 40, 54, 55, 90)] == [
+        "child", "child", "teenager", "teenager", "young adult", "young adult", "middle-aged", "middle-aged", "elderly", "elderly",
+    ]  # fmt: skip
+
+
+# ids of the paper's prompt with Llama 3's tokenizer
+BEFORE = [128000, 128006, 9125, 128007, 271, 2675, 527, 264, 11190, 4221, 323, 8982, 18328, 13, 128009, 128006, 882, 128007, 271]
+AFTER = [198, 5618, 17703, 279, 1988, 7855, 4184, 311, 2262, 323, 8982, 16819, 14228, 2038, 13, 128009, 128006, 78191, 128007, 271]
+
+
+class Llama3:
+    """The real tokenizer, read with tiktoken; special tokens in the order of Meta's list."""
+
+    PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    SPECIAL = {
+        "<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|start_header_id|>": 128006, "<|end_header_id|>": 128007, "<|eot_id|>": 128009,
+    }  # fmt: skip
+
+    def __init__(self, ranks: Path) -> None:
+        import tiktoken
+        from tiktoken.load import load_tiktoken_bpe
+
+        self.bpe = tiktoken.Encoding("llama3", pat_str=self.PATTERN, mergeable_ranks=load_tiktoken_bpe(str(ranks)), special_tokens=self.SPECIAL)
+
+    def get_vocab(self) -> dict[str, int]:
+        return self.SPECIAL
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        assert not add_special_tokens
+        return self.bpe.encode(text, allowed_special="all")
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        return self.bpe.decode(ids)
+
+
+def test_prompt_is_the_papers_to_the_last_id(real_models: Callable[[str], Path]) -> None:
+    tokenizer = Llama3(real_models("llama3_tokenizer/tokenizer.model"))
+    assert tokenizer.encode("This is a test sentence.", False) == [2028, 374, 264, 1296, 11914, 13]
+    prompt = tasks.prompt(tokenizer)
+    assert prompt == tasks.Prompt(BEFORE, [198], AFTER, 128009)
+    example = (
+        "Within the realm of politics, an old man with low pitch and moderate volume expresses his opinion at a slow pace, stating, "
+        '"The way he talks about people", his anger evident in his speech, accentuating the word "people" distinctly.'
+    )
+    assert len(tokenizer.encode(example, False)) + 1 == 50
+    assert tasks.read(example) == Fields("The way he talks about people", "angry", "low", "normal", "slow", "elderly", "male", ("people",))
+
+
+def test_prompt_is_the_same_on_two_days(tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llm)
+    today = tasks.prompt(tokenizer)
+
+    class Tomorrow(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+            return super().now(tz) + datetime.timedelta(days=1)
+
+    monkeypatch.setattr(datetime, "datetime", Tomorrow)
+    assert tasks.prompt(tokenizer) == today
+    assert today.end != tokenizer.pad_token_id
+
+
+def test_a_tokenizer_without_known_turns_is_refused() -> None:
+    class Bare(Llama3):
+        def __init__(self) -> None: ...
+
+        def get_vocab(self) -> dict[str, int]:
+            return {"a": 0}
+
+    with pytest.raises(UserError, match="turn markers"):
+        tasks.prompt(Bare())
