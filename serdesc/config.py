@@ -218,7 +218,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UserError(f"{path}: includes itself, through {' -> '.join(p.name for p in seen)}: remove one include")
     if not path.exists():
         raise UserError(f"{path}: no such configuration file. Recipes keep theirs in egs/*/conf/")
-    tree = _yaml(path.read_text(encoding="utf-8"), str(path)) or {}
+    tree: dict[str, Any] = _yaml(path.read_text(encoding="utf-8"), str(path)) or {}
     if not isinstance(tree, dict):
         raise UserError(f"{path}: holds {type(tree).__name__} where `key: value` lines are expected")
     includes = tree.pop("include", [])
@@ -240,7 +240,7 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
 def _nest(keys: list[str], value: Any) -> dict[str, Any]:
     for key in reversed(keys):
         value = {key: value}
-    return value
+    return value  # type: ignore[no-any-return]
 
 
 def _build(cls: type[T], tree: Any, place: str, faults: list[str]) -> T | None:

@@ -64,7 +64,7 @@ def seed(*what: int | str) -> int:
 
 def environment() -> dict[str, Any]:
     """Commit, versions and machine, for env.json."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = version(package)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Mapping, Protocol
 
 from serdesc.fields import Fields
 from serdesc.errors import UserError
@@ -210,9 +210,7 @@ def _feeling(fields: Fields, rng: random.Random) -> str:
     if fields.emotion is None:
         return ""
     adjective, noun = EMOTION[fields.emotion]
-    return rng.choice(EMOTIONAL).format(
-        adjective=adjective, noun=noun, a="an" if adjective[0] in "aeiou" else "a", their=_THEIR[fields.gender]
-    )
+    return rng.choice(EMOTIONAL).format(adjective=adjective, noun=noun, a="an" if adjective[0] in "aeiou" else "a", their=_THEIR[fields.gender])
 
 
 def _stress(fields: Fields, rng: random.Random) -> str:
@@ -228,7 +226,8 @@ def _stress(fields: Fields, rng: random.Random) -> str:
 def _phrases() -> list[tuple[str, dict[str, Any]]]:
     """Every phrase with the fields it stands for, the longest first: "teenage girl" must not be read as "girl"."""
     phrases: dict[str, dict[str, Any]] = {}
-    for name, table in (("pitch", PITCH), ("energy", ENERGY), ("speed", SPEED), ("emotion", EMOTION)):
+    tables: dict[str, Mapping[str, tuple[str, ...]]] = {"pitch": PITCH, "energy": ENERGY, "speed": SPEED, "emotion": EMOTION}
+    for name, table in tables.items():
         for value, wordings in table.items():
             phrases.update({wording: {name: value} for wording in wordings})
     for (age, gender), wordings in WHO.items():

@@ -18,7 +18,6 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import Fields
 
-
 # ---- data directories ----
 
 
@@ -151,7 +150,10 @@ def test_energy_measure_falls_with_pauses_and_trimming_raises_it() -> None:
 
 
 def test_speed_measure_is_seconds_a_phoneme_and_only_the_first_seconds_are_measured() -> None:
-    assert espeak.phonemes("kids are talking") == ["k", "I", "d", "z", "A@", "t", "O", "k", "I", "N"] or len(espeak.phonemes("kids are talking")) in (10, 11)
+    assert espeak.phonemes("kids are talking") == ["k", "I", "d", "z", "A@", "t", "O", "k", "I", "N"] or len(espeak.phonemes("kids are talking")) in (
+        10,
+        11,
+    )
     rng = np.random.default_rng(2)
     wave = rng.normal(0, 0.1, 16_000).astype(np.float32)
     settings = configs.MeasureConfig()

@@ -147,9 +147,7 @@ def test_loss_is_the_sum_over_utterances_whatever_the_padding(model: Describer, 
     x, frames = pad(rows)
     drawn = eps(config, frames)
     together = model(x, frames, TARGETS, phase, drawn)
-    alone = [
-        model(*pad([row]), [target], phase, {name: [e[i]] for name, e in drawn.items()}) for i, (row, target) in enumerate(zip(rows, TARGETS))
-    ]
+    alone = [model(*pad([row]), [target], phase, {name: [e[i]] for name, e in drawn.items()}) for i, (row, target) in enumerate(zip(rows, TARGETS))]
     torch.testing.assert_close(together.llm, torch.stack([a.llm for a in alone]).sum(), atol=1e-4, rtol=1e-5)
     torch.testing.assert_close(together.kl, torch.stack([a.kl for a in alone]).sum(), atol=1e-4, rtol=1e-5)
     assert together.tokens == sum(len(t) + 1 for t in TARGETS) and together.frames == 65 * (2 if phase == "joint" else 1)
@@ -242,7 +240,8 @@ def stories(path: Path) -> nn.Module:
 
     state = {"model.embed_tokens.weight": take(vocabulary, dim)}
     stacks = {
-        "input_layernorm": take(layers, dim), "self_attn.q_proj": take(layers, heads * size, dim), "self_attn.k_proj": take(layers, kv_heads * size, dim),
+        "input_layernorm": take(layers, dim), "self_attn.q_proj": take(layers, heads * size, dim),
+        "self_attn.k_proj": take(layers, kv_heads * size, dim),
         "self_attn.v_proj": take(layers, kv_heads * size, dim), "self_attn.o_proj": take(layers, dim, heads * size),
         "post_attention_layernorm": take(layers, dim), "mlp.gate_proj": take(layers, hidden, dim), "mlp.down_proj": take(layers, dim, hidden),
         "mlp.up_proj": take(layers, hidden, dim),

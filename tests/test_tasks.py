@@ -25,9 +25,7 @@ def some_fields(n: int) -> list[Fields]:
         return rng.choice((None, *values))
 
     return [
-        Fields(
-            rng.choice(TRANSCRIPTS), maybe(EMOTIONS), maybe(PITCH), maybe(ENERGY), maybe(SPEED), maybe(AGES), maybe(GENDERS), rng.choice(EMPHASIS)
-        )
+        Fields(rng.choice(TRANSCRIPTS), maybe(EMOTIONS), maybe(PITCH), maybe(ENERGY), maybe(SPEED), maybe(AGES), maybe(GENDERS), rng.choice(EMPHASIS))
         for _ in range(n)
     ]
 
@@ -63,7 +61,9 @@ def test_what_is_not_said_is_not_read() -> None:
 
 
 def test_words_inside_the_transcript_are_no_descriptors() -> None:
-    assert tasks.read('A man says "an angry woman with low pitch at a slow pace".') == Fields("an angry woman with low pitch at a slow pace", gender="male")
+    assert tasks.read('A man says "an angry woman with low pitch at a slow pace".') == Fields(
+        "an angry woman with low pitch at a slow pace", gender="male"
+    )
 
 
 def test_age_groups() -> None:

@@ -79,7 +79,7 @@ def act(line: Line) -> np.ndarray:
 
     wave, sample_rate = synthesise(ssml(line), line.voice, prosody(line.knobs))
     wave = soxr.resample(wave, sample_rate / line.tract, SAMPLE_RATE)
-    return (wave * (0.9 / max(0.9, float(np.abs(wave).max())))).astype(np.float32)
+    return np.asarray(wave * (0.9 / max(0.9, float(np.abs(wave).max()))), dtype=np.float32)
 
 
 def write(line: Line, path: Path) -> None:
@@ -91,7 +91,7 @@ def write(line: Line, path: Path) -> None:
     aside.replace(path)
 
 
-def utterance(line: Line, path: Path, **more: str) -> Utterance:
+def utterance(line: Line, path: Path, session: str | None = None) -> Utterance:
     """The line as an entry of a data directory; the speaker is what stands before the first hyphen of its id."""
     import soundfile
 
@@ -104,5 +104,5 @@ def utterance(line: Line, path: Path, **more: str) -> Utterance:
         emotion=line.emotion,
         emphasis=(line.words[line.emphasis],),
         gender=line.gender,
-        **more,
+        session=session,
     )

@@ -1,8 +1,8 @@
 """From a corpus's data directory to its folds: measures, thresholds of each training part, labels and reference captions.
 
-    data/X/utt2measure.jsonl
-    data/X/fold<k>/thresholds.json
-    data/X/fold<k>/{train,dev,test}/      data directories of their own, with utt2sed.jsonl and utt2cap
+data/X/utt2measure.jsonl
+data/X/fold<k>/thresholds.json
+data/X/fold<k>/{train,dev,test}/      data directories of their own, with utt2sed.jsonl and utt2cap
 """
 
 from __future__ import annotations

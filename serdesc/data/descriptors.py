@@ -28,9 +28,11 @@ THIRDS = (100 / 3, 200 / 3)
 def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[str, float]:
     """Measures of one recording, each only where it can be taken (speed needs a text with phonemes in it)."""
     import librosa
+    from librosa.effects import trim
+    from librosa.feature import rms
 
     if config.trim:
-        wave, _ = librosa.effects.trim(wave)
+        wave, _ = trim(wave)
     start = wave[: int(config.seconds * audio.SAMPLE_RATE)]
     out: dict[str, float] = {}
     pitches, _ = librosa.piptrack(y=start, sr=audio.SAMPLE_RATE)  # (bins, frames)
@@ -40,7 +42,7 @@ def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[s
         means = pitches.sum(axis=0)[voiced] / positive.sum(axis=0)[voiced]
         out["pitch"] = round(float(means.mean()), 3)
     normal = (start - start.mean()) / np.sqrt(start.var() + 1e-7)
-    out["energy"] = round(float(librosa.feature.rms(y=normal).mean()), 6)
+    out["energy"] = round(float(rms(y=normal).mean()), 6)
     sounds = espeak.phonemes(text, config.language) if text else []
     if sounds:
         out["speed"] = round(len(wave) / audio.SAMPLE_RATE / len(sounds), 6)

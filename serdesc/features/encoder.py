@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from serdesc.builtin import resolve
 from serdesc.config import EncoderConfig
@@ -37,7 +37,7 @@ def load_pretrained(auto: Any, model: str, **options: Any) -> Any:
 class Encoder:
     """Calls give, for each wave, x (L, T, D) in float32 on the CPU. Padding changes nothing: see `batchable`."""
 
-    def __init__(self, model: nn.Module, extractor: Any, config: EncoderConfig, device: torch.device) -> None:
+    def __init__(self, model: Any, extractor: Any, config: EncoderConfig, device: torch.device) -> None:
         if model.config.model_type not in FAMILIES:
             raise UserError(f"encoder.model: '{config.model}' is a {model.config.model_type} model; known are {', '.join(FAMILIES)}")
         self.model = model.to(device=device, dtype=DTYPES[config.dtype]).eval().requires_grad_(False)

@@ -112,7 +112,8 @@ def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, An
     path = folder / "header.json"
     if path.exists():
         _check(folder, read_json(path), header)
-        return read_json(path)
+        found: dict[str, Any] = read_json(path)
+        return found
     header["versions"] = {package: version(package) for package in ("torch", "transformers", "safetensors")}
     write_json(path, header)
     return header

@@ -23,4 +23,5 @@ class Adapter(nn.Module):
         if z.shape[1] < self.k:
             z = functional.pad(z, (0, 0, 0, self.k - z.shape[1]))
         count = z.shape[1] // self.k
-        return self.layers(z[:, : count * self.k].reshape(z.shape[0], count, -1))  # (B, U, H)
+        s: Tensor = self.layers(z[:, : count * self.k].reshape(z.shape[0], count, -1))  # (B, U, H)
+        return s

@@ -98,9 +98,7 @@ class Describer(nn.Module):
 
     # ---- training --------------------------------------------------------------------------------------------------------
 
-    def forward(
-        self, x: Tensor, frames: Tensor, targets: Sequence[str], phase: Phase, eps: dict[str, Sequence[Tensor]] | None = None
-    ) -> Loss:
+    def forward(self, x: Tensor, frames: Tensor, targets: Sequence[str], phase: Phase, eps: dict[str, Sequence[Tensor]] | None = None) -> Loss:
         """Sums of -log p(target) and of the KL of the branches that the phase trains. x (B, L, T, D); eps[branch][i] (T_i, K)."""
         x, frames = x.to(self.device), frames.to(self.device)
         noise = eps or {}
@@ -189,6 +187,4 @@ def _positions(mask: Tensor) -> Tensor:
 
 def noise(latent: int, frames: Sequence[int], seeds: Sequence[int]) -> list[Tensor]:
     """eps (T_i, K) of each utterance from its own seed: neither its batch nor its padding changes it."""
-    return [
-        torch.randn(t, latent, generator=torch.Generator().manual_seed(s)) for t, s in zip(frames, seeds)
-    ]
+    return [torch.randn(t, latent, generator=torch.Generator().manual_seed(s)) for t, s in zip(frames, seeds)]

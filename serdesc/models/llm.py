@@ -22,7 +22,7 @@ def load(config: LlmConfig) -> tuple[nn.Module, Any]:
     return with_lora(load_pretrained(AutoModelForCausalLM, config.model, dtype=DTYPES[config.dtype]), config), tokenizer
 
 
-def with_lora(llm: nn.Module, config: LlmConfig) -> nn.Module:
+def with_lora(llm: Any, config: LlmConfig) -> nn.Module:
     """`llm` as a PEFT model. LoRA's parts are float32 whatever the LLM's own precision is."""
     from peft import LoraConfig, get_peft_model
 
@@ -31,9 +31,10 @@ def with_lora(llm: nn.Module, config: LlmConfig) -> nn.Module:
     lora = config.lora
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks by the old name
     try:
-        return get_peft_model(
+        adapted: nn.Module = get_peft_model(
             llm, LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets), task_type="CAUSAL_LM")
         )
+        return adapted
     except ValueError as error:
         raise UserError(f"llm.lora.targets {lora.targets}: {error}. Name linear layers of {config.model}, for example q_proj and v_proj") from error
 

@@ -1,9 +1,9 @@
 """What can be had without the model, on the same folds: the rows that a score must be read against.
 
-    constant               the training part's most frequent value of each field
-    words alone            emotion by logistic regression over the words of the reference transcript
-    reference descriptors  emotion by a decision tree over the reference's pitch, energy, speed, age and gender
-    log-mel statistics     each field by logistic regression over mean and deviation of 64 log-mel bands
+constant               the training part's most frequent value of each field
+words alone            emotion by logistic regression over the words of the reference transcript
+reference descriptors  emotion by a decision tree over the reference's pitch, energy, speed, age and gender
+log-mel statistics     each field by logistic regression over mean and deviation of 64 log-mel bands
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _scores(folds: Sequence[tuple[list[Utterance], list[Utterance]]], fields: Se
             asked = [utt for utt in test if utt.labels and getattr(utt.labels, name) is not None]
             if known and asked:
                 answers = predict(known, asked, name)
-                counts += [metric.count(utt.labels or Fields(), Fields(**{name: str(a)})) for utt, a in zip(asked, answers)]
+                counts += [metric.count(utt.labels or Fields(), Fields.from_dict({name: str(a)})) for utt, a in zip(asked, answers)]
         if counts:
             out[metric.name] = round(metric.value(total([c for c in counts if c is not None])), 4)
     return out
@@ -113,6 +113,8 @@ def _statistics(wav: str) -> np.ndarray:
     import librosa
 
     wave = audio.load(wav)
-    mel = librosa.feature.melspectrogram(y=(wave - wave.mean()) / np.sqrt(wave.var() + 1e-7), sr=audio.SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=64)
+    mel = librosa.feature.melspectrogram(
+        y=(wave - wave.mean()) / np.sqrt(wave.var() + 1e-7), sr=audio.SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=64
+    )
     log = np.log(mel + 1e-6)
     return np.concatenate([log.mean(axis=1), log.std(axis=1)])

@@ -24,9 +24,7 @@ def show(scores: Sequence[Score], metrics: Sequence[Metric], title: str) -> None
     by_name = {metric.name: metric for metric in metrics}
     rows = [["metric", "score", "95 %", "chance", "utterances", "unread"]]
     for s in scores:
-        rows.append(
-            [by_name[s.metric].unit, _cell(s.value), _range(s.interval), _cell(s.chance), str(s.n), str(s.counts.get("unread", ""))]
-        )
+        rows.append([by_name[s.metric].unit, _cell(s.value), _range(s.interval), _cell(s.chance), str(s.n), str(s.counts.get("unread", ""))])
     _print(rows, title)
 
 

@@ -55,7 +55,9 @@ def read_hypotheses(path: Path) -> dict[str, Fields]:
     return hyps
 
 
-def rows(utterances: Sequence[Utterance], hyps: Mapping[str, Fields], outputs: tasks.Outputs, metrics: Sequence[Metric], place: Path) -> dict[str, Rows]:
+def rows(
+    utterances: Sequence[Utterance], hyps: Mapping[str, Fields], outputs: tasks.Outputs, metrics: Sequence[Metric], place: Path
+) -> dict[str, Rows]:
     """For each metric the counts of every utterance that it applies to."""
     known = {utt.utt_id for utt in utterances}
     missing, unknown = sorted(known - hyps.keys()), sorted(hyps.keys() - known)

@@ -1,9 +1,9 @@
 """Checkpoints: safetensors and JSON only, complete or absent, and enough to go on as if nothing had happened.
 
-    checkpoint/model.safetensors        both branches
-    checkpoint/lora/                    the LoRA part, as PEFT writes and reads it
-    checkpoint/optimizer.safetensors    moments of every phase's optimizer; gone when training is finished
-    checkpoint/state.json               blocks done and in all, and a hash of each file; written last
+checkpoint/model.safetensors        both branches
+checkpoint/lora/                    the LoRA part, as PEFT writes and reads it
+checkpoint/optimizer.safetensors    moments of every phase's optimizer; gone when training is finished
+checkpoint/state.json               blocks done and in all, and a hash of each file; written last
 """
 
 from __future__ import annotations
@@ -86,8 +86,7 @@ def verify(checkpoint: Path) -> State:
     for name, digest in about["files"].items():
         if not (checkpoint / name).exists() or _hash(checkpoint / name) != digest:
             raise UserError(
-                f"{checkpoint / name}: missing, cut off or changed since it was written. Restore the file, or remove {checkpoint} "
-                "and train again."
+                f"{checkpoint / name}: missing, cut off or changed since it was written. Restore the file, or remove {checkpoint} " "and train again."
             )
     return State(about["done"], about["blocks"])
 

@@ -83,7 +83,7 @@ class Trainer:
         self.rank, self.world = join()
         self.phases = phases_of(training)
         self.plan = plan(training)
-        self.optimizers = {
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
             phase: torch.optim.AdamW([p for _, p in model.trained(phase)], lr=0.0, betas=(0.9, 0.999), weight_decay=training.weight_decay)
             for phase in self.phases
         }
@@ -95,6 +95,8 @@ class Trainer:
         self.utterances = [example.utterance for example in data]
         self.steps_per_epoch = -(-len(data) // self.config.training.batch_size)
         log = [row for row in _log(self.exp / "train.jsonl") if row["block"] < done]
+        if not self.plan and self.rank == 0:  # no epochs: the experiment is what it starts from
+            checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(0, 0))
         left = sum(len(block) for block in self.plan[done:]) * self.steps_per_epoch
         with progress(f"fold {self.fold}", left, "steps") as advance:
             for number in range(done, len(self.plan)):
@@ -123,9 +125,7 @@ class Trainer:
     def _block(self, block: Block, advance: Callable[[int], None]) -> list[dict[str, Any]]:
         rows = []
         order = {
-            turn.phase: batches.epoch_batches(
-                self.utterances, self.config.training.batch_size, self.config.seed, self.fold, turn.phase, turn.epoch
-            )
+            turn.phase: batches.epoch_batches(self.utterances, self.config.training.batch_size, self.config.seed, self.fold, turn.phase, turn.epoch)
             for turn in block
         }
         for index in range(self.steps_per_epoch):
@@ -217,4 +217,3 @@ def train(data: Sequence[Utterance], features: Features, config: Config, exp: Pa
         write_jsonl(exp / "skipped.jsonl", rows)
         print(f"{len(skipped)} training utterances are longer than {config.training.max_seconds} s and are skipped: {exp / 'skipped.jsonl'}")
     Trainer(build(config, features, device), features, config, exp, fold).run(ready)
-

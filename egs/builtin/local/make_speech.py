@@ -9,7 +9,6 @@ the real training speakers, cut to phrases) and phrases from a small grammar of 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +21,13 @@ SEED = 7
 SPEAKERS, UTTERANCES = 150, 22
 FEMALE = "f3 f5 Alicia Andrea belinda steph anika grandma aunty shelby".split()
 MALE = (
-    "Andy Gene Lee Mario Michael Reed adam antonio david ed edward iven john klatt3 m2 m3 m4 m5 m7 m8 norbert pablo paul "
-    "robert sandro travis"
+    "Andy Gene Lee Mario Michael Reed adam antonio david ed edward iven john klatt3 m2 m3 m4 m5 m7 m8 norbert pablo paul " "robert sandro travis"
 ).split()
 ACCENTS = ("en-us", "en-us", "en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-scotland")
-STOP = frozenset("a an the and or but of to in on at by for with from is are was were be been it its he she they we you i his her "
-                 "their our my your this that these those as so not no do did does had has have will would shall should could can".split())
+STOP = frozenset(
+    "a an the and or but of to in on at by for with from is are was were be been it its he she they we you i his her "
+    "their our my your this that these those as so not no do did does had has have will would shall should could can".split()
+)
 WORDS = {
     "who": "the doctor,a student,my mother,her father,the old sailor,our neighbour,the children,a stranger,the captain,his uncle,"
            "the nurse,two workers,the singer,a clever girl,the boy,my friend,the teacher,the farmer,his sister,maria,peter,anna",
@@ -116,5 +116,7 @@ def main() -> None:
     missing = [line for line in made if not (wavs / f"{line.utt_id}.wav").exists()]
     espeak.each_in_child(lambda i: acting.write(missing[i], wavs / f"{missing[i].utt_id}.wav"), range(len(missing)), args.nj)
     datadir.write(out, [acting.utterance(line, wavs / f"{line.utt_id}.wav") for line in made])
+
+
 if __name__ == "__main__":
     main()

@@ -115,7 +115,9 @@ def spans(frames: list[int], length: int, rng: np.random.Generator) -> Tensor:
     return mask
 
 
-def unit_loss(model: HubertModel, head: UnitHead, waves: list[np.ndarray], targets: list[np.ndarray], rng: np.random.Generator) -> tuple[Tensor, float]:
+def unit_loss(
+    model: HubertModel, head: UnitHead, waves: list[np.ndarray], targets: list[np.ndarray], rng: np.random.Generator
+) -> tuple[Tensor, float]:
     """Masked prediction on random crops; the loss and the share of masked frames that were right."""
     crops, wanted = [], []
     for wave, target in zip(waves, targets):
@@ -161,6 +163,7 @@ def train_part(part: str, model: HubertModel, train: list[tuple[np.ndarray, str]
 
         def loss_of(indices, source, targets, rng):
             return ctc_loss(model, head, [source[i] for i in indices], [targets[i] for i in indices])
+
     else:
         teacher = HubertModel(CONFIG)
         teacher.load_state_dict(model.state_dict())
@@ -206,7 +209,13 @@ def train_part(part: str, model: HubertModel, train: list[tuple[np.ndarray, str]
         results = [loss_of([i], dev, dev_targets, rng) for i in range(len(dev))]
         model.eval()
     scores = np.mean([[float(loss), right] for loss, right in results], axis=0)
-    return {"part": part, "steps": steps, "seconds": round(time.time() - start), "heldout_loss": round(float(scores[0]), 4), "heldout_right": round(float(scores[1]), 4)}
+    return {
+        "part": part,
+        "steps": steps,
+        "seconds": round(time.time() - start),
+        "heldout_loss": round(float(scores[0]), 4),
+        "heldout_right": round(float(scores[1]), 4),
+    }
 
 
 def main() -> None:

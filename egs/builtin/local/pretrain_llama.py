@@ -186,7 +186,9 @@ def main() -> None:
     model.eval()
     with torch.no_grad():
         examples = [some_fields(words[:10], rng) for words in heldout]
-        held = float(np.mean([float(loss_of(model, *interface.batch(examples[i : i + 32], model.model.embed_tokens))) for i in range(0, len(examples), 32)]))
+        held = float(
+            np.mean([float(loss_of(model, *interface.batch(examples[i : i + 32], model.model.embed_tokens))) for i in range(0, len(examples), 32)])
+        )
     model.to(torch.bfloat16).save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
     log = {"steps": args.steps, "seconds": round(time.time() - start), "heldout_loss": round(held, 4), "heldout_sentences": len(heldout)}

@@ -84,9 +84,7 @@ def _draw(seed: int) -> list[list[tuple[tuple[str, ...], tuple[int, ...]]]]:
 
 def _every_word_elsewhere(sessions: list[list[tuple[tuple[str, ...], tuple[int, ...]]]]) -> bool:
     vocabularies = [{word for words, _ in session for word in words} for session in sessions]
-    return all(
-        vocabulary <= set().union(*vocabularies[:i], *vocabularies[i + 1 :]) for i, vocabulary in enumerate(vocabularies)
-    )
+    return all(vocabulary <= set().union(*vocabularies[:i], *vocabularies[i + 1 :]) for i, vocabulary in enumerate(vocabularies))
 
 
 @cache

@@ -1,0 +1,171 @@
+"""The command line: configuration faults, exit codes, the whole path on made-up data, and descriptions of any recording."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from serdesc import config as configs
+from serdesc.cli import app
+from serdesc.config import Config
+from serdesc.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+def serdesc(*arguments: object) -> tuple[int, str]:
+    """Exit code and output of a verb, called as the program calls it."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+# ---- configuration ----
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("training:\n  betta: 1\n  batch_size: many\n  content: {rate: 2e-4, schedule: steps}\nllm: big\nfolds: {labels: sad}\n")
+    with pytest.raises(UserError) as error:
+        configs.load(path)
+    for part in (
+        "5 fault(s)",
+        "training.betta: no such key; did you mean 'beta'?",
+        "training.batch_size: 'many' where a whole number",
+        "training.content.schedule: 'steps' is not one of constant, cosine",
+        "llm: 'big' where a section",
+        "folds.labels: 'sad' where a list",
+    ):
+        assert part in str(error.value)
+
+
+def test_numbers_in_yaml_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("training: {beta: 1e-3, content: {rate: 2e-4}}\n")
+    loaded = configs.load(path, ["training.content.epochs=7", "folds.test_speakers=[[a],[b, c]]", "training.descriptor.rate=3e-5", "llm.model=x"])
+    assert (loaded.training.beta, loaded.training.content.rate, loaded.training.descriptor.rate) == (1e-3, 2e-4, 3e-5)
+    assert loaded.training.content.epochs == 7 and loaded.folds.test_speakers == [["a"], ["b", "c"]]
+
+
+def test_includes_are_laid_under_and_must_not_turn_round(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("seed: 3\ntraining: {beta: 1, content: {epochs: 9}}\n")
+    (tmp_path / "over.yaml").write_text("include: base.yaml\ntraining: {beta: 0.5}\n")
+    loaded = configs.load(tmp_path / "over.yaml")
+    assert (loaded.seed, loaded.training.beta, loaded.training.content.epochs) == (3, 0.5, 9)
+    (tmp_path / "base.yaml").write_text("include: over.yaml\n")
+    with pytest.raises(UserError, match="includes itself"):
+        configs.load(tmp_path / "over.yaml")
+
+
+@pytest.mark.parametrize("settings, message", [(["training.beta"], "write key=value"), (["a: b: c=1"], "no such key"), (["seed=[1"], "not YAML")])
+def test_faulty_settings_are_named(settings: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        configs.load(None, settings)
+
+
+def test_a_resolved_configuration_reads_back(tmp_path: Path) -> None:
+    configs.dump(Config(), tmp_path / "c.yaml")
+    assert configs.load(tmp_path / "c.yaml") == Config()
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("egs/*/conf/*.yaml")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_every_recipes_configuration_loads(path: Path) -> None:
+    configs.load(path)
+
+
+# ---- verbs ----
+
+
+def test_help_of_every_verb_shows_an_example() -> None:
+    code, listing = serdesc("--help")
+    verbs = [command.name for command in app.registered_commands]
+    assert code == 0 and len(verbs) >= 10
+    for name in verbs:
+        code, text = serdesc(name, "--help")
+        assert code == 0 and f"serdesc {name} " in text.replace("\n", " "), name
+
+
+def test_help_and_scoring_import_no_torch() -> None:
+    script = (
+        "import sys; from typer.testing import CliRunner; from serdesc.cli import app; assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
+        "light = {'torch', 'transformers', 'pandas', 'sklearn', 'librosa'} & set(sys.modules); assert not light, light; "
+        "import serdesc.scoring.report, serdesc.scoring.baselines, serdesc.scoring.metrics as m; m.every(); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("annotate", "nowhere"), "no such data directory"),
+        (("prepare", "ravdess", "nowhere", "data"), "no such folder"),
+        (("extract", "nowhere", "store", "--shard", "3/2"), "1 <= i <= n"),
+        (("score", "nowhere", "--hyp", "none.jsonl"), "no such data directory"),
+        (("train", "nowhere", "store", "exp", "--set", "beta=1"), "beta: no such key"),
+        (("report", "nowhere"), "stages 4 to 6"),
+        (("describe", "x.wav", "--model", "nowhere"), "no built-in model"),
+        (("check", "nowhere"), "no such data directory"),
+    ],
+)
+def test_a_users_mistake_is_one_message_and_exit_code_2(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    before = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        code, text = serdesc(*arguments)
+    finally:
+        os.chdir(before)
+    assert code == 2 and message in text and "Traceback" not in text
+
+
+def test_the_whole_path_verb_by_verb(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
+    with_settings = [item for setting in tiny_settings for item in ("--set", setting)]
+    store, exp = tmp_path / "dump", tmp_path / "exp" / "fold1"
+    for arguments in (
+        ("annotate", corpus, *with_settings),
+        ("extract", corpus, store, *with_settings),
+        ("check", store),
+        ("train", corpus / "fold1" / "train", store, exp, *with_settings),
+        ("check", exp),
+        ("decode", corpus / "fold1" / "test", store, exp),
+        ("score", corpus / "fold1" / "test", "--hyp", exp / "decode_test" / "hyp.jsonl", *with_settings),
+        ("baselines", corpus, "--out", tmp_path / "exp" / "baselines.json"),
+        ("report", tmp_path / "exp", *with_settings),
+        ("check", corpus),
+    ):
+        code, text = serdesc(*arguments)
+        assert code == 0, (arguments, text)
+    stored = (exp / "decode_test" / "hyp.jsonl").read_text()
+    rows = [json.loads(line) for line in stored.splitlines()]
+    keys = "utt_id response transcript emotion pitch energy speed age gender emphasis posterior unread".split()
+    assert [list(row) for row in rows] == [keys] * 6
+    code, text = serdesc("decode", corpus / "fold1" / "test", "live", exp, "--out", tmp_path / "live.jsonl", "--set", "store.dtype=float16")
+    assert code == 0, text
+    assert [json.loads(line)["utt_id"] for line in (tmp_path / "live.jsonl").read_text().splitlines()] == [row["utt_id"] for row in rows]
+
+
+def test_describe_takes_any_recording_and_names_the_unusable(
+    corpus: Path, tmp_path: Path, tiny_settings: list[str], tone: Callable[..., Path]
+) -> None:
+    with_settings = [item for setting in tiny_settings for item in ("--set", setting)]
+    exp = tmp_path / "exp" / "fold1"
+    for arguments in (("annotate", corpus, *with_settings), ("train", corpus / "fold1" / "train", "live", exp, *with_settings)):
+        code, text = serdesc(*arguments)
+        assert code == 0, text
+    files = [
+        tone("phone.wav", rate=8000), tone("studio.flac", rate=48_000, channels=2, subtype="PCM_24"), tone("long.flac", seconds=1200, rate=8000),
+        tone("short.wav", seconds=0.03),
+    ]  # fmt: skip
+    soundfile.write(tmp_path / "silent.wav", [0.0] * 16_000, 16_000)
+    code, text = serdesc("describe", *files, tmp_path / "silent.wav", tmp_path / "absent.wav", "--model", exp, "--json")
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    assert [Path(row["audio"]).name for row in rows] == [path.name for path in files]
+    assert all(set(row) >= {"audio", "caption", "fields", "seconds"} for row in rows) and rows[2]["seconds"] <= 30
+    assert code == 1 and "silent.wav: silent" in text and "absent.wav: no such file" in text and "2 of 6 files" in text and "Traceback" not in text

@@ -1,0 +1,99 @@
+"""The house itself: imports run one way, shell is sound, and the shipped models are what they say."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Along the data. A module may import from floors before its own, and from its own floor.
+FLOORS = (
+    ("errors", "builtin", ""),
+    ("files", "fields"),
+    ("tasks", "progress"),
+    ("config",),
+    ("runtime", "data"),
+    ("features",),
+    ("batches", "scoring"),
+    ("models",),
+    ("training",),
+    ("decoding", "describe"),
+    ("cli",),
+)
+
+
+def room(module: str) -> str:
+    """The part of the package that a module belongs to; the package itself is the empty name."""
+    return (module.split(".") + [""])[1]
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "serdesc":
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "serdesc" else [str(node.module)]
+            found |= {room(name) for name in names if room(name) != "__version__"}
+        elif isinstance(node, ast.Import):
+            found |= {room(alias.name) for alias in node.names if alias.name.split(".")[0] == "serdesc"}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "serdesc").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_along_the_data(path: Path) -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    own = path.relative_to(ROOT / "serdesc").parts[0].removesuffix(".py").replace("__init__", "")
+    assert own in floor, f"{own} has no floor yet: give it one in FLOORS"
+    for name in imports(path):
+        assert floor[name] <= floor[own], f"{own} imports {name}, which comes after it"
+    pair = {"training", "decoding"}
+    assert not (own in pair and imports(path) & (pair - {own})), "training and decoding do not know each other"
+
+
+def test_scoring_and_data_import_no_torch() -> None:
+    for path in [*(ROOT / "serdesc" / "scoring").rglob("*.py"), *(ROOT / "serdesc" / "data").rglob("*.py")]:
+        assert "torch" not in {alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import) for alias in node.names}
+        assert not imports(path) & {"runtime", "features", "batches", "models", "training"}, path
+
+
+def test_files_stay_readable() -> None:
+    for path in [*(ROOT / "serdesc").rglob("*.py"), *(ROOT / "egs").rglob("*.py")]:
+        if "downloads" not in path.parts:
+            assert len(path.read_text().splitlines()) <= 400, f"{path} is too long: split it"
+
+
+def test_options_of_recipes(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(
+        "#!/usr/bin/env bash\n# What it does.\n#   ./run.sh --nj 4\nnj=1\nstop_stage=7\nquick=false\n"
+        f'. {ROOT}/utils/parse_options.sh\necho "$nj $stop_stage $quick [$*]"\n'
+    )
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(["bash", str(script), *arguments], capture_output=True, text=True)
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+    assert run() == (0, "1 7 false []")
+    assert run("--nj", "3", "--quick", "--stop-stage", "2", "rest") == (0, "3 2 true [rest]")
+    assert run("--quick", "false") == (0, "1 7 false []")
+    assert run("--help") == (0, "What it does.\n  ./run.sh --nj 4")
+    assert run("--njj", "3")[0] == 2 and "unknown option --njj" in run("--njj", "3")[1]
+    assert run("--nj")[0] == 2 and "--nj needs a value" in run("--nj")[1]
+
+
+def test_jobs_run_side_by_side_and_a_failure_is_told(tmp_path: Path) -> None:
+    command = ["bash", str(ROOT / "utils/run.sh"), "--max-jobs", "2"]
+    done = subprocess.run([*command, "JOB=1:3", f"{tmp_path}/log.JOB", "bash", "-c", "echo job JOB"], capture_output=True, text=True)
+    assert done.returncode == 0 and [f"job {i}" in (tmp_path / f"log.{i}").read_text() for i in (1, 2, 3)] == [True] * 3
+    done = subprocess.run([*command, "JOB=1 4", f"{tmp_path}/log.JOB", "bash", "-c", "echo why >&2; exit JOB"], capture_output=True, text=True)
+    assert done.returncode == 1 and "job 4 failed with status 4" in done.stderr and "why" in done.stderr
+
+
+def test_shell_scripts_parse_and_run() -> None:
+    scripts = subprocess.run(["git", "-C", str(ROOT), "ls-files", "*.sh", ".ci/run"], capture_output=True, text=True).stdout.split()
+    for name in scripts:
+        subprocess.run(["bash", "-n", str(ROOT / name)], check=True)
+        assert (ROOT / name).stat().st_mode & 0o100 or Path(name).name in ("path.sh", "cmd.sh", "parse_options.sh"), f"{name} has no run bit"

@@ -1,0 +1,164 @@
+"""Scores against hand calculation, scikit-learn and jiwer."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import jiwer
+import pytest
+from sklearn.metrics import recall_score
+
+from serdesc import config as configs, tasks
+from serdesc.config import ScoringConfig
+from serdesc.data import annotate, datadir
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.fields import EMOTIONS, Fields
+from serdesc.files import read_json, write_jsonl
+from serdesc.scoring import baselines, metrics, normalise, report, score as scoring
+from serdesc.scoring.metric import Metric
+
+
+def metric(name: str) -> Metric:
+    return metrics.chosen(name)[0]
+
+
+def value(name: str, pairs: list[tuple[Fields, Fields]]) -> float:
+    m = metric(name)
+    counted = [c for c in (m.count(*pair) for pair in pairs) if c is not None]
+    return m.value(scoring.total(counted))
+
+
+def test_ua_is_scikit_learns_mean_recall() -> None:
+    rng = random.Random(1)
+    truth = [rng.choice(EMOTIONS[:4]) for _ in range(200)]
+    said = [t if rng.random() < 0.5 else rng.choice(EMOTIONS[:4]) for t in truth]
+    ours = value("ua", [(Fields(emotion=t), Fields(emotion=s)) for t, s in zip(truth, said)])
+    assert ours == pytest.approx(100 * recall_score(truth, said, average="macro"))
+
+
+def test_an_answer_that_cannot_be_read_is_wrong() -> None:
+    pairs = [(Fields(emotion="sad"), Fields(emotion="sad")), (Fields(emotion="sad"), Fields()), (Fields(emotion="calm"), Fields(emotion="calm"))]
+    assert value("ua", pairs) == 75.0
+    assert value("ua", [*pairs, (Fields(), Fields(emotion="sad"))]) == 75.0  # no reference, no count
+
+
+def test_wer_is_jiwers_and_the_textbooks() -> None:
+    rng = random.Random(2)
+    words = "a b c d e f g".split()
+    refs = [" ".join(rng.choices(words, k=rng.randint(1, 9))) for _ in range(60)]
+    hyps = [" ".join(w for w in ref.split() if rng.random() < 0.8) + rng.choice(["", " x"]) for ref in refs]
+    ours = value("wer", [(Fields(transcript=r), Fields(transcript=h)) for r, h in zip(refs, hyps)])
+    assert ours == pytest.approx(100 * jiwer.wer(refs, hyps))
+    counts = metric("wer").count(Fields(transcript="the cat sat"), Fields(transcript="the bat sat down"))
+    assert counts == {"n": 1, "words": 3, "unread": 0, "substitutions": 1, "deletions": 0, "insertions": 1}
+    assert metric("wer").count(Fields(transcript="..."), Fields(transcript="two words"))["insertions"] == 2
+    assert value("wer", [(Fields(transcript="one two"), Fields())]) == 100.0
+
+
+def test_the_normaliser_treats_both_sides_alike() -> None:
+    assert normalise.words("It’s “FINE”, isn't it? -- 'Yes'!") == ["it's", "fine", "isn't", "it", "yes"]
+
+
+def test_emphasis_is_exact_and_chance_is_one_of_the_words() -> None:
+    ref = Fields(transcript="one two three four", emphasis=("two",))
+    pairs = [(ref, replace(ref, emphasis=e)) for e in (("two",), ("Two",), ("one",), ("two", "one"), None)]
+    assert value("emphasis", pairs) == 40.0
+    m = metric("emphasis")
+    assert m.chance is not None and m.chance(scoring.total([m.count(*p) or {} for p in pairs])) == 25.0
+
+
+def test_an_unknown_metric_lists_the_known_ones() -> None:
+    with pytest.raises(UserError, match="known are ua, wer"):
+        metrics.chosen("ua,cider")
+
+
+# ---- the whole way ----
+
+
+@pytest.fixture
+def parts(corpus: Path) -> Path:
+    annotate.annotate(corpus, configs.Config(), nj=1)
+    return corpus
+
+
+def answer(folder: Path, out: Path, change: int = 0) -> Path:
+    """Captions of the references; the first `change` of them sad."""
+    rows = []
+    for i, utt in enumerate(datadir.read(folder)):
+        fields = utt.labels or Fields()
+        rows.append({"utt_id": utt.utt_id, "response": tasks.render(replace(fields, emotion="sad") if i < change else fields, "x")})
+    write_jsonl(out, rows)
+    return out
+
+
+def score(folder: Path, hyp: Path) -> dict[str, scoring.Score]:
+    utterances, wanted = datadir.read(folder), metrics.every()
+    table = scoring.rows(utterances, scoring.read_hypotheses(hyp), tasks.Outputs(), wanted, hyp)
+    scores = [scoring.score(m, table[m.name], ScoringConfig(resamples=200), {}) for m in wanted if table[m.name]]
+    scoring.write(hyp.with_name("score.json"), scores, table)
+    return {s.metric: s for s in scores}
+
+
+def test_perfect_captions_score_perfectly_and_absent_fields_are_not_scored(parts: Path, tmp_path: Path) -> None:
+    scores = score(parts / "fold1" / "test", answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl"))
+    assert {name: s.value for name, s in scores.items()} == {
+        "ua": 100.0, "wer": 0.0, "pitch": 100.0, "energy": 100.0, "speed": 100.0, "gender": 100.0, "emphasis": 100.0,
+    }  # fmt: skip
+    assert "age" not in scores and scores["ua"].n == 6 and scores["ua"].chance == pytest.approx(33.3333)
+    assert "normaliser:basic-1" in scores["wer"].signature
+
+
+def test_intervals_hold_the_score_and_count_speakers(parts: Path, tmp_path: Path) -> None:
+    s = score(parts / "fold1" / "test", answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl", change=3))["ua"]
+    assert s.value == pytest.approx(200 / 3) or s.interval is not None
+    assert s.interval is not None and s.interval[0] <= (s.value or 0) <= s.interval[1] and s.interval[0] < s.interval[1]
+    one = [(Utterance("a", "", "s0"), {"n.sad": 1, "right.sad": 1})]
+    assert scoring.interval(metric("ua"), one, ScoringConfig()) is None
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda rows: rows[1:], "1 missing, the first is 's0-0'"),
+        (lambda rows: [*rows, {"utt_id": "zz", "response": ""}], "1 not in the data, the first is 'zz'"),
+        (lambda rows: [*rows, rows[0]], "'s0-0' stands twice"),
+        (lambda rows: [{"utt_id": "s0-0"}, *rows[1:]], ":1: a line needs utt_id and response"),
+        (lambda rows: [{**rows[0], "emotion": "glad"}, *rows[1:]], ":1: emotion 'glad': not a value"),
+    ],
+)
+def test_faulty_hypotheses_are_named(parts: Path, tmp_path: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
+    hyp = answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl")
+    write_jsonl(hyp, change([json.loads(line) for line in hyp.read_text().splitlines()]))
+    with pytest.raises(UserError, match=message):
+        score(parts / "fold1" / "test", hyp)
+
+
+def test_folds_are_pooled_and_averaged(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exp = tmp_path / "exp"
+    by_fold = []
+    for k, change in ((1, 0), (2, 4)):
+        hyp = exp / f"fold{k}" / "decode_test" / "hyp.jsonl"
+        hyp.parent.mkdir(parents=True)
+        by_fold.append(score(parts / f"fold{k}" / "test", answer(parts / f"fold{k}" / "test", hyp, change))["ua"].value)
+    report.report(exp, "test", configs.Config())
+    ua = next(s for s in read_json(exp / "score_test.json")["scores"] if s["metric"] == "ua")
+    assert ua["by_fold"] == by_fold and ua["mean"] == pytest.approx(sum(v or 0 for v in by_fold) / 2) and ua["n"] == 12
+    assert "| system | UA % | WER % |" in (exp / "RESULTS.md").read_text()
+    other = read_json(exp / "fold2" / "decode_test" / "score.json")
+    other["scores"][0]["signature"] += "|changed"
+    (exp / "fold2" / "decode_test" / "score.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="not comparable"):
+        report.report(exp, "test", configs.Config())
+    with pytest.raises(UserError, match="stages 4 to 6"):
+        report.report(tmp_path / "empty", "test", configs.Config())
+
+
+def test_baselines_know_what_can_be_known(parts: Path) -> None:
+    rows = baselines.baselines(parts, nj=1)
+    assert set(rows) == {"constant", "words alone", "reference descriptors", "log-mel statistics"}
+    assert rows["words alone"]["ua"] == 100.0  # the corpus of tones says another word for each emotion
+    assert rows["constant"]["gender"] == 50.0 and "gender" in rows["log-mel statistics"]
