@@ -8,13 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from serdesc import config as configs, runtime, tasks
+from serdesc import batches, config as configs, runtime, tasks
 from serdesc.builtin import resolve
 from serdesc.data import audio
 from serdesc.errors import UserError
 from serdesc.features.encoder import Encoder
 from serdesc.features.store import Live, encode
-from serdesc import batches
 from serdesc.training import trainer
 
 
@@ -41,6 +40,8 @@ def describe(paths: list[Path], model_name: str, as_json: bool, settings: list[s
         x, frames = batches.pad(encode(encoder, [wave]))
         caption = model.generate(x, frames, config.decoding.max_new_tokens)[0]
         _show(path, caption, len(wave) / audio.SAMPLE_RATE, time.perf_counter() - began, as_json)
+        if len(wave) / audio.SAMPLE_RATE >= config.encoder.max_seconds:
+            print(f"{path}: only its first {config.encoder.max_seconds:g} s were heard (encoder.max_seconds)", file=sys.stderr)
     if not as_json:
         print(f"{loaded:.1f} s to start, {config.encoder.model} and {config.llm.model}", file=sys.stderr)
     return unusable

@@ -1,8 +1,9 @@
 """hubert-mini by HuBERT's own recipe, then CTC as hubert-large-ls960-ft had it.
 
 Iteration 1 predicts k-means units of MFCCs in masked spans, iteration 2 units of iteration 1's middle layer (Hsu et al. 2021,
-Section II); the last part fine-tunes on characters with the convolutions frozen. Each part is written when it is done, and a
-second call goes on with the next one.
+Section II). The last part fine-tunes on characters; from layer 2 it also predicts smoothed log-mel bands, energy and F0, since
+with characters alone a linear probe found the sex of an unseen voice in 64 % of cases (log-mel statistics: 99 %). Each part is
+written when it is done, and a second call goes on with the next one.
 
     python local/pretrain_hubert.py data/train data/heldout exp/hubert-mini
 """
@@ -13,12 +14,15 @@ import argparse
 import json
 import math
 import time
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Iterator
 
+import jiwer
 import librosa
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter1d
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
@@ -135,34 +139,65 @@ def unit_loss(
     return nn.functional.cross_entropy(logits, truth), float((logits.argmax(-1) == truth).float().mean())
 
 
-def ctc_loss(model: HubertModel, head: nn.Linear, waves: list[np.ndarray], texts: list[str]) -> tuple[Tensor, float]:
-    """CTC over characters; the loss and the share of utterances' characters that greedy decoding gets right."""
+def smooth(x: np.ndarray, frames: int) -> np.ndarray:
+    """Moving average along the first axis."""
+    return uniform_filter1d(x, frames, axis=0, mode="nearest")
+
+
+def prosody(wave: np.ndarray) -> np.ndarray:
+    """(T, 43): 40 log-mel bands over half a second, energy and log F0 over a tenth, log F0 over half a second."""
+    mel = np.log(librosa.feature.melspectrogram(y=wave, sr=16_000, n_fft=400, hop_length=320, n_mels=40).T + 1e-4)
+    f0 = np.log(librosa.yin(wave, fmin=60, fmax=500, sr=16_000, frame_length=1024, hop_length=320))
+    energy = mel.mean(axis=1)
+    voiced = energy > np.quantile(energy, 0.4)
+    times = np.arange(len(f0))
+    f0 = np.interp(times, times[voiced[: len(f0)]], f0[voiced[: len(f0)]])
+    n = min(len(f0), len(mel))
+    columns = [smooth(mel, 25)[:n], smooth(energy, 5)[:n, None], smooth(f0, 5)[:n, None], smooth(f0, 25)[:n, None]]
+    return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+class SpeechHead(nn.Module):
+    """Characters from the last layer, prosody from the second."""
+
+    def __init__(self, width: int, targets: int) -> None:
+        super().__init__()
+        self.characters, self.prosody = nn.Linear(width, len(CHARACTERS)), nn.Linear(width, targets)
+
+
+def speech_loss(model: HubertModel, head: SpeechHead, waves: list[np.ndarray], texts: list[str], targets: list[np.ndarray]) -> tuple[Tensor, float]:
+    """CTC over characters, plus the squared error of prosody; and the share of characters that greedy decoding gets right."""
     x, mask = pad(waves)
-    y = model(x, attention_mask=mask).last_hidden_state
-    log_probs = head(y).log_softmax(-1).transpose(0, 1)  # (T, B, characters)
+    out = model(x, attention_mask=mask, output_hidden_states=True)
+    log_probs = head.characters(out.last_hidden_state).log_softmax(-1).transpose(0, 1)  # (T, B, characters)
     frames = [frame_count(model, len(wave)) for wave in waves]
     labels = [[CHARACTERS.index(c) for c in text if c in CHARACTERS[1:]] for text in texts]
     loss = nn.functional.ctc_loss(
         log_probs, torch.tensor(sum(labels, [])), torch.tensor(frames), torch.tensor([len(c) for c in labels]), zero_infinity=True
     )
-    import jiwer
-
+    said = head.prosody(nn.functional.layer_norm(out.hidden_states[2], (CONFIG.hidden_size,)))
+    errors = [nn.functional.mse_loss(row[:n], torch.from_numpy(t[:n])) for row, t, n in zip(said, targets, map(min, frames, map(len, targets)))]
     best = log_probs.argmax(-1).T.tolist()
-    said = ["".join(CHARACTERS[c] for c, before in zip(row[:n], [0] + row) if c and c != before) for row, n in zip(best, frames)]
-    return loss, 1 - jiwer.cer([text or " " for text in texts], said)
+    read = ["".join(CHARACTERS[c] for c, before in zip(row[:n], [0] + row) if c and c != before) for row, n in zip(best, frames)]
+    return loss + torch.stack(errors).mean(), 1 - jiwer.cer([text or " " for text in texts], read)
 
 
 def train_part(part: str, model: HubertModel, train: list[tuple[np.ndarray, str]], heldout: list[tuple[np.ndarray, str]], steps: int) -> dict:
     rng = np.random.default_rng(SEED)
     waves, dev = [w for w, _ in train], [w for w, _ in heldout]
     if part == "ctc":
-        head: nn.Module = nn.Linear(CONFIG.hidden_size, len(CHARACTERS))
-        model.feature_extractor.requires_grad_(False)
+        with Pool(2) as pool:
+            train_targets, dev_targets = pool.map(prosody, waves, chunksize=50), pool.map(prosody, dev, chunksize=10)
+        every = np.concatenate(train_targets)
+        mean, deviation = every.mean(axis=0), every.std(axis=0)
+        train_targets, dev_targets = ([(t - mean) / deviation for t in targets] for targets in (train_targets, dev_targets))
+        texts = {id(train_targets): [t for _, t in train], id(dev_targets): [t for _, t in heldout]}
+        head: nn.Module = SpeechHead(CONFIG.hidden_size, len(mean))
         model.config.mask_time_prob = 0.05
-        train_targets, dev_targets = [t for _, t in train], [t for _, t in heldout]
 
         def loss_of(indices, source, targets, rng):
-            return ctc_loss(model, head, [source[i] for i in indices], [targets[i] for i in indices])
+            said = texts[id(targets)]
+            return speech_loss(model, head, [source[i] for i in indices], [said[i] for i in indices], [targets[i] for i in indices])
 
     else:
         teacher = HubertModel(CONFIG)

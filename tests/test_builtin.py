@@ -1,0 +1,100 @@
+"""The built-in models: small, documented, loaded as any others are, and without knowledge of what they are tested on."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Callable
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from serdesc import builtin
+from serdesc.cli import app
+from serdesc.config import EncoderConfig, LlmConfig
+from serdesc.data.corpora import librispeech, mini, speechocean
+from serdesc.features.encoder import Encoder
+from serdesc.models import llm as llms
+
+ROOT = Path(__file__).parents[1]
+HELD = set((ROOT / "egs/builtin/conf/heldout_speakers.txt").read_text().split())
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "egs/builtin/local" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_three_models_with_a_card_each_in_twenty_megabytes() -> None:
+    assert builtin.names() == ["describer-mini", "hubert-mini", "llama-mini"]
+    files = [p for p in builtin.HERE.rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files if p.suffix == ".safetensors") <= 20e6
+    for name in builtin.names():
+        card = (builtin.HERE / name / "README.md").read_text()
+        assert all(word in card.lower() for word in ("data", "licence", "command", "seconds", "held-out")), name
+
+
+def test_they_load_as_any_other_model_does() -> None:
+    encoder = Encoder.load(EncoderConfig(model="hubert-mini"), torch.device("cpu"))
+    assert encoder.batchable and encoder.frames(16_000) == 49
+    llm, tokenizer = llms.load(LlmConfig(model="llama-mini", dtype="float32"))
+    assert llms.embeddings(llm).num_embeddings == len(tokenizer)
+
+
+def test_the_same_frames_as_huberts_at_every_length() -> None:
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(builtin.resolve("hubert-mini"))
+    for seconds in (0.5, 1.0, 4.4, 10.0):
+        assert abs(int(model._get_feat_extract_output_lengths(torch.tensor(int(seconds * 16_000)))) - seconds * 50) <= 2
+
+
+def test_none_of_minis_voices_and_sentences_is_in_what_they_learnt_from() -> None:
+    speech = script("make_speech")
+    assert not {voice for pair in mini.VOICES for voice in pair} & {*speech.FEMALE, *speech.MALE}
+    sentences = {line.text for line in mini.lines()}
+    made = speech.lines(["a few words that are read aloud by somebody", *sorted(sentences)])
+    assert not {line.text for line in made} & sentences
+    assert len({line.utt_id for line in made}) == len(made) > 3000
+
+
+def test_held_out_speakers_are_one_of_librispeech_and_every_fifth_of_speechocean(real_data: Callable[[str], Path]) -> None:
+    read_by = {u.spk for u in librispeech.utterances(real_data("librispeech_3spk"))}
+    spoken_by = sorted({u.spk for u in speechocean.utterances(real_data("speechocean762"))})
+    assert HELD & read_by == {"27"} and HELD & set(spoken_by) == set(spoken_by[4::5])
+
+
+def test_llama_mini_read_nothing_of_mini(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Its training sentences, taken as its script takes them, hold none of mini's and of RAVDESS's."""
+    from serdesc.data import datadir
+    from serdesc.data.corpora import ravdess
+
+    llama = script("pretrain_llama")
+    sentences = {line.words for line in mini.lines()}
+    said = [u for u in librispeech.utterances(real_data("librispeech_3spk")) if u.spk not in HELD][:20]
+    planted = [said[0].__class__(f"p{i}", "x.wav", "p", text=" ".join(words)) for i, words in enumerate(sorted(sentences)[:5])]
+    datadir.write(tmp_path / "d", [*said, *planted])
+    read = set(llama.sentences(tmp_path / "d"))
+    assert read and not read & sentences
+    assert not {" ".join(words) for words in read} & set(ravdess.STATEMENTS.values())
+
+
+def test_a_newcomer_reads_a_caption(tone: Callable[..., Path]) -> None:
+    result = CliRunner().invoke(app, ["describe", str(tone("mine.flac", seconds=2.0, rate=44_100, channels=2)), "--json"])
+    assert result.exit_code == 0, result.output
+    row = json.loads(next(line for line in result.output.splitlines() if line.startswith("{")))
+    assert row["caption"].endswith(".") and row["fields"]
+
+
+@pytest.mark.parametrize("name", ["librispeech_3spk/train-clean-100/27"])
+def test_real_speech_is_described_with_a_transcript(real_data: Callable[[str], Path], name: str) -> None:
+    clips = [str(p) for p in sorted(real_data(name).rglob("*.opus"))[:2]]
+    result = CliRunner().invoke(app, ["describe", *clips, "--json"])
+    rows = [json.loads(line) for line in result.output.splitlines() if line.startswith("{")]
+    assert len(rows) == 2 and all({"transcript", "pitch", "energy", "speed"} <= set(row["fields"]) for row in rows)
