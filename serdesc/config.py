@@ -65,7 +65,7 @@ class EncoderConfig:
 class StoreConfig:
     """Features on disk."""
 
-    dtype: Literal["float32", "float16", "bfloat16"] = "float16"
+    dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"  # int8: one scale a layer and frame
     shard_seconds: float = 600.0  # audio in one shard file
 
 

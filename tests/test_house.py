@@ -97,3 +97,22 @@ def test_shell_scripts_parse_and_run() -> None:
     for name in scripts:
         subprocess.run(["bash", "-n", str(ROOT / name)], check=True)
         assert (ROOT / name).stat().st_mode & 0o100 or Path(name).name in ("path.sh", "cmd.sh", "parse_options.sh"), f"{name} has no run bit"
+
+
+def test_slurm_gets_one_array_with_folders_for_its_logs(tmp_path: Path) -> None:
+    """A stand-in for sbatch notes how it was called, and runs the wrapped command for each job as Slurm would."""
+    fake = tmp_path / "bin" / "sbatch"
+    fake.parent.mkdir()
+    fake.write_text(
+        '#!/usr/bin/env bash\necho "$*" >>"$NOTES"\nfor a in "$@"; do case $a in --array=*) ids=${a#--array=};; esac; wrap=$a; done\n'
+        'for i in ${ids//,/ }; do SLURM_ARRAY_TASK_ID=${i%\\%*} bash -c "$wrap" || exit 1; done\n'
+    )
+    fake.chmod(0o755)
+    notes = tmp_path / "notes"
+    env = {"PATH": f"{fake.parent}:/usr/bin:/bin", "NOTES": str(notes), "slurm_options": "--partition=gpu"}
+    command = ["bash", str(ROOT / "utils/slurm.sh"), "--max-jobs", "2", "JOB=1 3", f"{tmp_path}/foldJOB/log", "touch", f"{tmp_path}/done JOB"]
+    assert subprocess.run(command, env=env).returncode == 0
+    assert (tmp_path / "done 1").exists() and (tmp_path / "done 3").exists() and (tmp_path / "fold3").is_dir()
+    assert "--array=1,3%2" in notes.read_text() and "--partition=gpu" in notes.read_text() and "--wait" in notes.read_text()
+    failed = subprocess.run([*command[:6], "false"], env=env, capture_output=True, text=True)
+    assert failed.returncode == 1 and "Slurm job failed" in failed.stderr

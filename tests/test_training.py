@@ -263,6 +263,15 @@ def test_another_configuration_or_model_is_refused(lab: Lab) -> None:
         trainer.train(lab.train_part, lab.features, other, lab.folder / "other" / "fold1", 1, CPU)
 
 
+def test_features_of_another_encoder_are_refused(lab: Lab) -> None:
+    exp = lab.train("exp")
+    encoder = Encoder.load(lab.config.encoder, CPU)
+    trainer.load(exp, stores.Live(encoder), CPU)  # the store's own encoder, live
+    torch.nn.init.normal_(encoder.model.encoder.layers[0].attention.k_proj.weight)
+    with pytest.raises(UserError, match="trained on features of .*weights"):
+        trainer.load(exp, stores.Live(encoder), CPU)
+
+
 def test_an_unfinished_experiment_is_not_decoded(lab: Lab) -> None:
     exp = lab.folder / "unfinished"
     configs.dump(lab.config, exp / "config.yaml")

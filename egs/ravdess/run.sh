@@ -34,7 +34,7 @@ if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
 fi
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
   echo "stage 2: measure, and label every fold of $data by its training part"
-  mkdir -p "$data" && cp $all/[!f]* "$data"/ && cp $all/spk2gender "$data"/
+  mkdir -p "$data" && cp $all/[!f]* "$data"/
   serdesc annotate "$data" "${with[@]}" --nj "$nj"
 fi
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then

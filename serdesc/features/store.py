@@ -29,6 +29,7 @@ from serdesc.files import free_gb, read_json, write_json, write_text, written_as
 from serdesc.runtime import DTYPES
 
 FORMAT = 1
+SCALE = "#scale"  # behind an utterance's id: the scales of its 8-bit values
 
 
 class Features(Protocol):
@@ -36,6 +37,7 @@ class Features(Protocol):
 
     layers: int
     width: int
+    made_by: dict[str, Any]  # the encoder's identity
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         """x (L, T, D) of each utterance, float32 on the CPU."""
@@ -46,7 +48,7 @@ class Live:
     """Features computed when they are asked for."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self.encoder, self.layers, self.width = encoder, encoder.layers, encoder.width
+        self.encoder, self.layers, self.width, self.made_by = encoder, encoder.layers, encoder.width, encoder.identity()
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         return encode(self.encoder, [audio.load(utt.wav, self.encoder.config.max_seconds) for utt in utterances])
@@ -147,8 +149,9 @@ def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: st
             raise UserError(
                 f"{utt.wav} ({utt.utt_id}): {error}. Run `serdesc prepare` again: it moves what cannot be used to rejected.tsv."
             ) from error
-    # Contiguous, and without the rest of the batch that each one was cut from.
-    tensors = {utt.utt_id: x.to(DTYPES[dtype]).clone() for utt, x in zip(group, encode(encoder, waves))}
+    tensors: dict[str, Tensor] = {}
+    for utt, x in zip(group, encode(encoder, waves)):
+        tensors.update(_packed(utt.utt_id, x, dtype))
     about = {
         "header": header,
         "utterances": [utt.utt_id for utt in group],
@@ -164,6 +167,14 @@ def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: st
         # One key with sorted JSON: safetensors would write several in random order.
         save_file(tensors, aside, metadata={"serdesc": json.dumps(about, sort_keys=True)})
         aside.chmod(0o666 & ~_umask())  # safetensors lets nobody else read
+
+
+def _packed(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
+    """x (L, T, D) as it is kept; cloned, for it is cut from a whole batch."""
+    if dtype != "int8":
+        return {utt_id: x.to(DTYPES[dtype]).clone()}
+    scale = x.abs().amax(dim=-1).clamp_min(1e-8) / 127  # (L, T)
+    return {utt_id: (x / scale[..., None]).round().to(torch.int8), utt_id + SCALE: scale}
 
 
 def _umask() -> int:
@@ -187,6 +198,7 @@ class Store:
         self.folder = folder
         self.header = header
         self.layers, self.width = int(header["layer_count"]), int(header["width"])
+        self.made_by = {key: value for key, value in header.items() if key not in ("format", "dtype", "versions")}
         self._shard_of = dict(line.split(" ", 1) for line in (folder / "feats.scp").read_text().splitlines())
         self._open = lru_cache(maxsize=64)(self._open_shard)
 
@@ -203,7 +215,9 @@ class Store:
 
     def _tensor(self, utt_id: str, name: str) -> Tensor:
         try:
-            return self._open(name).get_tensor(utt_id).float()  # type: ignore[no-any-return]
+            file = self._open(name)
+            x: Tensor = file.get_tensor(utt_id).float()
+            return x * file.get_tensor(utt_id + SCALE)[..., None] if self.header["dtype"] == "int8" else x
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.folder / name}: damaged shard ({error}). Remove it and run `serdesc extract` again.") from error
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -30,6 +31,7 @@ NAME = "checkpoint"
 class State:
     done: int  # blocks
     blocks: int
+    encoder: dict[str, Any]  # identity of the encoder whose features it was trained on
 
     @property
     def finished(self) -> bool:
@@ -50,7 +52,7 @@ def save(folder: Path, model: Describer, optimizers: dict[str, torch.optim.Optim
             save_file(_moments(optimizers), new / "optimizer.safetensors")
         files = sorted(p for p in new.rglob("*") if p.is_file())
         hashes = {str(p.relative_to(new)): _hash(p) for p in files}
-        write_json(new / "state.json", {"done": state.done, "blocks": state.blocks, "files": hashes})
+        write_json(new / "state.json", {**asdict(state), "files": hashes})
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
         raise FailedError(
@@ -76,8 +78,11 @@ def find(folder: Path) -> Path | None:
 
 
 def state(checkpoint: Path) -> State:
-    about = read_json(checkpoint / "state.json")
-    return State(about["done"], about["blocks"])
+    return _state(read_json(checkpoint / "state.json"))
+
+
+def _state(about: dict[str, Any]) -> State:
+    return State(about["done"], about["blocks"], about["encoder"])
 
 
 def verify(checkpoint: Path) -> State:
@@ -88,12 +93,23 @@ def verify(checkpoint: Path) -> State:
             raise UserError(
                 f"{checkpoint / name}: missing, cut off or changed since it was written. Restore the file, or remove {checkpoint} " "and train again."
             )
-    return State(about["done"], about["blocks"])
+    return _state(about)
 
 
-def load(checkpoint: Path, model: Describer, optimizers: dict[str, torch.optim.Optimizer] | None = None) -> State:
-    """Put a checkpoint's weights, and its optimizers' moments where they are given, in place. Refuses a damaged one."""
+def load(checkpoint: Path, model: Describer, encoder: dict[str, Any], optimizers: dict[str, torch.optim.Optimizer] | None = None) -> State:
+    """Put a checkpoint's weights, and its optimizers' moments where they are given, in place.
+
+    Refuses a damaged checkpoint, and one that was trained on another encoder's features than those of `encoder`.
+    """
     state = verify(checkpoint)
+    differ = [
+        f"{key} {state.encoder.get(key)!r}, here {encoder.get(key)!r}" for key in ("weights", "layers") if state.encoder.get(key) != encoder.get(key)
+    ]
+    if differ:
+        raise UserError(
+            f"{checkpoint}: trained on features of {state.encoder.get('encoder')} ({'; '.join(differ)}; here {encoder.get('encoder')}). Give a store "
+            "of that encoder, or `live` with encoder.model set to it."
+        )
     branches = load_file(checkpoint / "model.safetensors")
     own = {n: p for n, p in model.named_parameters() if not n.startswith("llm.")}
     differ = [n for n in sorted(own.keys() | branches.keys()) if n not in own or n not in branches or own[n].shape != branches[n].shape]

@@ -39,7 +39,7 @@ def load(exp: Path, features: Features, device: torch.device, settings: list[str
     if found is None or not checkpoint.state(found).finished:
         raise UserError(f"{exp}: training is not finished there. Run: serdesc train DATA STORE {exp}")
     model = build(config, features, device)
-    checkpoint.load(found, model)
+    checkpoint.load(found, model, features.made_by)
     return model, config
 
 
@@ -96,21 +96,24 @@ class Trainer:
         self.steps_per_epoch = -(-len(data) // self.config.training.batch_size)
         log = [row for row in _log(self.exp / "train.jsonl") if row["block"] < done]
         if not self.plan and self.rank == 0:  # no epochs: the experiment is what it starts from
-            checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(0, 0))
+            self._save(0)
         left = sum(len(block) for block in self.plan[done:]) * self.steps_per_epoch
         with progress(f"fold {self.fold}", left, "steps") as advance:
             for number in range(done, len(self.plan)):
                 log += [{"block": number, **row} for row in self._block(self.plan[number], advance)]
                 if self.rank == 0:
                     write_jsonl(self.exp / "train.jsonl", log)
-                    checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(number + 1, len(self.plan)))
+                    self._save(number + 1)
                 wait_for_all()
+
+    def _save(self, done: int) -> None:
+        checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(done, len(self.plan), self.features.made_by))
 
     def _resume(self) -> int:
         """Blocks already done; weights and moments are put in place."""
         found = checkpoint.find(self.exp)
         if found is not None:
-            state = checkpoint.load(found, self.model, self.optimizers)
+            state = checkpoint.load(found, self.model, self.features.made_by, self.optimizers)
             if state.blocks != len(self.plan):
                 raise UserError(f"{found}: belongs to a plan of {state.blocks} blocks, this one has {len(self.plan)}: take another --tag")
             return state.done
@@ -119,7 +122,7 @@ class Trainer:
             start = checkpoint.find(init)
             if start is None:
                 raise UserError(f"training.init: no checkpoint in {init}")
-            checkpoint.load(start, self.model)
+            checkpoint.load(start, self.model, self.features.made_by)
         return 0
 
     def _block(self, block: Block, advance: Callable[[int], None]) -> list[dict[str, Any]]:
