@@ -3,7 +3,8 @@
 constant               the training part's most frequent value of each field
 words alone            emotion by logistic regression over the words of the reference transcript
 reference descriptors  emotion by a decision tree over the reference's pitch, energy, speed, age and gender
-log-mel statistics     each field by logistic regression over mean and deviation of 64 log-mel bands
+log-mel statistics     each field by logistic regression over mean and deviation of 64 log-mel bands,
+                           of the wave as it is: unlike the encoder, this one hears how loud a recording is
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def _linear() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
 
 
 def _tree() -> Any:
@@ -112,9 +113,6 @@ def _log_mel(utterances: list[Utterance], nj: int) -> Vectors:
 def _statistics(wav: str) -> np.ndarray:
     import librosa
 
-    wave = audio.load(wav)
-    mel = librosa.feature.melspectrogram(
-        y=(wave - wave.mean()) / np.sqrt(wave.var() + 1e-7), sr=audio.SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=64
-    )
+    mel = librosa.feature.melspectrogram(y=audio.load(wav), sr=audio.SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=64)
     log = np.log(mel + 1e-6)
     return np.concatenate([log.mean(axis=1), log.std(axis=1)])
