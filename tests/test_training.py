@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -131,6 +132,7 @@ def test_lora_opens_with_peft(lab: Lab, tiny_llm: Path) -> None:
     exp = lab.train("peft")
     theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_llm), exp / "checkpoint" / "lora")
     ours, _ = trainer.load(exp, lab.features, CPU)
+    assert json.loads((exp / "checkpoint" / "lora" / "adapter_config.json").read_text())["base_model_name_or_path"] == lab.config.llm.model
     ids = torch.arange(10)[None]
     torch.testing.assert_close(theirs(ids).logits, ours.llm.eval()(ids).logits)
 

@@ -34,6 +34,7 @@ def with_lora(llm: Any, config: LlmConfig) -> nn.Module:
         adapted: nn.Module = get_peft_model(
             llm, LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets), task_type="CAUSAL_LM")
         )
+        adapted.peft_config["default"].base_model_name_or_path = config.model  # type: ignore[index, union-attr]  # never a path of this machine
         return adapted
     except ValueError as error:
         raise UserError(f"llm.lora.targets {lora.targets}: {error}. Name linear layers of {config.model}, for example q_proj and v_proj") from error

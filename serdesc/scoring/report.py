@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import statistics
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Sequence
@@ -139,8 +139,7 @@ def _print(rows: list[list[str]], title: str) -> None:
 
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0)
+        table.add_column(name, justify="left" if i == 0 else "right", min_width=14 if i == 0 else None)
     for row in rows[1:]:
         table.add_row(*(cell.replace("**", "") for cell in row))
-    console = Console()
-    console.print(table) if console.width >= 80 else print(json.dumps(rows))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
