@@ -1,6 +1,6 @@
 """Several data directories as one, with what cannot be heard taken out: the sex of children.
 
-    python local/combine.py data/librispeech data/speechocean data/made data/train
+python local/combine.py data/librispeech data/speechocean data/made data/train
 """
 
 from __future__ import annotations

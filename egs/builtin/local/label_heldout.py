@@ -1,6 +1,6 @@
 """Label held-out speakers by the thresholds of the training data.
 
-    python local/label_heldout.py data/train/fold1/thresholds.json data/heldout data/heldout_labelled
+python local/label_heldout.py data/train/fold1/thresholds.json data/heldout data/heldout_labelled
 """
 
 from __future__ import annotations
