@@ -9,11 +9,9 @@ from typing import Any, Sequence
 from serdesc import batches, tasks
 from serdesc.data.datadir import Utterance
 from serdesc.features.store import Features
-from serdesc.files import written_aside
+from serdesc.files import write_jsonl
 from serdesc.models.describer import Describer
 from serdesc.progress import progress
-
-FIELDS = ("transcript", "emotion", "pitch", "energy", "speed", "age", "gender", "emphasis")
 
 
 def hypothesis(utt_id: str, response: str) -> dict[str, Any]:
@@ -22,9 +20,9 @@ def hypothesis(utt_id: str, response: str) -> dict[str, Any]:
     return {
         "utt_id": utt_id,
         "response": response,
-        **{name: said[name] for name in FIELDS},
+        **said,
         "posterior": None,
-        "unread": [name for name in FIELDS if said[name] is None],
+        "unread": [name for name, value in said.items() if value is None],
     }
 
 
@@ -48,9 +46,7 @@ def decode(model: Describer, features: Features, utterances: Sequence[Utterance]
                 file.write(json.dumps(done[utt.utt_id], ensure_ascii=False) + "\n")
             file.flush()
             advance(len(group))
-    with written_aside(out) as aside:
-        rows = (done[utt.utt_id] for utt in sorted(utterances, key=lambda utt: utt.utt_id))
-        aside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    write_jsonl(out, [done[utt_id] for utt_id in sorted(utt.utt_id for utt in utterances)])
     partial.unlink()
 
 
@@ -64,5 +60,5 @@ def _finished(partial: Path) -> dict[str, dict[str, Any]]:
             except json.JSONDecodeError:
                 break
             done[row["utt_id"]] = row
-        partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in done.values()), encoding="utf-8")
+        write_jsonl(partial, done.values())
     return done

@@ -91,7 +91,7 @@ def verify(checkpoint: Path) -> State:
     for name, digest in about["files"].items():
         if not (checkpoint / name).exists() or _hash(checkpoint / name) != digest:
             raise UserError(
-                f"{checkpoint / name}: missing, cut off or changed since it was written. Restore the file, or remove {checkpoint} " "and train again."
+                f"{checkpoint / name}: missing, cut off or changed since it was written. Restore the file, or remove {checkpoint} and train again."
             )
     return _state(about)
 
