@@ -75,14 +75,18 @@ def prepare(
     accepted, rejected = preparation.prepare(corpus, src, data, configs.load(config, settings).prepare, nj)
     hours = sum(utt.seconds or 0.0 for utt in accepted) / 3600
     typer.echo(f"{data}: {len(accepted)} utterances, {len({u.spk for u in accepted})} speakers, {hours:.2f} h; {len(rejected)} rejected")
-    for utt_id, path, reason in rejected[:10]:
-        typer.echo(f"  rejected {utt_id}: {reason} ({path})", err=True)
+    for item in rejected[:10]:
+        typer.echo(f"  rejected {item.utt_id}: {item.reason} ({item.path})", err=True)
     if rejected:
         typer.echo(f"  all of them, with reasons: {data / 'rejected.tsv'}", err=True)
 
 
 @verb
-def annotate(data: Data, config: ConfigFile = None, settings: Set = None, nj: Jobs = 1) -> None:
+def annotate(
+    data: Data,
+    out: Annotated[Optional[Path], typer.Option("--out", help="Folder for the folds, for one of several label sets; DATA by default.")] = None,
+    config: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
+) -> None:  # fmt: skip
     """Measure pitch, energy and speed; label every fold by the thresholds of its training part; write reference captions.
 
     Example: `serdesc annotate data/ravdess --config conf/ravdess.yaml --nj 4`
@@ -90,9 +94,9 @@ def annotate(data: Data, config: ConfigFile = None, settings: Set = None, nj: Jo
     from serdesc import config as configs
     from serdesc.data.annotate import annotate as run
 
-    for fold in run(data, configs.load(config, settings), nj):
+    for fold in run(data, configs.load(config, settings), nj, out):
         counts = ", ".join(f"{len(part)} {name}" for name, part in fold.parts().items())
-        typer.echo(f"{data}/fold{fold.number}: {counts}")
+        typer.echo(f"{out or data}/fold{fold.number}: {counts}")
 
 
 @verb

@@ -120,6 +120,27 @@ def test_preparing_costs_the_bad_files_alone(tmp_path: Path, tone: Callable[...,
     assert datadir.read(tmp_path / "data") == accepted
 
 
+def test_segments_of_long_recordings_are_heard_where_they_stand(tmp_path: Path) -> None:
+    """An utterance of a recording has the recording's samples between its times, and only recordings stand in wav.scp."""
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000).astype(np.float32)
+    soundfile.write(tmp_path / "long.flac", wave, 16_000, subtype="PCM_24")
+    spans = {"rec_S1": (0.25, 1.0), "rec_S2": (1.5, 3.0)}
+    utterances = [Utterance(i, str(tmp_path / "long.flac"), "a", text="x", recording="rec", span=span) for i, span in spans.items()]
+    assert datadir.write(tmp_path / "data", utterances) == datadir.read(tmp_path / "data")
+    assert (tmp_path / "data" / "wav.scp").read_text() == f"rec {tmp_path}/long.flac\n"
+    assert (tmp_path / "data" / "segments").read_text() == "rec_S1 rec 0.250 1.000\nrec_S2 rec 1.500 3.000\n"
+    for utt in datadir.read(tmp_path / "data"):
+        first, last = (int(16_000 * second) for second in spans[utt.utt_id])
+        np.testing.assert_allclose(audio.load(utt.wav, span=utt.span), wave[first:last], atol=1e-6)
+    assert len(audio.load(str(tmp_path / "long.flac"), max_seconds=0.5, span=(1.5, 3.0))) == 8000
+    with pytest.raises(audio.AudioError, match="ends at 3.00 s"):
+        audio.load(str(tmp_path / "long.flac"), span=(2.0, 3.1))
+    (tmp_path / "data" / "segments").write_text("rec_S1 rec 0.250 0.1\nrec_S2 other 1.500 3.000\n")
+    with pytest.raises(UserError, match="from 0.25 to 0.1 s") as error:
+        datadir.read(tmp_path / "data")
+    assert "recording 'other'" in str(error.value)
+
+
 def test_an_unknown_corpus_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="librispeech, mini, ravdess"):
         prepare.prepare("nope", tmp_path, tmp_path / "d", configs.Config().prepare, 1)
@@ -254,7 +275,7 @@ def test_minis_generator_is_the_frozen_one() -> None:
     recipe = configs.load(Path(__file__).parents[1] / "egs/mini/conf/mini.yaml")
     assert mini.fingerprint() == recipe.prepare.fingerprint
     with pytest.raises(UserError, match="would not be comparable"):
-        mini.make(Path("unused"), "0000", 1)
+        mini.make(Path("unused"), configs.load(None, ["prepare.fingerprint='0000'"]).prepare, 1)
 
 
 def test_mini_is_what_its_page_says() -> None:

@@ -84,6 +84,21 @@ def test_options_of_recipes(tmp_path: Path) -> None:
     assert run("--nj")[0] == 2 and "--nj needs a value" in run("--nj")[1]
 
 
+RECIPES = sorted(path.parent for path in ROOT.glob("egs/*/run.sh") if "recipe.sh" in path.read_text())
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
+def test_a_dry_run_prints_every_stage_and_does_nothing(recipe: Path) -> None:
+    """Every command of the seven stages, each a verb that exists, with the configuration given; and no folder is made."""
+    before = sorted(recipe.iterdir())
+    done = subprocess.run(["./run.sh", "--dry-run", "--folds", "1 2"], cwd=recipe, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("stage")] == [f"stage {n}" for n in range(1, 8)]
+    verbs = [line.split("serdesc ")[1].split()[0] for line in done.stdout.splitlines() if "serdesc " in line]
+    assert [verb for verb in dict.fromkeys(verbs)] == ["prepare", "annotate", "extract", "train", "decode", "score", "baselines", "report"]
+    assert sorted(recipe.iterdir()) == before
+
+
 def test_jobs_run_side_by_side_and_a_failure_is_told(tmp_path: Path) -> None:
     command = ["bash", str(ROOT / "utils/run.sh"), "--max-jobs", "2"]
     done = subprocess.run([*command, "JOB=1:3", f"{tmp_path}/log.JOB", "bash", "-c", "echo job JOB"], capture_output=True, text=True)
@@ -96,7 +111,12 @@ def test_shell_scripts_parse_and_run() -> None:
     scripts = subprocess.run(["git", "-C", str(ROOT), "ls-files", "*.sh", ".ci/run"], capture_output=True, text=True).stdout.split()
     for name in scripts:
         subprocess.run(["bash", "-n", str(ROOT / name)], check=True)
-        assert (ROOT / name).stat().st_mode & 0o100 or Path(name).name in ("path.sh", "cmd.sh", "parse_options.sh"), f"{name} has no run bit"
+        assert (ROOT / name).stat().st_mode & 0o100 or Path(name).name in (
+            "path.sh",
+            "cmd.sh",
+            "parse_options.sh",
+            "recipe.sh",
+        ), f"{name} has no run bit"
 
 
 def test_slurm_gets_one_array_with_folders_for_its_logs(tmp_path: Path) -> None:

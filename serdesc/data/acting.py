@@ -73,21 +73,33 @@ def ssml(line: Line) -> str:
     return f"<speak>{' '.join(words)}</speak>"
 
 
-def act(line: Line) -> np.ndarray:
-    """The line as spoken: float32 samples at 16 kHz, peak at most 0.9. Call it in a child process (see espeak.each_in_child)."""
+def act(line: Line) -> tuple[np.ndarray, list[tuple[float, str, bool]]]:
+    """The line as spoken: float32 samples at 16 kHz, peak at most 0.9; and where each phoneme starts (s) and if its word is stressed.
+
+    Call it in a child process (see espeak.each_in_child).
+    """
     import soxr
 
-    wave, sample_rate = synthesise(ssml(line), line.voice, prosody(line.knobs))
+    text = ssml(line)
+    wave, sample_rate, phones = synthesise(text, line.voice, prosody(line.knobs))
     wave = soxr.resample(wave, sample_rate / line.tract, SAMPLE_RATE)
-    return np.asarray(wave * (0.9 / max(0.9, float(np.abs(wave).max()))), dtype=np.float32)
+    stressed = range(text.index("<prosody"), text.index("</prosody>"))
+    timed = [(phone.start * line.tract, phone.name, phone.position - 1 in stressed) for phone in phones]
+    return np.asarray(wave * (0.9 / max(0.9, float(np.abs(wave).max()))), dtype=np.float32), timed
 
 
-def write(line: Line, path: Path) -> None:
-    """Act the line into a 16-bit wav file, which appears under its name only when it is complete."""
+def write(line: Line, path: Path, with_phones: bool = False) -> None:
+    """Act the line into a 16-bit wav file, which appears under its name only when it is complete.
+
+    With phones, `path` with suffix .phones holds a line for each: start in seconds, name, 1 in the stressed word and 0 elsewhere.
+    """
     import soundfile
 
+    wave, phones = act(line)
+    if with_phones:
+        path.with_suffix(".phones").write_text("".join(f"{start:.4f}\t{name}\t{int(stress)}\n" for start, name, stress in phones if name))
     aside = path.with_suffix(".part")
-    soundfile.write(aside, act(line), SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(aside, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
     aside.replace(path)
 
 

@@ -1,8 +1,8 @@
 """From a corpus's data directory to its folds: measures, thresholds of each training part, labels and reference captions.
 
 data/X/utt2measure.jsonl
-data/X/fold<k>/thresholds.json
-data/X/fold<k>/{train,dev,test}/      data directories of their own, with utt2sed.jsonl and utt2cap
+OUT/fold<k>/thresholds.json           OUT: data/X itself, or a folder for one of several label sets
+OUT/fold<k>/{train,dev,test}/         data directories of their own, with utt2sed.jsonl and utt2cap
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from serdesc.files import read_json, write_json
 from serdesc.progress import progress
 
 
-def annotate(data: Path, config: Config, nj: int) -> list[folds.Fold]:
-    """Measure what is not measured yet, then label every fold. Returns the folds."""
+def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> list[folds.Fold]:
+    """Measure what is not measured yet in `data`, then label every fold in `out` (`data` by default). Returns the folds."""
     utterances = _measured(data, config.measure, nj)
     labelled = []
     for fold in folds.split(utterances, config.folds, config.seed):
         thresholds = descriptors.fit(fold.train)
-        write_json(data / f"fold{fold.number}" / "thresholds.json", thresholds.to_dict())
+        write_json((out or data) / f"fold{fold.number}" / "thresholds.json", thresholds.to_dict())
         parts = {}
         for name, part in fold.parts().items():
             parts[name] = [label(utt, thresholds) for utt in part]
-            datadir.write(data / f"fold{fold.number}" / name, parts[name])
+            datadir.write((out or data) / f"fold{fold.number}" / name, parts[name])
         labelled.append(folds.Fold(fold.number, parts["train"], parts.get("dev", []), parts.get("test", [])))
     return labelled
 
@@ -66,6 +66,6 @@ def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:
 
 def _measure(utt: Utterance, config: MeasureConfig) -> dict[str, float] | str:
     try:
-        return descriptors.measure(audio.load(utt.wav), utt.text, config)
+        return descriptors.measure(audio.load(utt.wav, span=utt.span), utt.text, config)
     except audio.AudioError as error:
         return str(error)

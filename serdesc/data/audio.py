@@ -7,14 +7,30 @@ from pathlib import Path
 import numpy as np
 
 SAMPLE_RATE = 16_000
+TOLERANCE = 0.02  # seconds that a segment may end after its recording: lists round, and codecs pad
 
 
 class AudioError(ValueError):
     """Audio that cannot be used. The message is the reason, as it stands in rejected.tsv."""
 
 
-def load(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
-    """(S,) float32 samples at 16 kHz, channels averaged. Raises AudioError: missing, empty, cut off, silent or not numbers."""
+def seconds(path: str | Path) -> float:
+    """Length by the file's header. Raises AudioError."""
+    import soundfile
+
+    if not Path(path).exists():
+        raise AudioError("no such file")
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"not readable as audio ({str(error).rstrip('.')})") from error
+
+
+def load(path: str | Path, max_seconds: float | None = None, span: tuple[float, float] | None = None) -> np.ndarray:
+    """(S,) float32 samples at 16 kHz, channels averaged, of the whole file or of `span` (seconds) in it.
+
+    Raises AudioError: missing, empty, cut off, silent or not numbers.
+    """
     import soundfile
 
     if not Path(path).exists():
@@ -22,7 +38,13 @@ def load(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
     try:
         with soundfile.SoundFile(path) as file:
             rate, expected = file.samplerate, file.frames
-            wanted = expected if max_seconds is None else min(expected, int(max_seconds * rate))
+            first, last = (round(second * rate) for second in span) if span else (0, expected)
+            if span and (first >= expected or last > expected + TOLERANCE * rate):
+                raise AudioError(f"ends at {expected / rate:.2f} s, before the end of the segment at {last / rate:.2f} s")
+            file.seek(first)
+            wanted = min(last, expected) - first
+            if max_seconds is not None:
+                wanted = min(wanted, int(max_seconds * rate))
             wave = file.read(wanted, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(f"not readable as audio ({str(error).rstrip('.')})") from error

@@ -5,6 +5,7 @@
     utt2spk       speaker                            utt2emphasis  stressed words, separated by spaces
     utt2dur       seconds                            utt2cap       reference caption
     spk2gender    m or f                             spk2age       years
+    segments      recording, start and end in seconds: utterances inside long recordings; wav.scp then names the recordings
 
 Beside them `utt2measure.jsonl` (serdesc annotate: raw pitch, energy, speed) and, in a fold's part, `utt2sed.jsonl` (labels).
 Format: https://kaldi-asr.org/doc/data_prep.html
@@ -38,7 +39,10 @@ _GENDER = {"m": "male", "f": "female"}
 MEASURES, LABELS = "utt2measure.jsonl", "utt2sed.jsonl"
 
 
-@dataclass(frozen=True)
+SEGMENTS = "segments"
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     utt_id: str
     wav: str
@@ -53,6 +57,8 @@ class Utterance:
     age: float | None = None  # years
     measure: dict[str, float] | None = None
     labels: Fields | None = None  # what the reference caption says; made by `annotate` for a fold's part
+    recording: str | None = None  # id of the recording that the utterance is a segment of; None: `wav` holds it alone
+    span: tuple[float, float] | None = None  # where in the recording, seconds
 
 
 def read(folder: Path) -> list[Utterance]:
@@ -62,21 +68,41 @@ def read(folder: Path) -> list[Utterance]:
     faults = [f"{folder / name}: missing, every data directory needs it" for name in REQUIRED if not (folder / name).exists()]
     tables = {name: _read_table(folder / name, faults) for name in TABLES if (folder / name).exists()}
     wavs = tables.get("wav.scp", {})
+    segments = _read_segments(folder / SEGMENTS, wavs, faults) if (folder / SEGMENTS).exists() else {}
+    every, listed = (segments, SEGMENTS) if segments else (wavs, "wav.scp")
     for name, table in tables.items():
-        known = set(tables.get("utt2spk", {}).values()) if TABLES[name][1] else set(wavs)
+        if name == "wav.scp":
+            continue
+        known = set(tables.get("utt2spk", {}).values()) if TABLES[name][1] else every.keys()
         faults += [
-            f"{folder / name}: '{key}' is not in {'utt2spk' if TABLES[name][1] else 'wav.scp'}: remove that line"
-            for key in sorted(set(table) - known)
+            f"{folder / name}: '{key}' is not in {'utt2spk' if TABLES[name][1] else listed}: remove that line" for key in sorted(table.keys() - known)
         ]
     for name in ("utt2spk", "text", "utt2dur"):
         if name in tables:
-            missing = sorted(set(wavs) - set(tables[name]))
-            faults += [f"{folder / name}: no line for '{key}', which wav.scp has: add it" for key in missing]
+            missing = sorted(every.keys() - tables[name].keys())
+            faults += [f"{folder / name}: no line for '{key}', which {listed} has: add it" for key in missing]
     rows = {name: {r["utt_id"]: r for r in read_jsonl(folder / name)} for name in (MEASURES, LABELS) if (folder / name).exists()}
     if faults:
         shown = faults[:20] + ([f"... and {len(faults) - 20} more"] if len(faults) > 20 else [])
         raise UserError(f"{folder} is not a sound data directory:\n  " + "\n  ".join(shown))
-    return [_utterance(utt_id, folder, tables, rows) for utt_id in wavs]
+    return [_utterance(utt_id, folder, tables, segments.get(utt_id), rows) for utt_id in every]
+
+
+def _read_segments(path: Path, wavs: dict[str, str], faults: list[str]) -> dict[str, tuple[str, float, float]]:
+    segments = {}
+    for key, value in _read_table(path, faults).items():
+        parts = value.split()
+        try:
+            recording, start, end = parts[0], float(parts[1]), float(parts[2])
+        except (IndexError, ValueError):
+            faults.append(f"{path}: '{key} {value}' where `utterance recording start end` is expected, seconds")
+            continue
+        if recording not in wavs:
+            faults.append(f"{path}: recording '{recording}' of '{key}' is not in wav.scp: add it there")
+        elif not 0 <= start < end:
+            faults.append(f"{path}: '{key}' goes from {start:g} to {end:g} s: it must start at 0 or later and end after its start")
+        segments[key] = (recording, start, end)
+    return segments
 
 
 def _read_table(path: Path, faults: list[str]) -> dict[str, str]:
@@ -95,12 +121,16 @@ def _read_table(path: Path, faults: list[str]) -> dict[str, str]:
     return table
 
 
-def _utterance(utt_id: str, folder: Path, tables: dict[str, dict[str, str]], rows: dict[str, dict[str, Any]]) -> Utterance:
+def _utterance(
+    utt_id: str, folder: Path, tables: dict[str, dict[str, str]], segment: tuple[str, float, float] | None, rows: dict[str, dict[str, Any]]
+) -> Utterance:
     spk = tables["utt2spk"][utt_id]
     values: dict[str, Any] = {}
+    if segment:
+        values["recording"], values["span"] = segment[0], segment[1:]
     for name, table in tables.items():
         attribute, by_speaker = TABLES[name]
-        value = table.get(spk if by_speaker else utt_id)
+        value = table.get(segment[0] if segment and name == "wav.scp" else spk if by_speaker else utt_id)
         if value is not None:
             values[attribute] = _parse(attribute, value, folder / name)
     measure = rows.get(MEASURES, {}).get(utt_id)
@@ -137,18 +167,25 @@ def write(folder: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
     """Write what is known of the utterances; files with nothing in them are not made. Returns them sorted by id."""
     utterances = sorted(utterances, key=lambda utt: utt.utt_id)
     for name, (attribute, by_speaker) in TABLES.items():
-        table = {
-            (utt.spk if by_speaker else utt.utt_id): _format(attribute, getattr(utt, attribute))
-            for utt in utterances
-            if getattr(utt, attribute) is not None
-        }
-        if table:
-            write_text(folder / name, "".join(f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)))
-        else:
-            (folder / name).unlink(missing_ok=True)
+        _write_table(
+            folder / name,
+            {
+                (utt.spk if by_speaker else utt.recording or utt.utt_id if name == "wav.scp" else utt.utt_id): _format(attribute, value)
+                for utt in utterances
+                if (value := getattr(utt, attribute)) is not None
+            },
+        )
+    _write_table(folder / SEGMENTS, {u.utt_id: f"{u.recording} {u.span[0]:.3f} {u.span[1]:.3f}" for u in utterances if u.span})
     write_rows(folder / MEASURES, [(utt.utt_id, utt.measure) for utt in utterances if utt.measure is not None])
     write_rows(folder / LABELS, [(utt.utt_id, utt.labels.to_dict()) for utt in utterances if utt.labels is not None])
     return utterances
+
+
+def _write_table(path: Path, table: dict[str, str]) -> None:
+    if table:
+        write_text(path, "".join(f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_rows(path: Path, rows: list[tuple[str, dict[str, Any]]]) -> None:

@@ -19,10 +19,23 @@ from typing import Callable, Iterable
 import numpy as np
 
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, and no thread is started that a fork would lose
+_WITH_PHONEMES = 1  # espeakINITIALIZE_PHONEME_EVENTS: the callback also hears when each phoneme begins; the sound is the same
 _UTF8, _SSML = 1, 0x10
 _PHONEME_SEPARATOR = ord("_")
 _PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4, "word_gap": 7}
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+_PHONEME_EVENT = 7
+
+
+class _Event(ctypes.Structure):
+    """espeak_EVENT; the list that a callback gets ends with type 0."""
+
+    _fields_ = [
+        ("type", ctypes.c_int), ("identifier", ctypes.c_uint), ("position", ctypes.c_int), ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int), ("sample", ctypes.c_int), ("user", ctypes.c_void_p), ("name", ctypes.c_char * 8),
+    ]  # fmt: skip
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,15 @@ class Prosody:
     pitch: int = 50
     range: int = 50
     word_gap: int = 0
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A phoneme as it was spoken; `position` counts the characters of the SSML before its word, from 1; "_" is a pause."""
+
+    start: float  # seconds
+    name: str
+    position: int
 
 
 @functools.cache
@@ -46,7 +68,7 @@ def _library() -> tuple[ctypes.CDLL, int]:
     os.symlink(espeakng_loader.get_data_path(), os.path.join(folder, "espeak-ng-data"))
     lib = ctypes.CDLL(espeakng_loader.get_library_path())
     lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
-    sample_rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, folder.encode(), 0)
+    sample_rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, folder.encode(), _WITH_PHONEMES)
     if sample_rate <= 0:
         raise RuntimeError(f"espeak-ng did not start with its data in {folder}: reinstall the package espeakng-loader")
     return lib, sample_rate
@@ -67,11 +89,15 @@ def phonemes(text: str, language: str = "en-us") -> list[str]:
         clause = lib.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, _PHONEME_SEPARATOR << 8)
         clauses.append((clause or b"").decode())
     sounds = " ".join(clauses).replace(" ", "_").split("_")
-    return [sound for sound in (s.strip("',%=;:|") for s in sounds) if sound]
+    return [sound for sound in map(_unstressed, sounds) if sound]
 
 
-def synthesise(ssml: str, voice: str, prosody: Prosody = Prosody()) -> tuple[np.ndarray, int]:
-    """Speech of `ssml` as float32 samples in -1..1, and the sample rate in Hz.
+def _unstressed(name: str) -> str:
+    return name.strip("',%=;:|")
+
+
+def synthesise(ssml: str, voice: str, prosody: Prosody = Prosody()) -> tuple[np.ndarray, int, list[Phone]]:
+    """Speech of `ssml` as float32 samples in -1..1, the sample rate in Hz, and the phonemes in it, stress marks left out.
 
     espeak-ng keeps state between calls: the same call twice gives two waveforms. `each_in_child` gives every call the same start.
     """
@@ -81,18 +107,24 @@ def synthesise(ssml: str, voice: str, prosody: Prosody = Prosody()) -> tuple[np.
         if name != "volume":
             lib.espeak_SetParameter(number, getattr(prosody, name), 0)
     pieces: list[np.ndarray] = []
+    phones: list[Phone] = []
 
     @_CALLBACK
     def collect(samples, count, events):  # type: ignore[no-untyped-def]
         if samples and count > 0:
             pieces.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
+        i = 0
+        while events[i].type:
+            event, i = events[i], i + 1
+            if event.type == _PHONEME_EVENT:
+                phones.append(Phone(event.sample / sample_rate, _unstressed(event.name.decode()), event.position))
         return 0
 
     lib.espeak_SetSynthCallback(collect)
     text = ssml.encode()
     lib.espeak_Synth(text, len(text) + 1, 0, 0, 0, _UTF8 | _SSML, None, None)
     wave = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
-    return wave.astype(np.float32) / 32768.0, sample_rate
+    return wave.astype(np.float32) / 32768.0, sample_rate, phones
 
 
 def each_in_child(job: Callable[[int], None], indices: Iterable[int], nj: int = 1, done: Callable[[], None] = lambda: None) -> None:

@@ -6,44 +6,102 @@ import importlib
 import pkgutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
-from typing import Iterable
+from typing import Callable, Iterable, Iterator
 
 from serdesc.config import PrepareConfig
 from serdesc.data import audio, corpora, datadir
+from serdesc.data.corpora import Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import write_text
 from serdesc.progress import progress
+
+Convert = Callable[[Utterance, Path], Utterance]
 
 
 def known() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(corpora.__path__))
 
 
-def prepare(corpus: str, src: Path, data: Path, config: PrepareConfig, nj: int) -> tuple[list[Utterance], list[tuple[str, str, str]]]:
-    """Write the data directory. Returns its utterances and the rejected ones as (utt_id, path, reason)."""
+def prepare(corpus: str, src: Path, data: Path, config: PrepareConfig, nj: int) -> tuple[list[Utterance], list[Rejected]]:
+    """Write the data directory. Returns its utterances and what was rejected."""
     if corpus not in known():
         raise UserError(f"corpus '{corpus}' is not known; known are {', '.join(known())}")
     module = importlib.import_module(f"{corpora.__name__}.{corpus}")
-    if hasattr(module, "make"):  # a corpus that is made rather than downloaded
-        module.make(src, config.fingerprint, nj)
+    if hasattr(module, "make"):
+        module.make(src, config, nj)
     if not src.is_dir():
         raise UserError(f"{src}: no such folder. Give the folder that holds the corpus {corpus}")
-    utterances = list(_chosen(module.utterances(src), config))
-    accepted, rejected = [], []
-    with progress(f"prepare {corpus}", len(utterances), "utterances") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
-        for utt, result in zip(utterances, pool.map(_check, utterances, [config] * len(utterances), chunksize=16)):
-            if isinstance(result, str):
-                rejected.append((utt.utt_id, utt.wav, result))
-            else:
-                accepted.append(replace(utt, seconds=result, text=utt.text and clean(utt.text)))
-            advance(1)
-    lines = [("utt_id", "path", "reason"), *sorted(rejected)]
+    rejected: list[Rejected] = []
+    found = _sift(_chosen(module.utterances(src, config), config), rejected)
+    accepted = list(_sift(_heard(list(found), config, getattr(module, "convert", None), data, nj, corpus), rejected))
+    lines = [("utt_id", "path", "reason"), *sorted((r.utt_id, r.path, r.reason) for r in rejected)]
     write_text(data / "rejected.tsv", "".join("\t".join(line) + "\n" for line in lines))
     if not accepted:
-        raise UserError(f"{src}: none of {len(utterances)} utterances can be used; {data / 'rejected.tsv'} says why")
+        raise UserError(f"{src}: none of {len(rejected)} utterances can be used; {data / 'rejected.tsv'} says why")
     return datadir.write(data, accepted), rejected
+
+
+def _sift(stream: Iterable[Utterance | Rejected], rejected: list[Rejected]) -> Iterator[Utterance]:
+    for item in stream:
+        if isinstance(item, Rejected):
+            rejected.append(item)
+        else:
+            yield item
+
+
+def _heard(
+    utterances: list[Utterance], config: PrepareConfig, convert: Convert | None, data: Path, nj: int, corpus: str
+) -> Iterator[Utterance | Rejected]:
+    """The utterances with their lengths, where the audio can be used. Of segments only the recordings are opened, each once."""
+    recordings = list(dict.fromkeys(utt.wav for utt in utterances if utt.span))
+    whole = [utt for utt in utterances if not utt.span]
+    with progress(f"prepare {corpus}", len(recordings) + len(whole), "files") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
+        ends: dict[str, float | str] = {}
+        for path, end in zip(recordings, pool.map(_length, recordings, chunksize=16)):
+            ends[path] = end
+            advance(1)
+        yield from (_segment(utt, ends[utt.wav], config) for utt in utterances if utt.span)
+        folder = data / "audio"
+        for result in pool.map(_whole, whole, repeat(config), repeat(convert), repeat(folder), chunksize=16):
+            yield result
+            advance(1)
+
+
+def _length(path: str) -> float | str:
+    """Seconds of a recording by its header, or why it cannot be used."""
+    try:
+        return audio.seconds(path)
+    except audio.AudioError as error:
+        return str(error)
+
+
+def _segment(utt: Utterance, end: float | str, config: PrepareConfig) -> Utterance | Rejected:
+    assert utt.span is not None
+    if isinstance(end, str):
+        return Rejected(utt.utt_id, utt.wav, end)
+    if utt.span[1] > end + audio.TOLERANCE:
+        return Rejected(utt.utt_id, utt.wav, f"segment ends at {utt.span[1]:.2f} s, its recording at {end:.2f} s")
+    return _fitting(utt, utt.span[1] - utt.span[0], config)
+
+
+def _whole(utt: Utterance, config: PrepareConfig, convert: Convert | None, folder: Path) -> Utterance | Rejected:
+    try:
+        if convert:
+            utt = convert(utt, folder)
+        return _fitting(utt, len(audio.load(utt.wav)) / audio.SAMPLE_RATE, config)
+    except audio.AudioError as error:
+        return Rejected(utt.utt_id, utt.wav, str(error))
+
+
+def _fitting(utt: Utterance, seconds: float, config: PrepareConfig) -> Utterance | Rejected:
+    if seconds < config.min_seconds:
+        return Rejected(utt.utt_id, utt.wav, f"too short: {seconds:.3f} s, at least {config.min_seconds:g} s are needed")
+    if seconds > config.max_seconds:
+        return Rejected(utt.utt_id, utt.wav, f"too long: {seconds:.1f} s, at most {config.max_seconds:g} s are taken (prepare.max_seconds)")
+    return replace(utt, seconds=seconds, text=utt.text and clean(utt.text))
 
 
 def clean(text: str) -> str:
@@ -51,9 +109,11 @@ def clean(text: str) -> str:
     return " ".join(text.replace('"', "'").split())
 
 
-def _chosen(utterances: Iterable[Utterance], config: PrepareConfig) -> Iterable[Utterance]:
+def _chosen(found: Iterable[Utterance | Rejected], config: PrepareConfig) -> Iterator[Utterance | Rejected]:
     only, without = _speakers(config.only), _speakers(config.leave_out)
-    return (utt for utt in utterances if (only is None or utt.spk in only) and utt.spk not in (without or ()))
+    for item in found:
+        if isinstance(item, Rejected) or (only is None or item.spk in only) and item.spk not in (without or ()):
+            yield item
 
 
 def _speakers(path: str) -> set[str] | None:
@@ -62,16 +122,3 @@ def _speakers(path: str) -> set[str] | None:
     if not Path(path).exists():
         raise UserError(f"{path}: no such file; it should hold one speaker a line")
     return set(Path(path).read_text(encoding="utf-8").split())
-
-
-def _check(utt: Utterance, config: PrepareConfig) -> float | str:
-    """Seconds of the recording, or why it cannot be used."""
-    try:
-        seconds = len(audio.load(utt.wav)) / audio.SAMPLE_RATE
-    except audio.AudioError as error:
-        return str(error)
-    if seconds < config.min_seconds:
-        return f"too short: {seconds:.3f} s, at least {config.min_seconds:g} s are needed"
-    if seconds > config.max_seconds:
-        return f"too long: {seconds:.1f} s, at most {config.max_seconds:g} s are taken (prepare.max_seconds)"
-    return seconds

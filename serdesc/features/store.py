@@ -51,7 +51,7 @@ class Live:
         self.encoder, self.layers, self.width, self.made_by = encoder, encoder.layers, encoder.width, encoder.identity()
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        return encode(self.encoder, [audio.load(utt.wav, self.encoder.config.max_seconds) for utt in utterances])
+        return encode(self.encoder, [audio.load(utt.wav, self.encoder.config.max_seconds, utt.span) for utt in utterances])
 
 
 def encode(encoder: Encoder, waves: list[np.ndarray]) -> list[Tensor]:
@@ -144,7 +144,7 @@ def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: st
     waves = []
     for utt in group:
         try:
-            waves.append(audio.load(utt.wav, encoder.config.max_seconds))
+            waves.append(audio.load(utt.wav, encoder.config.max_seconds, utt.span))
         except audio.AudioError as error:
             raise UserError(
                 f"{utt.wav} ({utt.utt_id}): {error}. Run `serdesc prepare` again: it moves what cannot be used to rejected.tsv."

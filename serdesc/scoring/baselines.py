@@ -107,12 +107,12 @@ def _vectors(folds: Sequence[tuple[list[Utterance], list[Utterance]]], of: Calla
 def _log_mel(utterances: list[Utterance], nj: int) -> Vectors:
     every = list({utt.utt_id: utt for utt in utterances}.values())
     with ProcessPoolExecutor(max(1, nj)) as pool:
-        return {utt.utt_id: row for utt, row in zip(every, pool.map(_statistics, [utt.wav for utt in every], chunksize=16))}
+        return {utt.utt_id: row for utt, row in zip(every, pool.map(_statistics, every, chunksize=16))}
 
 
-def _statistics(wav: str) -> np.ndarray:
+def _statistics(utt: Utterance) -> np.ndarray:
     import librosa
 
-    mel = librosa.feature.melspectrogram(y=audio.load(wav), sr=audio.SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=64)
+    mel = librosa.feature.melspectrogram(y=audio.load(utt.wav, span=utt.span), sr=audio.SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=64)
     log = np.log(mel + 1e-6)
     return np.concatenate([log.mean(axis=1), log.std(axis=1)])

@@ -1,4 +1,4 @@
-"""Made speech for the built-in models: 150 speakers that mini does not have, saying sentences that mini does not say.
+"""Made speech for the built-in models: 300 speakers that mini does not have, saying sentences that mini does not say.
 
 Speakers are espeak-ng variants in five accents with vocal tracts of many lengths; sentences are read texts (transcripts of
 the real training speakers, cut to phrases) and phrases from a small grammar of everyday words.
@@ -18,7 +18,7 @@ from serdesc.data.acting import EMOTIONS, Line
 from serdesc.data.corpora import mini
 
 SEED = 7
-SPEAKERS, UTTERANCES = 150, 22
+SPEAKERS, UTTERANCES = 300, 22
 FEMALE = "f3 f5 Alicia Andrea belinda steph anika grandma aunty shelby".split()
 MALE = (
     "Andy Gene Lee Mario Michael Reed adam antonio david ed edward iven john klatt3 m2 m3 m4 m5 m7 m8 norbert pablo paul " "robert sandro travis"
@@ -114,7 +114,7 @@ def main() -> None:
     made = lines(texts)
     wavs.mkdir(parents=True, exist_ok=True)
     missing = [line for line in made if not (wavs / f"{line.utt_id}.wav").exists()]
-    espeak.each_in_child(lambda i: acting.write(missing[i], wavs / f"{missing[i].utt_id}.wav"), range(len(missing)), args.nj)
+    espeak.each_in_child(lambda i: acting.write(missing[i], wavs / f"{missing[i].utt_id}.wav", with_phones=True), range(len(missing)), args.nj)
     datadir.write(out, [acting.utterance(line, wavs / f"{line.utt_id}.wav") for line in made])
 
 

@@ -1,9 +1,11 @@
-"""hubert-mini by HuBERT's own recipe, then CTC as hubert-large-ls960-ft had it.
+"""hubert-mini by HuBERT's own recipe, then taught what an hour of masked prediction on two cores cannot teach it.
 
-Iteration 1 predicts k-means units of MFCCs in masked spans, iteration 2 units of iteration 1's middle layer (Hsu et al. 2021,
-Section II). The last part fine-tunes on characters; from layer 2 it also predicts smoothed log-mel bands, energy and F0, since
-with characters alone a linear probe found the sex of an unseen voice in 64 % of cases (log-mel statistics: 99 %). Each part is
-written when it is done, and a second call goes on with the next one.
+Part 1 predicts k-means units of MFCCs, masked and (with half the weight) unmasked, part 2 units of part 1's middle layer (Hsu et
+al. 2021, Section II). Part 3 fine-tunes on characters by CTC, as hubert-large-ls960-ft was, and on what the waves are known or
+measured to be: layer 2 tells mel bands, energy and F0 around each frame, layer 4 those of the whole utterance with pitch, energy
+and speed by SpeechCraft's measures, and the last layer, for made speech, the phoneme at each frame and whether its word is
+stressed. After units and characters alone a linear probe found the sex of an unseen voice in 64 % of cases. Each part is written
+when it is done, and a second call goes on with the next one.
 
     python local/pretrain_hubert.py data/train data/heldout exp/hubert-mini
 """
@@ -14,26 +16,30 @@ import argparse
 import json
 import math
 import time
+from dataclasses import dataclass, field
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import jiwer
 import librosa
 import numpy as np
+import soxr
 import torch
 from scipy.ndimage import uniform_filter1d
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from serdesc.data import audio, datadir
+from serdesc.config import MeasureConfig
+from serdesc.data import audio, datadir, descriptors
 
 SEED = 1
 BATCH_SECONDS, CROP_SECONDS = 20.0, 6.0
-PARTS = {"units-mfcc": 800, "units-layer": 1800, "ctc": 1400}  # optimiser steps
+PARTS = {"units-mfcc": 400, "units-layer": 700, "speech": 5000}  # optimiser steps
 CODES = {"units-mfcc": 100, "units-layer": 250}
-PEAK_RATE = {"units-mfcc": 1e-3, "units-layer": 1e-3, "ctc": 5e-4}
+PEAK_RATE = 1e-3
+LEVEL = 82  # where the level stands in `describe`'s second vector
 CHARACTERS = "-' abcdefghijklmnopqrstuvwxyz"  # the hyphen is CTC's blank
 CONFIG = HubertConfig(
     hidden_size=192, num_hidden_layers=6, num_attention_heads=4, intermediate_size=768,
@@ -44,13 +50,37 @@ CONFIG = HubertConfig(
 )  # fmt: skip
 
 
-def load(folder: Path) -> list[tuple[np.ndarray, str]]:
-    """Waves with zero mean and unit variance, and transcripts."""
-    pairs = []
+@dataclass
+class Recording:
+    """A wave at its own level, what is said in it, and what `describe` finds out about it."""
+
+    wave: np.ndarray
+    text: str
+    phones: list[tuple[float, str, bool]] = field(default_factory=list)  # start (s), name, in the stressed word; made speech only
+    local: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T, 43)
+    overall: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (85,)
+
+
+def standard(wave: np.ndarray) -> np.ndarray:
+    """Zero mean, unit variance."""
+    return np.asarray((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7))
+
+
+def load(folder: Path, other_voices: bool) -> list[Recording]:
+    """Recordings; with other voices also a copy of each real one, spoken by a longer or shorter vocal tract (one a speaker)."""
+    rng = np.random.default_rng(SEED)
+    tracts: dict[str, float] = {}
+    out: list[Recording] = []
     for utt in datadir.read(folder):
-        wave = audio.load(utt.wav)
-        pairs.append(((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7), utt.text or ""))
-    return pairs
+        wave, phones = audio.load(utt.wav), Path(utt.wav).with_suffix(".phones")
+        out.append(Recording(wave, utt.text or ""))
+        if phones.exists():
+            rows = [line.split("\t") for line in phones.read_text().splitlines()]
+            out[-1].phones = [(float(start), name, stress == "1") for start, name, stress in rows]
+        elif other_voices:
+            tract = tracts.setdefault(utt.spk, float(rng.choice((rng.uniform(0.84, 0.94), rng.uniform(1.06, 1.18)))))
+            out.append(Recording(soxr.resample(wave, 16_000, 16_000 * tract), utt.text or ""))
+    return out
 
 
 def batches(seconds: list[float], rng: np.random.Generator) -> Iterator[list[int]]:
@@ -77,7 +107,7 @@ def pad(waves: list[np.ndarray]) -> tuple[Tensor, Tensor]:
 
 def mfcc(wave: np.ndarray, frames: int) -> np.ndarray:
     """(T, 39): 13 MFCCs with first and second differences, one vector for each frame of the encoder."""
-    coefficients = librosa.feature.mfcc(y=wave, sr=16_000, n_mfcc=13, n_fft=400, hop_length=320, n_mels=40)
+    coefficients = librosa.feature.mfcc(y=standard(wave), sr=16_000, n_mfcc=13, n_fft=400, hop_length=320, n_mels=40)
     x = np.concatenate([coefficients, librosa.feature.delta(coefficients, width=5), librosa.feature.delta(coefficients, order=2, width=5)])
     return x.T[:frames]
 
@@ -89,14 +119,7 @@ def frame_count(model: HubertModel, samples: int) -> int:
 @torch.no_grad()
 def hidden(model: HubertModel, wave: np.ndarray, layer: int) -> np.ndarray:
     model.eval()
-    return model(torch.from_numpy(wave)[None], output_hidden_states=True).hidden_states[layer][0].numpy()
-
-
-def units(waves: list[np.ndarray], features, codes: int, rng: np.random.Generator) -> tuple[list[np.ndarray], MiniBatchKMeans]:
-    """The k-means unit of every frame; centres are fitted on a tenth of the utterances."""
-    sample = np.concatenate([features(waves[i]) for i in rng.permutation(len(waves))[: max(200, len(waves) // 10)]])
-    kmeans = MiniBatchKMeans(codes, batch_size=10_000, n_init=3, random_state=SEED).fit(sample)
-    return [kmeans.predict(features(wave)) for wave in waves], kmeans
+    return np.asarray(model(torch.from_numpy(wave)[None], output_hidden_states=True).hidden_states[layer][0])
 
 
 class UnitHead(nn.Module):
@@ -119,138 +142,197 @@ def spans(frames: list[int], length: int, rng: np.random.Generator) -> Tensor:
     return mask
 
 
-def unit_loss(
-    model: HubertModel, head: UnitHead, waves: list[np.ndarray], targets: list[np.ndarray], rng: np.random.Generator
-) -> tuple[Tensor, float]:
-    """Masked prediction on random crops; the loss and the share of masked frames that were right."""
-    crops, wanted = [], []
-    for wave, target in zip(waves, targets):
-        limit = int(CROP_SECONDS * 16_000)
-        start = int(rng.integers(0, max(1, (len(wave) - limit) // 320))) * 320 if len(wave) > limit else 0
-        crop = wave[start : start + limit]
-        crops.append(crop)
-        wanted.append(target[start // 320 : start // 320 + frame_count(model, len(crop))])
-    x, mask = pad(crops)
-    frames = [len(w) for w in wanted]
-    masked = spans(frames, frame_count(model, x.shape[1]), rng)
-    y = model(x, attention_mask=mask, mask_time_indices=masked).last_hidden_state
-    logits = head(y[masked])
-    truth = torch.cat([torch.from_numpy(w)[m[: len(w)]] for w, m in zip(wanted, masked)]).long()
-    return nn.functional.cross_entropy(logits, truth), float((logits.argmax(-1) == truth).float().mean())
+def louder(waves: list[np.ndarray], rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+    """The waves at other levels, and by how much (natural logarithm): level is heard, and must not change the rest."""
+    gains = rng.uniform(-1.5, 0.7, len(waves))
+    return [wave * np.float32(math.exp(gain)) for wave, gain in zip(waves, gains)], gains
 
 
-def smooth(x: np.ndarray, frames: int) -> np.ndarray:
-    """Moving average along the first axis."""
-    return uniform_filter1d(x, frames, axis=0, mode="nearest")
+class Units:
+    """Masked prediction of k-means units on random crops."""
 
-
-def prosody(wave: np.ndarray) -> np.ndarray:
-    """(T, 43): 40 log-mel bands over half a second, energy and log F0 over a tenth, log F0 over half a second."""
-    mel = np.log(librosa.feature.melspectrogram(y=wave, sr=16_000, n_fft=400, hop_length=320, n_mels=40).T + 1e-4)
-    f0 = np.log(librosa.yin(wave, fmin=60, fmax=500, sr=16_000, frame_length=1024, hop_length=320))
-    energy = mel.mean(axis=1)
-    voiced = energy > np.quantile(energy, 0.4)
-    times = np.arange(len(f0))
-    f0 = np.interp(times, times[voiced[: len(f0)]], f0[voiced[: len(f0)]])
-    n = min(len(f0), len(mel))
-    columns = [smooth(mel, 25)[:n], smooth(energy, 5)[:n, None], smooth(f0, 5)[:n, None], smooth(f0, 25)[:n, None]]
-    return np.concatenate(columns, axis=1).astype(np.float32)
-
-
-class SpeechHead(nn.Module):
-    """Characters from the last layer, prosody from the second."""
-
-    def __init__(self, width: int, targets: int) -> None:
-        super().__init__()
-        self.characters, self.prosody = nn.Linear(width, len(CHARACTERS)), nn.Linear(width, targets)
-
-
-def speech_loss(model: HubertModel, head: SpeechHead, waves: list[np.ndarray], texts: list[str], targets: list[np.ndarray]) -> tuple[Tensor, float]:
-    """CTC over characters, plus the squared error of prosody; and the share of characters that greedy decoding gets right."""
-    x, mask = pad(waves)
-    out = model(x, attention_mask=mask, output_hidden_states=True)
-    log_probs = head.characters(out.last_hidden_state).log_softmax(-1).transpose(0, 1)  # (T, B, characters)
-    frames = [frame_count(model, len(wave)) for wave in waves]
-    labels = [[CHARACTERS.index(c) for c in text if c in CHARACTERS[1:]] for text in texts]
-    loss = nn.functional.ctc_loss(
-        log_probs, torch.tensor(sum(labels, [])), torch.tensor(frames), torch.tensor([len(c) for c in labels]), zero_infinity=True
-    )
-    said = head.prosody(nn.functional.layer_norm(out.hidden_states[2], (CONFIG.hidden_size,)))
-    errors = [nn.functional.mse_loss(row[:n], torch.from_numpy(t[:n])) for row, t, n in zip(said, targets, map(min, frames, map(len, targets)))]
-    best = log_probs.argmax(-1).T.tolist()
-    read = ["".join(CHARACTERS[c] for c, before in zip(row[:n], [0] + row) if c and c != before) for row, n in zip(best, frames)]
-    return loss + torch.stack(errors).mean(), 1 - jiwer.cer([text or " " for text in texts], read)
-
-
-def train_part(part: str, model: HubertModel, train: list[tuple[np.ndarray, str]], heldout: list[tuple[np.ndarray, str]], steps: int) -> dict:
-    rng = np.random.default_rng(SEED)
-    waves, dev = [w for w, _ in train], [w for w, _ in heldout]
-    if part == "ctc":
-        with Pool(2) as pool:
-            train_targets, dev_targets = pool.map(prosody, waves, chunksize=50), pool.map(prosody, dev, chunksize=10)
-        every = np.concatenate(train_targets)
-        mean, deviation = every.mean(axis=0), every.std(axis=0)
-        train_targets, dev_targets = ([(t - mean) / deviation for t in targets] for targets in (train_targets, dev_targets))
-        texts = {id(train_targets): [t for _, t in train], id(dev_targets): [t for _, t in heldout]}
-        head: nn.Module = SpeechHead(CONFIG.hidden_size, len(mean))
-        model.config.mask_time_prob = 0.05
-
-        def loss_of(indices, source, targets, rng):
-            said = texts[id(targets)]
-            return speech_loss(model, head, [source[i] for i in indices], [said[i] for i in indices], [targets[i] for i in indices])
-
-    else:
+    def __init__(self, part: str, model: HubertModel, train: list[Recording], dev: list[Recording]) -> None:
         teacher = HubertModel(CONFIG)
         teacher.load_state_dict(model.state_dict())
 
         def features(wave: np.ndarray) -> np.ndarray:
             return mfcc(wave, frame_count(model, len(wave))) if part == "units-mfcc" else hidden(teacher, wave, 4)
 
-        train_targets, kmeans = units(waves, features, CODES[part], rng)
-        dev_targets = [kmeans.predict(features(wave)) for wave in dev]
-        if part != "units-mfcc":  # each iteration starts afresh on the new units
-            torch.manual_seed(SEED + 1)
-            model.load_state_dict(HubertModel(CONFIG).state_dict())
-        head = UnitHead(CONFIG.hidden_size, CODES[part])
+        rng = np.random.default_rng(SEED)
+        waves = [r.wave for r in train]
+        sample = np.concatenate([features(waves[i]) for i in rng.permutation(len(waves))[: max(200, len(waves) // 10)]])
+        kmeans = MiniBatchKMeans(CODES[part], batch_size=10_000, n_init=3, random_state=SEED).fit(sample)
+        self.units = {id(r): kmeans.predict(features(r.wave)) for r in [*train, *dev]}
+        self.model, self.head = model, UnitHead(CONFIG.hidden_size, CODES[part])
 
-        def loss_of(indices, source, targets, rng):
-            return unit_loss(model, head, [source[i] for i in indices], [targets[i] for i in indices], rng)
+    def __call__(self, recordings: list[Recording], rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """The loss, and the share of masked frames that were right."""
+        crops, wanted = [], []
+        for recording in recordings:
+            wave, target = recording.wave, self.units[id(recording)]
+            limit = int(CROP_SECONDS * 16_000)
+            start = int(rng.integers(0, (len(wave) - limit) // 320 + 1)) * 320 if len(wave) > limit else 0
+            crops.append(wave[start : start + limit])
+            wanted.append(target[start // 320 : start // 320 + frame_count(self.model, len(crops[-1]))])
+        x, mask = pad(louder(crops, rng)[0])
+        masked = spans([len(w) for w in wanted], frame_count(self.model, x.shape[1]), rng)
+        logits = self.head(self.model(x, attention_mask=mask, mask_time_indices=masked).last_hidden_state)
+        truth = torch.full(masked.shape, -1)
+        for row, w in zip(truth, wanted):
+            row[: len(w)] = torch.from_numpy(w)
+        if not masked.any():
+            masked = truth >= 0
+        open_frames = ~masked & (truth >= 0)
+        loss = nn.functional.cross_entropy(logits[masked], truth[masked])
+        if open_frames.any():
+            loss = loss + 0.5 * nn.functional.cross_entropy(logits[open_frames], truth[open_frames])
+        return loss, {"units": float((logits[masked].argmax(-1) == truth[masked]).float().mean())}
 
-    params = [p for p in [*model.parameters(), *head.parameters()] if p.requires_grad]
+
+def smooth(x: np.ndarray, frames: int) -> np.ndarray:
+    """Moving average along the first axis."""
+    return np.asarray(uniform_filter1d(x, frames, axis=0, mode="nearest"))
+
+
+def describe(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """What is measured around each frame (T, 43), and of the whole (85,); NaN where it cannot be measured.
+
+    Around a frame: 40 log-mel bands over half a second, energy and log F0 over a tenth, log F0 over half a second. Of the whole:
+    mean and deviation of the bands, of log F0, the level, and SpeechCraft's pitch, energy and speed (logarithms).
+    """
+    wave = standard(recording.wave)
+    mel = np.log(librosa.feature.melspectrogram(y=wave, sr=16_000, n_fft=400, hop_length=320, n_mels=40).T + 1e-4)
+    f0 = np.log(librosa.yin(wave, fmin=60, fmax=500, sr=16_000, frame_length=1024, hop_length=320))
+    n = min(len(f0), len(mel))
+    mel, f0 = mel[:n], f0[:n]
+    energy = mel.mean(axis=1)
+    voiced = energy > np.quantile(energy, 0.4)
+    times = np.arange(n)
+    f0 = np.interp(times, times[voiced], f0[voiced]) if voiced.any() else f0
+    local = np.concatenate([smooth(mel, 25), smooth(energy, 5)[:, None], smooth(f0, 5)[:, None], smooth(f0, 25)[:, None]], axis=1)
+    measures = descriptors.measure(recording.wave, recording.text, MeasureConfig())
+    logs = [math.log(measures[name]) if measures.get(name, 0) > 0 else math.nan for name in ("pitch", "energy", "speed")]
+    level = 0.5 * math.log(recording.wave.var() + 1e-9)
+    overall = np.concatenate([mel.mean(axis=0), mel.std(axis=0), [np.median(f0[voiced]) if voiced.any() else f0.mean(), f0.std(), level], logs])
+    return local.astype(np.float32), overall.astype(np.float32)
+
+
+class SpeechHead(nn.Module):
+    def __init__(self, width: int, local: int, overall: int, sounds: int) -> None:
+        super().__init__()
+        self.characters, self.sounds, self.stress = nn.Linear(width, len(CHARACTERS)), nn.Linear(width, sounds), nn.Linear(width, 1)
+        self.local, self.overall = nn.Linear(width, local), nn.Linear(width, overall)
+
+
+class Speech:
+    """Characters, phonemes and stress from the last layer, the surroundings from layer 2, the whole from layer 4."""
+
+    def __init__(self, model: HubertModel, train: list[Recording], dev: list[Recording]) -> None:
+        with Pool(2) as pool:
+            for part in (train, dev):
+                for recording, (local, overall) in zip(part, pool.map(describe, part, chunksize=50)):
+                    recording.local, recording.overall = local, overall
+        every, wholes = np.concatenate([r.local for r in train]), np.stack([r.overall for r in train])
+        for recording in [*train, *dev]:
+            recording.local = (recording.local - every.mean(axis=0)) / every.std(axis=0)
+            recording.overall = (recording.overall - np.nanmean(wholes, axis=0)) / np.nanstd(wholes, axis=0)
+        self.level_spread = float(np.nanstd(wholes[:, LEVEL]))
+        self.sounds = {name: i for i, name in enumerate(sorted({name for r in train for _, name, _ in r.phones}))}
+        self.model, self.head = model, SpeechHead(CONFIG.hidden_size, every.shape[1], wholes.shape[1], len(self.sounds))
+        model.config.mask_time_prob = 0.05
+
+    def frames_of(self, recording: Recording, frames: int) -> np.ndarray:
+        """(T, 2): phoneme and stress at the middle of each frame, -1 where they are not known."""
+        out = np.full((frames, 2), -1)
+        if recording.phones:
+            starts = [start for start, _, _ in recording.phones]
+            at = np.searchsorted(starts, (np.arange(frames) * 320 + 200) / 16_000, side="right") - 1
+            known = np.array([(self.sounds.get(name, -1), int(stress)) for _, name, stress in recording.phones])
+            out[at >= 0] = known[at[at >= 0]]
+        return out
+
+    def __call__(self, recordings: list[Recording], rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """The sum of five losses; the losses, and the shares of characters and phonemes that are right."""
+        waves, gains = louder([r.wave for r in recordings], rng)
+        x, mask = pad(waves)
+        out = self.model(x, attention_mask=mask, output_hidden_states=True)
+        frames = [frame_count(self.model, len(wave)) for wave in waves]
+        last, width = out.last_hidden_state, (CONFIG.hidden_size,)
+
+        log_probs = self.head.characters(last).log_softmax(-1).transpose(0, 1)  # (T, B, characters)
+        labels = [[CHARACTERS.index(c) for c in r.text if c in CHARACTERS[1:]] for r in recordings]
+        lengths = torch.tensor([len(c) for c in labels])
+        ctc = nn.functional.ctc_loss(log_probs, torch.tensor(sum(labels, [])), torch.tensor(frames), lengths, zero_infinity=True)
+
+        known = torch.full((*last.shape[:2], 2), -1)
+        for row, recording, n in zip(known, recordings, frames):
+            row[:n] = torch.from_numpy(self.frames_of(recording, n))
+        made = known[..., 0] >= 0
+        sound = stress = torch.zeros(())
+        right = math.nan
+        if made.any():
+            logits = self.head.sounds(last[made])
+            sound = nn.functional.cross_entropy(logits, known[made][:, 0])
+            right = float((logits.argmax(-1) == known[made][:, 0]).float().mean())
+            stress = nn.functional.binary_cross_entropy_with_logits(self.head.stress(last[made])[:, 0], known[made][:, 1].float())
+
+        near = self.head.local(nn.functional.layer_norm(out.hidden_states[2], width))
+        whole = self.head.overall(nn.functional.layer_norm(out.hidden_states[4], width))
+        local, overall, scales = [], [], []
+        for i, recording in enumerate(recordings):
+            n = min(frames[i], len(recording.local))
+            local.append(nn.functional.mse_loss(near[i, :n], torch.from_numpy(recording.local[:n])))
+            target = torch.from_numpy(recording.overall.astype(np.float32)).clone()
+            target[LEVEL] += gains[i] / self.level_spread
+            errors = (whole[i, : frames[i]] - target.nan_to_num()).square().mean(dim=0) * ~target.isnan()
+            overall.append(errors[:80].mean() + errors[80:].mean())  # the few measures weigh as much as the many bands
+            scales.append(errors[80:].detach())
+        losses = {"ctc": ctc, "sound": sound, "stress": stress, "local": torch.stack(local).mean(), "overall": torch.stack(overall).mean()}
+
+        best = log_probs.detach().argmax(-1).T.tolist()
+        read = ["".join(CHARACTERS[c] for c, before in zip(row[:n], [0] + row) if c and c != before) for row, n in zip(best, frames)]
+        said = {name: float(loss.detach()) for name, loss in losses.items()}
+        said |= dict(zip(("f0", "f0 range", "level", "pitch", "energy", "speed"), torch.stack(scales).mean(dim=0).tolist()))
+        return sum(losses.values(), torch.zeros(())), said | {"characters": 1 - jiwer.cer([r.text or " " for r in recordings], read), "sounds": right}
+
+
+def means(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {key: round(float(np.nanmean([row[key] for row in rows])), 4) for key in rows[0] if not all(math.isnan(row[key]) for row in rows)}
+
+
+def train_part(part: str, model: HubertModel, train: list[Recording], dev: list[Recording], steps: int) -> dict[str, Any]:
+    start = time.time()
+    rng = np.random.default_rng(SEED)
+    task = Speech(model, train, dev) if part == "speech" else Units(part, model, train, dev)
+    if part == "units-layer":  # starts afresh on the new units
+        torch.manual_seed(SEED + 1)
+        model.load_state_dict(HubertModel(CONFIG).state_dict())
+    params = [p for p in [*model.parameters(), *task.head.parameters()] if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
-    cap = 60.0 if part == "ctc" else CROP_SECONDS
-    stream = batches([min(len(w) / 16_000, cap) for w in waves], rng)
-    start, running = time.time(), []
+    cap = 60.0 if part == "speech" else CROP_SECONDS
+    stream = batches([min(len(r.wave) / 16_000, cap) for r in train], rng)
+    recent: list[dict[str, float]] = []
+    model.train()
     for step in range(1, steps + 1):
-        model.train()
         warm = 0.08 * steps
-        rate = PEAK_RATE[part] * (step / warm if step < warm else max(0.02, (steps - step) / (steps - warm)))
+        rate = PEAK_RATE * (step / warm if step < warm else max(0.02, (steps - step) / (steps - warm)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, right = loss_of(next(stream), waves, train_targets, rng)
+        loss, said = task([train[i] for i in next(stream)], rng)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(params, 5.0)
         optimizer.step()
-        running.append((float(loss), right))
+        recent.append({"loss": float(loss.detach())} | said)
         if step % 100 == 0:
-            mean = np.mean(running[-100:], axis=0)
-            print(f"{part} {step}/{steps} loss {mean[0]:.3f} right {mean[1]:.3f} {(time.time() - start) / step:.2f} s/step", flush=True)
-    model.eval()
+            print(f"{part} {step}/{steps} {means(recent[-100:])} {(time.time() - start) / step:.2f} s/step", flush=True)
+    if part == "speech":
+        model.eval()  # the units' masks are laid in training mode only; there is no dropout
     rng = np.random.default_rng(SEED)
     with torch.no_grad():
-        if part != "ctc":
-            model.train()  # masks are laid in training mode only; nothing else differs, there is no dropout
-        results = [loss_of([i], dev, dev_targets, rng) for i in range(len(dev))]
-        model.eval()
-    scores = np.mean([[float(loss), right] for loss, right in results], axis=0)
-    return {
-        "part": part,
-        "steps": steps,
-        "seconds": round(time.time() - start),
-        "heldout_loss": round(float(scores[0]), 4),
-        "heldout_right": round(float(scores[1]), 4),
-    }
+        results = [task([recording], rng) for recording in dev]
+    heldout = means([{"loss": float(loss)} | said for loss, said in results])
+    return {"part": part, "steps": steps, "seconds": round(time.time() - start), "heldout": heldout}
 
 
 def main() -> None:
@@ -261,8 +343,9 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies every part's steps")
     args = parser.parse_args()
     torch.manual_seed(SEED)
-    train, heldout = load(args.train), load(args.heldout)
-    print(f"{sum(len(w) for w, _ in train) / 57.6e6:.2f} h to train on, {sum(len(w) for w, _ in heldout) / 57.6e6:.2f} h held out", flush=True)
+    train, heldout = load(args.train, other_voices=True), load(args.heldout, other_voices=False)
+    hours = [sum(len(r.wave) for r in part) / 57.6e6 for part in (train, heldout)]
+    print(f"{hours[0]:.2f} h to train on, {hours[1]:.2f} h held out", flush=True)
     model = HubertModel(CONFIG)
     log = []
     for part, steps in PARTS.items():
@@ -273,11 +356,11 @@ def main() -> None:
             continue
         log.append(train_part(part, model, train, heldout, math.ceil(steps * args.scale)))
         model.save_pretrained(folder)
-        Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+        Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
         (folder / "done.json").write_text(json.dumps(log[-1]) + "\n")
         print(log[-1], flush=True)
     model.to(torch.bfloat16).save_pretrained(args.out / "final")
-    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(args.out / "final")
+    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(args.out / "final")
     (args.out / "final" / "training.json").write_text(json.dumps(log, indent=1) + "\n")
 
 

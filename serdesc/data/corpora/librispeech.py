@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterator
 
+from serdesc.config import PrepareConfig
 from serdesc.data.corpora import audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 
 
-def utterances(src: Path) -> Iterator[Utterance]:
+def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
     """Every utterance that a transcript names; sex from SPEAKERS.TXT where it lies in `src`."""
     lists = sorted(src.rglob("*.trans.txt"))
     if not lists:

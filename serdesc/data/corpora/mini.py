@@ -16,6 +16,7 @@ from typing import Iterator
 
 import numpy as np
 
+from serdesc.config import PrepareConfig
 from serdesc.data import acting, espeak
 from serdesc.data.acting import EMOTIONS, Line
 from serdesc.data.datadir import Utterance
@@ -123,9 +124,9 @@ def fingerprint() -> str:
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
 
 
-def make(folder: Path, frozen: str, nj: int) -> None:
-    """Speak what is not yet spoken into `folder`. `frozen` is the fingerprint that the recipe expects; empty: any."""
-    if frozen and frozen != fingerprint():
+def make(folder: Path, config: PrepareConfig, nj: int) -> None:
+    """Speak what is not yet spoken into `folder`. `config.fingerprint` is what the recipe expects; empty: any."""
+    if (frozen := config.fingerprint) and frozen != fingerprint():
         raise UserError(
             f"mini's generator is {fingerprint()}, but prepare.fingerprint in the configuration is {frozen}: scores would not be "
             "comparable. Take the version of serdesc that the recipe belongs to."
@@ -137,7 +138,7 @@ def make(folder: Path, frozen: str, nj: int) -> None:
             espeak.each_in_child(lambda i: acting.write(missing[i], _wav(folder, missing[i])), range(len(missing)), nj, lambda: advance(1))
 
 
-def utterances(folder: Path) -> Iterator[Utterance]:
+def utterances(folder: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
     return (acting.utterance(line, _wav(folder, line), session=f"session{line.utt_id[:2]}") for line in lines())
 
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Iterator
 
+from serdesc.config import PrepareConfig
 from serdesc.data.corpora import SUFFIXES
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -18,7 +19,7 @@ EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgusted", 
 STATEMENTS = {"01": "kids are talking by the door", "02": "dogs are sitting by the door"}
 
 
-def utterances(src: Path) -> Iterator[Utterance]:
+def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
     found = {path.stem: path for path in sorted(src.glob("Actor_*/*")) if path.suffix in SUFFIXES and NAME.fullmatch(path.stem)}
     if not found:
         raise UserError(f"{src}: no Actor_*/03-01-*.wav below it: give the folder that Audio_Speech_Actors_01-24.zip was unpacked in")

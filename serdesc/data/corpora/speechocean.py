@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterator
 
+from serdesc.config import PrepareConfig
 from serdesc.data.corpora import audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 
 
-def utterances(src: Path) -> Iterator[Utterance]:
+def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
     tables = {name: _table(src / name) for name in ("text", "utt2spk", "spk2gender", "spk2age")}
     for utt_id, spk in sorted(tables["utt2spk"].items()):
         yield Utterance(

@@ -1,0 +1,45 @@
+# Sourced by egs/*/run.sh after its own defaults: the options that every recipe has, the environment, and the stages they share.
+: "${stage:=1}" "${stop_stage:=7}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}"
+cd "$(dirname "$0")" || exit 1
+. ../../utils/parse_options.sh
+. ./path.sh
+. ./cmd.sh
+set -euo pipefail
+
+settings() { # settle the options: --config and --set as the verbs take them, one command for one and for several GPUs
+  local setting
+  with=(--config "$config")
+  [ "$init" != none ] || init=
+  for setting in $set ${init:+training.init=$init}; do with+=(--set "$setting"); done
+  [ "$ngpu" -gt 0 ] || with+=(--set device=cpu)
+  train="serdesc train"
+  [ "$ngpu" -le 1 ] || train="torchrun --standalone --nproc-per-node $ngpu --no-python serdesc train"
+}
+begin() { # begin N WHAT: is stage N asked for?
+  [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "stage $1: $2"
+}
+do_() { # run a command; with --dry-run only print it
+  if $dry_run; then printf ' %q' "$@"; echo; else "$@"; fi
+}
+need_corpus() { # the corpus must be named, unless nothing is done
+  [ -n "$corpus" ] || $dry_run || { echo "$0: --corpus DIR is needed: $1; README.md says where to get it" >&2; exit 2; }
+}
+extract_to_report() { # stages 3 to 7: data has all utterances, labelled their folds, dump the features, exp the models
+  if begin 3 "extract features of $data to $dump"; then
+    do_ $cmd JOB=1:"$nj" "$dump/log/extract.JOB.log" serdesc extract "$data" "$dump" "${with[@]}" --shard JOB/"$nj"
+  fi
+  if begin 4 "train folds $folds in $exp"; then
+    do_ $cmd JOB="$folds" "$exp/foldJOB/train.log" $train "$labelled/foldJOB/train" "$dump" "$exp/foldJOB" "${with[@]}"
+  fi
+  if begin 5 "decode the test parts"; then
+    do_ $cmd JOB="$folds" "$exp/foldJOB/decode.log" serdesc decode "$labelled/foldJOB/test" "$dump" "$exp/foldJOB"
+  fi
+  if begin 6 "score"; then
+    do_ $cmd JOB="$folds" "$exp/foldJOB/score.log" \
+      serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}"
+    do_ serdesc baselines "$labelled" --out "$exp/baselines.json" --nj "$nj"
+  fi
+  if begin 7 "report"; then
+    do_ serdesc report "$exp" "${with[@]}"
+  fi
+}
