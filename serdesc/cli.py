@@ -100,10 +100,15 @@ def annotate(
 
 
 @verb
-def check(path: Annotated[Path, typer.Argument(help="Data directory, feature store or experiment.", show_default=False)]) -> None:
+def check(
+    path: Annotated[Path, typer.Argument(help="Data directory, feature store or experiment.", show_default=False)],
+    corpus: Annotated[str, typer.Option("--corpus", help="Compare a data directory with what is published of this corpus, and hear its audio.")] = "",
+    listed: Annotated[Optional[Path], typer.Option("--list", help="TSV with utt_id (or key) and seconds to compare with, such as EmoBox's.")] = None,
+    nj: Jobs = 1,
+) -> None:
     """Say whether a data directory, a feature store or an experiment is sound, and if not, what is wrong where.
 
-    Example: `serdesc check data/ravdess`
+    Example: `serdesc check data/iemocap --corpus iemocap --nj 4`
     """
     if (path / "feats.scp").exists() or (path / "header.json").exists():
         from serdesc.features.store import Store
@@ -119,11 +124,18 @@ def check(path: Annotated[Path, typer.Argument(help="Data directory, feature sto
         state = checkpoint.verify(found)
         typer.echo(f"{path}: {state.done} of {state.blocks} blocks trained{'' if state.finished else '; `serdesc train` goes on from there'}")
     else:
-        from serdesc.data import datadir
+        from serdesc.data import datadir, doctor
 
         utterances = datadir.read(path)
         hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
         typer.echo(f"{path}: {len(utterances)} utterances, {len({u.spk for u in utterances})} speakers, {hours:.2f} h")
+        if corpus or listed:
+            findings = doctor.check(path, corpus, listed, nj)
+            for line in doctor.summary(findings):
+                typer.echo(line)
+            if faults := sum(finding.is_fault for finding in findings):
+                raise FailedError(f"{path}: {faults} faults, as listed above")
+            typer.echo(f"{path}: sound")
 
 
 @verb
@@ -194,12 +206,13 @@ def decode(
     Example: `serdesc decode data/mini/fold1/test dump/hubert-mini/mini exp/mini/fold1`
     """
     from serdesc import config as configs, runtime
+    from serdesc.builtin import resolve
     from serdesc.data import datadir
     from serdesc.decoding import decode as run
     from serdesc.features.store import open_features
     from serdesc.training import trainer
 
-    target = out or exp / f"decode_{data.name}" / "hyp.jsonl"
+    target, exp = out or exp / f"decode_{data.name}" / "hyp.jsonl", Path(resolve(str(exp)))
     if target.exists():
         typer.echo(f"{target} is there already; remove it to decode again", err=True)
         return
@@ -231,7 +244,7 @@ def score(
     utterances = datadir.read(data)
     wanted = metrics.chosen(metric)
     table = scoring.rows(utterances, scoring.read_hypotheses(hyp), settled.target, wanted, hyp)
-    signed = {"fold_rule": settled.folds.rule, "labels": "+".join(settled.folds.labels) or "all"}
+    signed = {"fold_rule": settled.folds.rule, "protocol": settled.folds.protocol, "labels": "+".join(settled.folds.labels) or "all"}
     scores = [scoring.score(m, table[m.name], settled.scoring, signed) for m in wanted if table[m.name]]
     target = out or hyp.with_name("score.json")
     scoring.write(target, scores, table)

@@ -28,13 +28,17 @@ class PrepareConfig:
     leave_out: str = ""  # file with one speaker a line; their utterances are left out
     only: str = ""  # file with one speaker a line; only their utterances are taken
     fingerprint: str = ""  # mini: the hash that its generator was frozen at
+    excited: Literal["happy", "excited"] = "happy"  # IEMOCAP: what the label exc becomes
+    turns: Literal["all", "improvised"] = "all"  # IEMOCAP: which dialogues are taken
 
 
 @dataclass(frozen=True)
 class FoldsConfig:
     """How the data is split: one session, or one listed group of speakers, is the test part of each fold."""
 
-    rule: Literal["session", "speakers", "none"] = "session"  # none: everything is fold 1's training part
+    # split: the corpus's own train, dev and test, as its sessions are named; none: everything is fold 1's training part
+    rule: Literal["session", "speakers", "split", "none"] = "session"
+    protocol: Literal["all", "emobox"] = "all"  # emobox: utterances over 30 s are left out, in test too
     test_speakers: list[list[str]] = field(default_factory=list)  # rule speakers: the test speakers of each fold
     dev: Literal["none", "utterances", "speakers"] = "none"
     dev_fraction: float = 0.2
@@ -58,6 +62,7 @@ class EncoderConfig:
     layers: Literal["1..n", "0..n"] = "1..n"  # 0..n adds the input of the first layer
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # precision in which the encoder runs
     batch_seconds: float = 60.0  # audio in one forward pass, padding included
+    min_seconds: float = 0.4  # a shorter recording is followed by silence up to here
     max_seconds: float = 30.0  # what is heard of a longer recording
 
 

@@ -9,7 +9,7 @@ PITCH = ENERGY = ("low", "normal", "high")
 SPEED = ("slow", "normal", "fast")
 AGES = ("child", "teenager", "young adult", "middle-aged", "elderly")
 GENDERS = ("female", "male")
-EMOTIONS = ("angry", "calm", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
+EMOTIONS = ("angry", "calm", "disgusted", "excited", "fearful", "frustrated", "happy", "neutral", "sad", "surprised")
 VALUES: dict[str, tuple[str, ...]] = {
     "emotion": EMOTIONS, "pitch": PITCH, "energy": ENERGY, "speed": SPEED, "age": AGES, "gender": GENDERS,
 }  # fmt: skip

@@ -28,12 +28,12 @@ def _folder(variable: str, default: str) -> Callable[[str], Path]:
     return find
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
     return _folder("SERDESC_DATA", "data")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_models() -> Callable[[str], Path]:
     return _folder("SERDESC_MODELS", "models")
 

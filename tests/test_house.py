@@ -93,9 +93,19 @@ def test_a_dry_run_prints_every_stage_and_does_nothing(recipe: Path) -> None:
     before = sorted(recipe.iterdir())
     done = subprocess.run(["./run.sh", "--dry-run", "--folds", "1 2"], cwd=recipe, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("stage")] == [f"stage {n}" for n in range(1, 8)]
+    begun = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("stage")]
+    assert list(dict.fromkeys(begun)) == [f"stage {n}" for n in range(1, 8)]
     verbs = [line.split("serdesc ")[1].split()[0] for line in done.stdout.splitlines() if "serdesc " in line]
-    assert [verb for verb in dict.fromkeys(verbs)] == ["prepare", "annotate", "extract", "train", "decode", "score", "baselines", "report"]
+    assert [verb for verb in dict.fromkeys(verbs) if verb != "check"] == [
+        "prepare",
+        "annotate",
+        "extract",
+        "train",
+        "decode",
+        "score",
+        "baselines",
+        "report",
+    ]
     assert sorted(recipe.iterdir()) == before
 
 

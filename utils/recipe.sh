@@ -1,5 +1,5 @@
 # Sourced by egs/*/run.sh after its own defaults: the options that every recipe has, the environment, and the stages they share.
-: "${stage:=1}" "${stop_stage:=7}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}"
+: "${stage:=1}" "${stop_stage:=7}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}" "${adapt:=}"
 cd "$(dirname "$0")" || exit 1
 . ../../utils/parse_options.sh
 . ./path.sh
@@ -28,18 +28,27 @@ extract_to_report() { # stages 3 to 7: data has all utterances, labelled their f
   if begin 3 "extract features of $data to $dump"; then
     do_ $cmd JOB=1:"$nj" "$dump/log/extract.JOB.log" serdesc extract "$data" "$dump" "${with[@]}" --shard JOB/"$nj"
   fi
-  if begin 4 "train folds $folds in $exp"; then
+  [ "$adapt" = false ] || fold_by_fold "$exp"
+  # recipes with the option --adapt put the model that they start from beside it, as it is
+  [ -z "$adapt" ] || [ -z "$init" ] || fold_by_fold "$exp-zero-shot"
+}
+fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing and decode with the model they start from
+  local exp=$1 model=$1/foldJOB
+  if [[ $exp == *-zero-shot ]]; then
+    model=$init
+  elif begin 4 "train folds $folds in $exp"; then
     do_ $cmd JOB="$folds" "$exp/foldJOB/train.log" $train "$labelled/foldJOB/train" "$dump" "$exp/foldJOB" "${with[@]}"
   fi
-  if begin 5 "decode the test parts"; then
-    do_ $cmd JOB="$folds" "$exp/foldJOB/decode.log" serdesc decode "$labelled/foldJOB/test" "$dump" "$exp/foldJOB"
+  if begin 5 "decode the test parts with $model"; then
+    do_ $cmd JOB="$folds" "$exp/foldJOB/decode.log" \
+      serdesc decode "$labelled/foldJOB/test" "$dump" "$model" --out "$exp/foldJOB/decode_test/hyp.jsonl"
   fi
-  if begin 6 "score"; then
+  if begin 6 "score $exp"; then
     do_ $cmd JOB="$folds" "$exp/foldJOB/score.log" \
       serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}"
     do_ serdesc baselines "$labelled" --out "$exp/baselines.json" --nj "$nj"
   fi
-  if begin 7 "report"; then
+  if begin 7 "report $exp"; then
     do_ serdesc report "$exp" "${with[@]}"
   fi
 }

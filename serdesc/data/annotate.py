@@ -13,17 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from serdesc import tasks
-from serdesc.config import Config, MeasureConfig
+from serdesc.config import Config, EncoderConfig, MeasureConfig
 from serdesc.data import audio, datadir, descriptors, folds
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_json, write_json
+from serdesc.files import read_json, write_json, write_text
 from serdesc.progress import progress
 
 
 def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> list[folds.Fold]:
     """Measure what is not measured yet in `data`, then label every fold in `out` (`data` by default). Returns the folds."""
     utterances = _measured(data, config.measure, nj)
+    _list_unusual(utterances, config.encoder, out or data)
     labelled = []
     for fold in folds.split(utterances, config.folds, config.seed):
         thresholds = descriptors.fit(fold.train)
@@ -39,6 +40,19 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
 def label(utt: Utterance, thresholds: descriptors.Thresholds) -> Utterance:
     fields = descriptors.labels(utt, thresholds)
     return replace(utt, labels=fields, caption=tasks.render(fields, utt.utt_id))
+
+
+def _list_unusual(utterances: list[Utterance], config: EncoderConfig, out: Path) -> None:
+    """adjusted.tsv: what is heard otherwise than it was recorded. Nothing is dropped for it."""
+    lines = []
+    for utt in utterances:
+        if (seconds := utt.seconds or 0.0) > config.max_seconds:
+            lines.append(f"{utt.utt_id}\t{seconds:.3f}\tthe first {config.max_seconds:g} s are heard\n")
+        elif 0 < seconds < config.min_seconds:
+            lines.append(f"{utt.utt_id}\t{seconds:.3f}\tfollowed by silence up to {config.min_seconds:g} s\n")
+    if lines:
+        write_text(out / "adjusted.tsv", "utt_id\tseconds\twhat\n" + "".join(lines))
+        print(f"{out}: {len(lines)} utterances are longer or shorter than what is heard of them; they stay, and adjusted.tsv lists them")
 
 
 def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
@@ -15,9 +15,10 @@ from serdesc.data import audio, corpora, datadir
 from serdesc.data.corpora import Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import write_text
+from serdesc.files import write_json, write_text
 from serdesc.progress import progress
 
+MADE = "prepare.json"  # which corpus a data directory holds, and how it was prepared
 Convert = Callable[[Utterance, Path], Utterance]
 
 
@@ -41,6 +42,7 @@ def prepare(corpus: str, src: Path, data: Path, config: PrepareConfig, nj: int) 
     write_text(data / "rejected.tsv", "".join("\t".join(line) + "\n" for line in lines))
     if not accepted:
         raise UserError(f"{src}: none of {len(rejected)} utterances can be used; {data / 'rejected.tsv'} says why")
+    write_json(data / MADE, {"corpus": corpus, "settings": asdict(config)})
     return datadir.write(data, accepted), rejected
 
 

@@ -62,17 +62,18 @@ class Encoder:
 
     def frames(self, samples: int) -> int:
         """T for a wave of so many samples, by the model's own length function."""
-        return int(self.model._get_feat_extract_output_lengths(torch.tensor(min(samples, self.limit))))
+        least, most = (int(seconds * SAMPLE_RATE) for seconds in (self.config.min_seconds, self.config.max_seconds))
+        return int(self.model._get_feat_extract_output_lengths(torch.tensor(min(max(samples, least), most))))
 
-    @property
-    def limit(self) -> int:
-        """Samples that are heard of a wave."""
-        return int(self.config.max_seconds * SAMPLE_RATE)
+    def _heard_of(self, wave: np.ndarray) -> np.ndarray:
+        """The wave cut to what is heard of it, with silence behind a short one."""
+        cut = wave[: int(self.config.max_seconds * SAMPLE_RATE)]
+        return np.pad(cut, (0, max(0, int(self.config.min_seconds * SAMPLE_RATE) - len(cut))))
 
     @torch.no_grad()  # not inference mode: training takes these features as its input
     def __call__(self, waves: Sequence[np.ndarray]) -> list[Tensor]:
         assert self.batchable or len(waves) == 1, f"{self.config.model} hears one wave at a time, got {len(waves)}"
-        heard = [wave[: self.limit] for wave in waves]
+        heard = [self._heard_of(wave) for wave in waves]
         batch = self.extractor(heard, sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt", return_attention_mask=self.batchable)
         self._heard.clear()
         self.model(
@@ -98,6 +99,7 @@ class Encoder:
             "layer_count": self.layers,
             "width": self.width,
             "meaning": MEANING,
+            "min_seconds": self.config.min_seconds,
             "max_seconds": self.config.max_seconds,
             "frame_rate": SAMPLE_RATE / self.hop,
         }

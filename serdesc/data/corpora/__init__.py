@@ -7,8 +7,9 @@ convert(utt, folder)        optional: audio that libsndfile cannot read, into `f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Mapping
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,19 @@ class Rejected:
     utt_id: str
     path: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is published of a corpus. Counts are of the utterances with one of `labels` (all where it is empty)."""
+
+    labels: tuple[str, ...] = ()
+    sessions: Mapping[str, int] = field(default_factory=dict)
+    emotions: Mapping[str, int] = field(default_factory=dict)
+    speakers: int | None = None
+    bad: Mapping[str, str] = field(default_factory=dict)  # clips that are broken in the release
+    speakers_in_several_parts: bool = False  # the official split has them
+    loose_times: bool = False  # clips are cut so loosely that a text may not fit its sound
 
 
 SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3")

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# IEMOCAP, leave one session out: the SpeechCraft model fine-tuned on four sessions, and as it is, tested on the fifth.
+#   ./run.sh --corpus ~/corpora/IEMOCAP_full_release
+#   ./run.sh --corpus ~/corpora/IEMOCAP_full_release --init none --tag scratch     # no SpeechCraft model
+# Options:
+#   --corpus DIR               folder that holds Session1 ... Session5
+#   --stage 1 --stop-stage 7   first and last stage: prepare, annotate, extract, train, decode, score, report
+#   --nj 2                     jobs side by side; the results do not depend on it
+#   --ngpu 1                   GPUs a training job; 0: CPU
+#   --folds "1 2 3 4 5"        test sessions
+#   --config FILE --set "key=value ..."   configuration, and settings over it; conf/five.yaml and conf/six.yaml: other label sets
+#   --tag NAME                 name of the experiment, exp/<tag>; the configuration's name by default
+#   --init EXP                 model to start from; none: encoder and LLM alone
+#   --adapt true               fine-tune it on the fold's training part; false: zero-shot only
+#   --dry-run                  print the commands of every stage, do nothing
+corpus= config=conf/iemocap.yaml init=../speechcraft/exp/speechcraft/fold1 ngpu=1 adapt=true
+. "$(dirname "$0")/../../utils/recipe.sh"
+settings
+name=$(basename "$config" .yaml)
+data=data/iemocap labelled=data/$name-folds dump=dump/iemocap exp=exp/${tag:-$name}
+
+if begin 1 "prepare $data, and see whether it is the corpus that others have"; then
+  need_corpus "the folder with Session1 ... Session5"
+  do_ serdesc prepare iemocap "$corpus" $data "${with[@]}" --nj "$nj"
+  do_ serdesc check $data --corpus iemocap --nj "$nj"
+fi
+if begin 2 "measure, and label every fold of $labelled by its training part"; then
+  do_ serdesc annotate $data --out "$labelled" "${with[@]}" --nj "$nj"
+fi
+extract_to_report

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# MELD, official split: the SpeechCraft model fine-tuned on the training part, and as it is.
+#   ./run.sh --corpus ~/corpora/MELD.Raw
+#   ./run.sh --corpus ~/corpora/MELD.Raw --set folds.protocol=emobox --tag emobox    # 2608 test clips, as EmoBox has them
+# Options:
+#   --corpus DIR               folder with the three *_sent_emo.csv and the unpacked clips
+#   --stage 1 --stop-stage 7   first and last stage: prepare, annotate, extract, train, decode, score, report
+#   --nj 2                     jobs side by side; the results do not depend on it
+#   --ngpu 1                   GPUs a training job; 0: CPU
+#   --config FILE --set "key=value ..."   configuration, and settings over it
+#   --tag NAME                 name of the experiment, exp/<tag>; the configuration's name by default
+#   --init EXP                 model to start from; none: encoder and LLM alone
+#   --adapt true               fine-tune it on the training part; false: zero-shot only
+#   --dry-run                  print the commands of every stage, do nothing
+corpus= config=conf/meld.yaml init=../speechcraft/exp/speechcraft/fold1 ngpu=1 adapt=true folds=1
+. "$(dirname "$0")/../../utils/recipe.sh"
+settings
+name=$(basename "$config" .yaml)
+data=data/meld labelled=data/$name-folds dump=dump/meld exp=exp/${tag:-$name}
+
+if begin 1 "the clips' speech channel as FLAC, $data, and whether it is the corpus that others have"; then
+  need_corpus "the folder with the three *_sent_emo.csv"
+  do_ serdesc prepare meld "$corpus" $data "${with[@]}" --nj "$nj"
+  do_ serdesc check $data --corpus meld --nj "$nj"
+fi
+if begin 2 "measure, and label $labelled by its training part"; then
+  do_ serdesc annotate $data --out "$labelled" "${with[@]}" --nj "$nj"
+fi
+extract_to_report

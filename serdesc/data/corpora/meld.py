@@ -1,0 +1,107 @@
+"""MELD: dialogues of a television series, seven emotions; https://affective-meld.github.io (GPL-3.0).
+
+`src` holds {train,dev,test}_sent_emo.csv and, under any of the names below, the clips dia<D>_utt<U>.mp4 of each split.
+Ids repeat across splits, so here they end in the split: dia0_utt0-train.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+
+from serdesc.config import PrepareConfig
+from serdesc.data import audio
+from serdesc.data.corpora import Known, Rejected
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+
+FOLDERS = {
+    "train": ("train_splits", "train"),
+    "dev": ("dev_splits_complete", "dev"),
+    "test": ("output_repeated_splits_test", "test"),
+}
+EMOTIONS = {
+    "neutral": "neutral", "joy": "happy", "anger": "angry", "surprise": "surprised", "sadness": "sad", "disgust": "disgusted", "fear": "fearful",
+}  # fmt: skip
+# The CSVs name the character alone; the sex of the six leads is the actor's, the others' stays open.
+LEADS = {"Chandler": "male", "Joey": "male", "Ross": "male", "Monica": "female", "Phoebe": "female", "Rachel": "female"}
+KNOWN = Known(
+    sessions={"train": 9988, "dev": 1108, "test": 2610},
+    emotions={"neutral": 6434, "happy": 2308, "surprised": 1636, "angry": 1607, "sad": 1002, "disgusted": 361, "fearful": 358},
+    bad={"dia125_utt3-train": "broken in the release", "dia110_utt7-dev": "broken in the release"},
+    speakers_in_several_parts=True,
+    loose_times=True,
+)
+COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
+CENTRE = 2  # of six channels: front left, front right, centre, ...; speech is on the centre
+
+
+def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance | Rejected]:
+    for split, names in FOLDERS.items():
+        table = src / f"{split}_sent_emo.csv"
+        if not table.exists():
+            raise UserError(f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the unpacked clips")
+        folder = next((path for name in names if (path := src / name).is_dir()), src / names[0])
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            absent = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+            if absent:
+                raise UserError(f"{table}: no column {', '.join(absent)}; found {', '.join(rows.fieldnames or ['nothing'])}")
+            for row in rows:
+                stem = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}"
+                utt_id, clip = f"{stem}-{split}", folder / f"{stem}.mp4"
+                if row["Emotion"] not in EMOTIONS:
+                    yield Rejected(utt_id, str(clip), f"label '{row['Emotion']}' is not one of {', '.join(EMOTIONS)}")
+                    continue
+                speaker = " ".join(row["Speaker"].split())
+                yield Utterance(
+                    utt_id,
+                    str(clip),
+                    re.sub(r"\W+", "_", speaker),
+                    text=" ".join(row["Utterance"].split()),
+                    session=split,
+                    emotion=EMOTIONS[row["Emotion"]],
+                    gender=LEADS.get(speaker),
+                )
+
+
+def convert(utt: Utterance, folder: Path) -> Utterance:
+    """The speech channel of a clip as 16 kHz FLAC in `folder`; one that is there already is taken. Raises AudioError."""
+    import soundfile
+    import soxr
+
+    target = folder / f"{utt.utt_id}.flac"
+    if not target.exists():
+        wave, rate = decode(Path(utt.wav))
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = target.with_suffix(".part")
+        soundfile.write(aside, soxr.resample(wave, rate, audio.SAMPLE_RATE), audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        aside.replace(target)
+    return replace(utt, wav=str(target))
+
+
+def decode(path: Path) -> tuple[np.ndarray, int]:
+    """(S,) float32 samples of the speech channel, and the rate in Hz. Raises AudioError where the clip cannot be decoded."""
+    import av
+
+    if not path.exists():
+        raise audio.AudioError("no such file")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise audio.AudioError("no sound in the clip")
+            stream = container.streams.audio[0]
+            to_float = av.AudioResampler(format="fltp")
+            frames = [part.to_ndarray() for frame in [*container.decode(stream), None] for part in to_float.resample(frame)]
+            rate = int(stream.rate)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise audio.AudioError(f"not readable as a clip ({error})") from error
+    if not frames:
+        raise audio.AudioError("empty: no samples")
+    wave = np.concatenate(frames, axis=1)
+    return np.ascontiguousarray(wave[CENTRE] if len(wave) > CENTRE else wave.mean(axis=0), dtype=np.float32), rate

@@ -1,0 +1,157 @@
+"""MELD: the real CSVs, tiny generated clips of one and six channels, both protocols, and what the doctor says of a sound copy."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from serdesc import config as configs
+from serdesc.cli import app
+from serdesc.data import annotate, audio, datadir, doctor, folds, prepare
+from serdesc.data.corpora import meld
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+HEAD = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
+
+
+def recipe(*settings: str) -> configs.Config:
+    return configs.load(ROOT / "egs/meld/conf/meld.yaml", list(settings))
+
+
+def clip(path: Path, hertz: tuple[float, ...], seconds: float = 0.5) -> None:
+    """An mp4 with a tone on each channel."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(int(48_000 * seconds)) / 48_000
+    wave = np.stack([0.3 * np.sin(2 * np.pi * f * t) for f in hertz]).astype(np.float32)
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(hertz)]
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48_000)
+        stream.layout = layout
+        frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout=layout)
+        frame.sample_rate = 48_000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+
+
+def tables(src: Path, rows: dict[str, list[str]]) -> Path:
+    src.mkdir(parents=True, exist_ok=True)
+    for split in meld.FOLDERS:
+        (src / f"{split}_sent_emo.csv").write_text("\r\n".join([HEAD, *rows.get(split, [])]) + "\r\n", encoding="utf-8", newline="")
+    return src
+
+
+def pitch(wave: np.ndarray) -> float:
+    return float(np.abs(np.fft.rfft(wave)).argmax() * audio.SAMPLE_RATE / len(wave))
+
+
+def test_the_centre_channel_of_six_is_the_speech(tmp_path: Path) -> None:
+    src = tables(tmp_path / "src", {"test": [f'{i},"It’s {i}, ""so""",Joey,joy,positive,0,{i},1,1,"00:00:01,0","00:00:02,0"' for i in range(4)]})
+    clip(src / "output_repeated_splits_test/dia0_utt0.mp4", (300, 500, 800, 60, 1100, 1300))
+    clip(src / "output_repeated_splits_test/dia0_utt1.mp4", (440,))
+    clip(src / "output_repeated_splits_test/dia0_utt2.mp4", (440, 440))
+    whole = (src / "output_repeated_splits_test/dia0_utt1.mp4").read_bytes()
+    (src / "output_repeated_splits_test/dia0_utt3.mp4").write_bytes(whole[: len(whole) // 3])
+    accepted, rejected = prepare.prepare("meld", src, tmp_path / "data", recipe().prepare, nj=2)
+    assert [pitch(audio.load(utt.wav)) for utt in accepted] == pytest.approx([800, 440, 440], abs=3)
+    assert [soundfile.info(utt.wav).format for utt in accepted] == ["FLAC"] * 3
+    assert [r.utt_id for r in rejected] == ["dia0_utt3-test"] and "not readable as a clip" in rejected[0].reason
+    first = accepted[0]
+    assert (first.text, first.spk, first.gender, first.emotion, first.session) == ("It’s 0, 'so'", "Joey", "male", "happy", "test")
+    before = Path(first.wav).stat().st_mtime_ns
+    prepare.prepare("meld", src, tmp_path / "data", recipe().prepare, nj=1)
+    assert Path(first.wav).stat().st_mtime_ns == before, "a clip that is converted is not converted again"
+
+
+def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
+    src = tables(tmp_path / "src", {})
+    (src / "dev_sent_emo.csv").write_text("Utterance,Who\nhello,me\n")
+    with pytest.raises(UserError, match="no column Speaker, Emotion, Dialogue_ID, Utterance_ID; found Utterance, Who"):
+        list(meld.utterances(src))
+    (src / "train_sent_emo.csv").unlink()
+    with pytest.raises(UserError, match="train_sent_emo.csv: missing"):
+        list(meld.utterances(src))
+
+
+@pytest.fixture(scope="module")
+def golden(real_data: Callable[[str], Path]) -> dict[str, dict[str, str]]:
+    with (real_data("lists") / "meld_13706.tsv").open() as file:
+        return {row["key"].replace("-valid", "-dev"): row for row in csv.DictReader(file, delimiter="\t")}
+
+
+@pytest.fixture(scope="module")
+def whole(golden: dict[str, dict[str, str]], real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real tables with sound as short as can be; a few clips are mp4 files, the others are as if converted before."""
+    root = tmp_path_factory.mktemp("meld")
+    shutil.copytree(real_data("meld_csv"), root / "src")
+    (root / "data" / "audio").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i, key in enumerate(golden):
+        if i % 500 == 0:
+            stem, _, split = key.rpartition("-")
+            clip(root / "src" / meld.FOLDERS[split][0] / f"{stem}.mp4", (200.0 + i / 20,) * (1, 6)[i // 500 % 2], seconds=0.3)
+        else:
+            soundfile.write(root / "data" / "audio" / f"{key}.flac", rng.uniform(-0.2, 0.2, 800), 16_000)
+    for key in meld.KNOWN.bad:
+        stem, _, split = key.rpartition("-")
+        (root / "src" / meld.FOLDERS[split][0] / f"{stem}.mp4").write_bytes(b"\0\0\0\x20ftypisom")
+    prepare.prepare("meld", root / "src", root / "data", recipe().prepare, nj=2)
+    return root / "data"
+
+
+def test_the_counts_and_classes_of_the_real_tables(whole: Path, golden: dict[str, dict[str, str]]) -> None:
+    utterances = datadir.read(whole)
+    assert {utt.utt_id: utt.emotion for utt in utterances} == {key: meld.EMOTIONS[row["label"]] for key, row in golden.items()}
+    assert Counter(utt.session for utt in utterances) == {"train": 9988, "dev": 1108, "test": 2610}
+    test = Counter(utt.emotion for utt in utterances if utt.session == "test")
+    assert test == {"neutral": 1256, "happy": 402, "angry": 345, "surprised": 281, "sad": 208, "disgusted": 68, "fearful": 50}
+
+
+def test_the_doctor_names_the_bad_clips_and_finds_no_fault(whole: Path) -> None:
+    result = CliRunner().invoke(app, ["check", str(whole), "--corpus", "meld", "--nj", "2"])
+    assert result.exit_code == 0, result.output
+    assert all(f"{key}: broken in the release" in result.output for key in meld.KNOWN.bad) and "fault" not in result.output
+
+
+def test_the_doctor_reads_the_lengths_of_a_list(whole: Path, real_data: Callable[[str], Path]) -> None:
+    """The made sound is far shorter than the list says, and all of it is told."""
+    found = doctor.check(whole, "meld", real_data("lists") / "meld_13706.tsv", nj=1)
+    kinds = Counter(finding.kind for finding in found if finding.is_fault)
+    assert kinds["duration"] > 12_000 and set(kinds) == {"duration"}
+
+
+@pytest.mark.parametrize("protocol, size", [("all", 2610), ("emobox", 2608)])
+def test_no_test_clip_is_dropped_unless_the_protocol_says_so(protocol: str, size: int, golden: dict[str, dict[str, str]]) -> None:
+    utterances = [
+        Utterance(key, "", "a", seconds=float(row["seconds"]), session=key.rpartition("-")[2], emotion=meld.EMOTIONS[row["label"]])
+        for key, row in golden.items()
+    ]
+    (fold,) = folds.split(utterances, recipe(f"folds.protocol={protocol}").folds, 1)
+    assert len(fold.test) == size and len(fold.train) == 9988 - (protocol == "emobox") and len(fold.dev) == 1108
+
+
+def test_what_is_heard_otherwise_is_listed(tmp_path: Path, tone: Callable[..., Path]) -> None:
+    lengths = {"a-test": 0.15, "b-test": 31.0, "c-train": 1.0, "d-train": 0.5}
+    datadir.write(
+        tmp_path / "data",
+        [
+            Utterance(i, str(tone(f"{i}.wav", seconds=s)), i[0], text="one two", seconds=s, session=i[2:], emotion="sad", gender="male")
+            for i, s in lengths.items()
+        ],
+    )
+    (fold,) = annotate.annotate(tmp_path / "data", recipe(), 1)
+    assert len(fold.test) == 2 and (tmp_path / "data" / "adjusted.tsv").read_text().splitlines()[1:] == [
+        "a-test\t0.150\tfollowed by silence up to 0.4 s",
+        "b-test\t31.000\tthe first 30 s are heard",
+    ]
