@@ -5,10 +5,31 @@ from __future__ import annotations
 import re
 import unicodedata
 
-NAME = "basic-1"  # lower case, NFKC, apostrophes kept inside words, every other punctuation mark a space
+# NFKC; lower case; tags and fillers left out; numbers in words; apostrophes kept inside words, every other mark a space
+NAME = "en-2"
+_TAG = re.compile(r"\[[^\]]*\]|<[^>]*>")  # [LAUGHTER], <COMMA>
+_NUMBER = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:(?:st|nd|rd|th)\b)?")
+_MARKS = {"%": " percent ", "&": " and ", "@": " at "}
 _NOT_A_WORD = re.compile(r"[^\w']+|_|(?<!\w)'|'(?!\w)")
+FILLERS = frozenset("uh uhh um umm eh er erm hm hmm mm mmm mhm ah aah huh".split())
 
 
 def words(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKC", text).replace("\u2019", "'").lower()
-    return _NOT_A_WORD.sub(" ", plain).split()
+    plain = _TAG.sub(" ", plain)
+    for mark, said in _MARKS.items():
+        plain = plain.replace(mark, said)
+    plain = _NUMBER.sub(lambda match: f" {_said(match[0])} ", plain)
+    return [word for word in _NOT_A_WORD.sub(" ", plain).split() if word not in FILLERS]
+
+
+def _said(number: str) -> str:
+    """A number in words, without "and": 27 twenty-seven, 3rd third, 1,200 one thousand two hundred."""
+    from num2words import num2words
+
+    digits = number.replace(",", "")
+    if digits[-1].isalpha():
+        spoken = num2words(int(float(digits[:-2])), to="ordinal")
+    else:
+        spoken = num2words(float(digits) if "." in digits else int(digits))
+    return str(spoken).replace(",", "").replace(" and ", " ")
