@@ -218,7 +218,7 @@ def decode(
         return
     settled = configs.load(exp / "config.yaml", settings)
     device = runtime.start(settled)
-    features = open_features(store, settled, device)
+    features = open_features(store, settled, device, any_length=True)
     model, _ = trainer.load(exp, features, device, settings)
     run(model, features, datadir.read(data), target)
     typer.echo(str(target))

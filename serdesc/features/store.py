@@ -230,9 +230,14 @@ class Store:
         return out
 
 
-def open_features(store: str, config: Any, device: torch.device) -> Features:
-    """`live`, or the store in a folder, checked against the configuration's encoder where that can be done without loading it."""
+def open_features(store: str, config: Any, device: torch.device, any_length: bool = False) -> Features:
+    """`live`, or the store in a folder, checked against the configuration's encoder where that can be done without loading it.
+
+    With `any_length` the store decides how much of a recording is heard: a trained model takes what it gets.
+    """
     if store == "live":
         return Live(Encoder.load(config.encoder, device))
-    wanted = {"encoder": config.encoder.model, "layers": config.encoder.layers, "max_seconds": config.encoder.max_seconds}
+    wanted = {"encoder": config.encoder.model, "layers": config.encoder.layers}
+    if not any_length:
+        wanted |= {"min_seconds": config.encoder.min_seconds, "max_seconds": config.encoder.max_seconds}
     return Store(Path(store), wanted)
