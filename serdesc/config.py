@@ -47,9 +47,11 @@ class FoldsConfig:
 
 @dataclass(frozen=True)
 class MeasureConfig:
-    """SpeechCraft's measures of pitch, energy and speed."""
+    """SpeechCraft's measures of pitch, energy and speed, or others by key."""
 
-    seconds: float = 5.0  # only the first seconds are measured
+    pitch: Literal["piptrack", "f0"] = "piptrack"  # SpeechCraft's spectral measure, or the median of a true F0 (pyin)
+    speed: Literal["phoneme", "syllable"] = "phoneme"  # SpeechCraft's seconds a phoneme, or syllables a second
+    seconds: float = 5.0  # only the first seconds are measured, but for speed
     trim: bool = False  # cut leading and trailing silence first; it changes the energy
     language: str = "en-us"  # espeak-ng's language, for counting phonemes
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -168,6 +169,20 @@ def test_energy_measure_falls_with_pauses_and_trimming_raises_it() -> None:
     assert descriptors.measure(paused, None, plain)["energy"] < descriptors.measure(noise, None, plain)["energy"] - 0.1
     trimmed = descriptors.measure(edged, None, configs.MeasureConfig(trim=True))["energy"]
     assert trimmed > descriptors.measure(edged, None, plain)["energy"] + 0.1
+
+
+def test_a_true_f0_and_syllables_by_key() -> None:
+    t = np.arange(32_000) / 16_000
+    for hertz in (110.0, 220.0):
+        wave = sum(0.1 * np.sin(2 * np.pi * hertz * k * t) / k for k in range(1, 12)).astype(np.float32)
+        measured = descriptors.measure(wave, "my sister is painting seven windows", configs.MeasureConfig(pitch="f0", speed="syllable"))
+        assert measured["pitch"] == pytest.approx(hertz, rel=0.02) and measured["rate"] == pytest.approx(10 / 2)
+        assert "speed" not in measured
+    slow = librosa.effects.time_stretch(wave, rate=0.5)
+    assert descriptors.measure(slow, "seven", configs.MeasureConfig(speed="syllable"))["rate"] == pytest.approx(2 / 4)
+    assert "pitch" not in descriptors.measure(np.zeros(16_000, np.float32), None, configs.MeasureConfig(pitch="f0"))
+    rates = [Utterance(f"u{i}", "", "s", measure={"rate": float(i)}) for i in range(9)]
+    assert [descriptors.labels(utt, descriptors.fit(rates)).speed for utt in rates] == ["slow"] * 3 + ["normal"] * 3 + ["fast"] * 3
 
 
 def test_speed_measure_is_seconds_a_phoneme_and_only_the_first_seconds_are_measured() -> None:

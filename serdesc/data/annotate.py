@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from serdesc import tasks
@@ -58,7 +58,7 @@ def _list_unusual(utterances: list[Utterance], config: EncoderConfig, out: Path)
 def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:
     """The utterances with their measures; measures taken before under the same settings are kept."""
     utterances = datadir.read(data)
-    used = {"seconds": config.seconds, "trim": config.trim, "language": config.language}
+    used = asdict(config)
     settings = data / "measure.json"
     known = settings.exists() and read_json(settings) == used
     todo = [utt for utt in utterances if not (known and utt.measure)]

@@ -4,7 +4,8 @@
     energy  mean frame RMS of the wave at zero mean and unit variance: gain never enters, pauses and dynamics do
     speed   seconds a phoneme, over the whole recording
 
-The corpus and its measures: Jin et al., "SpeechCraft", ACM MM 2024.
+By key `measure.pitch: f0` takes the median F0 of voiced frames instead (pyin, Hz), and `measure.speed: syllable` measures `rate`, syllables a
+second. The corpus and its measures: Jin et al., "SpeechCraft", ACM MM 2024.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ THIRDS = (100 / 3, 200 / 3)
 
 def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[str, float]:
     """Measures of one recording, each only where it can be taken (speed needs a text with phonemes in it)."""
-    import librosa
     from librosa.effects import trim
     from librosa.feature import rms
 
@@ -35,18 +35,39 @@ def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[s
         wave, _ = trim(wave)
     start = wave[: int(config.seconds * audio.SAMPLE_RATE)]
     out: dict[str, float] = {}
-    pitches, _ = librosa.piptrack(y=start, sr=audio.SAMPLE_RATE)  # (bins, frames)
-    positive = pitches > 0
-    voiced = positive.any(axis=0)
-    if voiced.any():
-        means = pitches.sum(axis=0)[voiced] / positive.sum(axis=0)[voiced]
-        out["pitch"] = round(float(means.mean()), 3)
+    if (pitch := _f0(start) if config.pitch == "f0" else _brightness(start)) is not None:
+        out["pitch"] = round(pitch, 3)
     normal = (start - start.mean()) / np.sqrt(start.var() + 1e-7)
     out["energy"] = round(float(rms(y=normal).mean()), 6)
     sounds = espeak.phonemes(text, config.language) if text else []
-    if sounds:
-        out["speed"] = round(len(wave) / audio.SAMPLE_RATE / len(sounds), 6)
+    seconds = len(wave) / audio.SAMPLE_RATE
+    if config.speed == "syllable":
+        if syllables := sum(sound[0] in _VOWELS for sound in sounds):
+            out["rate"] = round(syllables / seconds, 6)
+    elif sounds:
+        out["speed"] = round(seconds / len(sounds), 6)
     return out
+
+
+_VOWELS = frozenset("aeiouyAEIOUVY03@&")  # espeak-ng's mnemonics of vowels and diphthongs begin with one of these
+
+
+def _brightness(wave: np.ndarray) -> float | None:
+    """SpeechCraft's pitch: mean over frames of the mean positive value of piptrack, Hz."""
+    import librosa
+
+    pitches, _ = librosa.piptrack(y=wave, sr=audio.SAMPLE_RATE)  # (bins, frames)
+    positive = pitches > 0
+    voiced = positive.any(axis=0)
+    return float((pitches.sum(axis=0)[voiced] / positive.sum(axis=0)[voiced]).mean()) if voiced.any() else None
+
+
+def _f0(wave: np.ndarray) -> float | None:
+    """Median of the voiced frames' F0, Hz."""
+    import librosa
+
+    f0, voiced, _ = librosa.pyin(wave, fmin=60, fmax=500, sr=audio.SAMPLE_RATE)
+    return float(np.median(f0[voiced])) if voiced.any() else None
 
 
 @dataclass(frozen=True)
@@ -56,6 +77,7 @@ class Thresholds:
     pitch: dict[str, tuple[float, float]]
     energy: tuple[float, float] | None
     speed: tuple[float, float] | None
+    rate: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -77,6 +99,7 @@ def fit(training: Sequence[Utterance]) -> Thresholds:
         pitch={g: bounds(v, percentiles) for g, percentiles in PITCH_PERCENTILES.items() if (v := values("pitch", g))},
         energy=bounds(v, THIRDS) if (v := values("energy")) else None,
         speed=bounds(v, THIRDS) if (v := values("speed")) else None,
+        rate=bounds(v, THIRDS) if (v := values("rate")) else None,
     )
 
 
@@ -95,6 +118,8 @@ def labels(utt: Utterance, thresholds: Thresholds) -> Fields:
         energy = bin3(measured["energy"], thresholds.energy, ENERGY)
     if "speed" in measured and thresholds.speed:  # seconds a phoneme: few are fast
         speed = bin3(measured["speed"], thresholds.speed, SPEED[::-1])
+    if "rate" in measured and thresholds.rate:
+        speed = bin3(measured["rate"], thresholds.rate, SPEED)
     return Fields(
         transcript=utt.text, emotion=utt.emotion, pitch=pitch, energy=energy, speed=speed,
         age=age_group(utt.age) if utt.age is not None else None, gender=utt.gender, emphasis=utt.emphasis,
