@@ -257,10 +257,9 @@ def baselines(data: Data, out: Annotated[Path, typer.Option("--out", help="JSON 
 
     Example: `serdesc baselines data/mini --out exp/mini/baselines.json`
     """
-    from serdesc.files import write_json
     from serdesc.scoring import baselines as run
 
-    write_json(out, run.baselines(data, nj))
+    run.write(out, run.baselines(data, nj))
     typer.echo(str(out))
 
 

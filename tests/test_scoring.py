@@ -185,8 +185,31 @@ def test_folds_are_pooled_and_averaged(parts: Path, tmp_path: Path, capsys: pyte
         report.report(tmp_path / "empty", "test", configs.Config())
 
 
+def test_a_difference_is_resampled_in_pairs() -> None:
+    """Equal systems differ by nothing in every resample; a system that is right once more a speaker lies above by just that."""
+    m = metric("ua")
+    people = [Utterance(f"{s}-{i}", "", f"s{s}") for s in range(6) for i in range(4)]
+    truth = [Fields(emotion=("sad", "happy")[i % 2]) for i in range(24)]
+
+    def counted(right: Callable[[int], bool]) -> scoring.Rows:
+        return [(u, m.count(t, t if right(i) else Fields()) or {}) for i, (u, t) in enumerate(zip(people, truth))]
+
+    some, more = counted(lambda i: i % 4 == 0), counted(lambda i: i % 4 in (0, 1))
+    assert scoring.difference(m, some, some, ScoringConfig()) == (0.0, (0.0, 0.0))
+    assert scoring.difference(m, more, some, ScoringConfig()) == (25.0, (25.0, 25.0))
+    uneven = counted(lambda i: i < 12)
+    value, interval = scoring.difference(m, uneven, some, ScoringConfig())
+    assert value == 25.0 and interval is not None and interval[0] < 0 < 50 < interval[1]
+    with pytest.raises(UserError, match="not scored on the same utterances"):
+        scoring.difference(m, some[1:], more, ScoringConfig())
+
+
 def test_baselines_know_what_can_be_known(parts: Path) -> None:
-    rows = baselines.baselines(parts, nj=1)
+    baselines.write(parts / "baselines.json", table := baselines.baselines(parts, nj=1))
+    rows = read_json(parts / "baselines.json")
+    assert baselines.read_rows(parts / "baselines.json", baselines.LOGMEL)["ua"] == [
+        (Utterance(u.utt_id, "", u.spk), counts) for u, counts in table[baselines.LOGMEL]["ua"]
+    ]
     assert set(rows) == {"constant", "words alone", "reference descriptors", "log-mel statistics"}
     assert rows["words alone"]["ua"] == 100.0  # the corpus of tones says another word for each emotion
     assert rows["constant"]["gender"] == 50.0 and "gender" in rows["log-mel statistics"]

@@ -20,14 +20,17 @@ from serdesc.data import audio, datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import VALUES, Fields
+from serdesc.files import read_jsonl, write_json, write_jsonl
 from serdesc.scoring import metrics as all_metrics
-from serdesc.scoring.score import total
+from serdesc.scoring.score import Rows, total
 
+LOGMEL = "log-mel statistics"
+ROWS_SUFFIX = ".rows.jsonl"
 Vectors = dict[str, np.ndarray]
 
 
-def baselines(data: Path, nj: int) -> dict[str, dict[str, float]]:
-    """Pooled value of every metric that a baseline has an answer for."""
+def baselines(data: Path, nj: int) -> dict[str, dict[str, Rows]]:
+    """Baseline -> metric -> counts of every test utterance of all folds, for each metric that it has an answer for."""
     folds = [(datadir.read(path / "train"), datadir.read(path / "test")) for path in sorted(data.glob("fold*")) if (path / "test").is_dir()]
     if not folds:
         raise UserError(f"{data}: no folds with a test part. Run: serdesc annotate {data}")
@@ -38,24 +41,50 @@ def baselines(data: Path, nj: int) -> dict[str, dict[str, float]]:
         "constant": (tuple(VALUES), lambda train, test, name: [_most_frequent(train, name)] * len(test)),
         "words alone": (("emotion",), lambda *task: _classify(words, _linear, *task)),
         "reference descriptors": (("emotion",), lambda *task: _classify(descriptors, _tree, *task)),
-        "log-mel statistics": (tuple(VALUES), lambda *task: _classify(logmel, _linear, *task)),
+        LOGMEL: (tuple(VALUES), lambda *task: _classify(logmel, _linear, *task)),
     }
     return {title: _scores(folds, fields, predict) for title, (fields, predict) in named.items()}
 
 
-def _scores(folds: Sequence[tuple[list[Utterance], list[Utterance]]], fields: Sequence[str], predict: Callable[..., list[Any]]) -> dict[str, float]:
+def write(out: Path, table: dict[str, dict[str, Rows]]) -> None:
+    """Pooled values in `out`, and beside it (rows of the same name) the counts of each utterance."""
+    by_name = {metric.name: metric for metric in all_metrics.every()}
+    values = {
+        title: {name: round(by_name[name].value(total([counts for _, counts in rows])), 4) for name, rows in scored.items()}
+        for title, scored in table.items()
+    }
+    lines = [
+        {"baseline": title, "metric": name, "utt_id": utt.utt_id, "spk": utt.spk, "counts": counts}
+        for title, scored in table.items()
+        for name, rows in scored.items()
+        for utt, counts in rows
+    ]
+    write_jsonl(out.with_suffix(ROWS_SUFFIX), lines)
+    write_json(out, values)
+
+
+def read_rows(out: Path, title: str) -> dict[str, Rows]:
+    """Metric -> counts of each utterance, of one baseline that `write` put beside `out`; empty where there is none."""
+    path = out.with_suffix(ROWS_SUFFIX)
+    table: dict[str, Rows] = {}
+    for line in read_jsonl(path) if path.exists() else []:
+        if line["baseline"] == title:
+            table.setdefault(line["metric"], []).append((Utterance(line["utt_id"], "", line["spk"]), line["counts"]))
+    return table
+
+
+def _scores(folds: Sequence[tuple[list[Utterance], list[Utterance]]], fields: Sequence[str], predict: Callable[..., list[Any]]) -> dict[str, Rows]:
     metrics = {str(m.settings["field"]): m for m in all_metrics.every() if m.settings.get("field") in fields}
-    out = {}
+    out: dict[str, Rows] = {}
     for name, metric in metrics.items():
-        counts = []
         for train, test in folds:
             known = [utt for utt in train if utt.labels and getattr(utt.labels, name) is not None]
             asked = [utt for utt in test if utt.labels and getattr(utt.labels, name) is not None]
             if known and asked:
-                answers = predict(known, asked, name)
-                counts += [metric.count(utt.labels or Fields(), Fields.from_dict({name: str(a)})) for utt, a in zip(asked, answers)]
-        if counts:
-            out[metric.name] = round(metric.value(total([c for c in counts if c is not None])), 4)
+                for utt, answer in zip(asked, predict(known, asked, name)):
+                    counts = metric.count(utt.labels or Fields(), Fields.from_dict({name: str(answer)}))
+                    if counts is not None:
+                        out.setdefault(metric.name, []).append((utt, counts))
     return out
 
 

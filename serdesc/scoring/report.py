@@ -14,7 +14,8 @@ from serdesc.errors import UserError
 from serdesc.files import read_json, write_json, write_text
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import Rows, Score, read_rows, score
+from serdesc.scoring.baselines import LOGMEL, read_rows as read_baseline
+from serdesc.scoring.score import Rows, Score, difference, read_rows, score
 
 BASELINES = "baselines.json"
 
@@ -35,9 +36,15 @@ def report(exp: Path, part: str, config: Config) -> None:
     metrics = [metric for metric in all_metrics.every() if metric.name in signatures]
     pooled: dict[str, Score] = {}
     by_fold: dict[str, list[float]] = {}
+    linear = read_baseline(exp / BASELINES, LOGMEL)
+    above: dict[str, tuple[float, tuple[float, float] | None]] = {}
     for metric in metrics:
         counted = [_rows_of(fold / f"decode_{part}" / "rows.jsonl", metric) for fold in folds]
         pooled[metric.name] = score(metric, sum(counted, []), config.scoring, {})
+        tested = {utt.utt_id for rows in counted for utt, _ in rows}
+        same = [(utt, counts) for utt, counts in linear.get(metric.name, []) if utt.utt_id in tested]
+        if len(same) == len(tested):
+            above[metric.name] = difference(metric, sum(counted, []), same, config.scoring)
         by_fold[metric.name] = [s.value for rows in counted if rows and (s := score(metric, rows, config.scoring, {})).value is not None]
     write_json(
         exp / f"score_{part}.json",
@@ -49,13 +56,14 @@ def report(exp: Path, part: str, config: Config) -> None:
                     "signature": signatures[metric.name] + f"|pooled:{len(folds)} folds",
                     "by_fold": by_fold[metric.name],
                     "mean": round(statistics.fmean(by_fold[metric.name]), 4),
+                    "above_log_mel": above.get(metric.name),
                     "deviation": round(statistics.stdev(by_fold[metric.name]), 4) if len(folds) > 1 else None,
                 }
                 for metric in metrics
             ],
         },
     )
-    table = _table(exp, metrics, pooled, by_fold)
+    table = _table(exp, metrics, pooled, by_fold, above)
     write_text(exp / "RESULTS.md", _block(exp, folds, table))
     _print(table, f"{exp}: {part}, {len(folds)} fold(s) pooled")
 
@@ -85,7 +93,13 @@ def _rows_of(path: Path, metric: Metric) -> Rows:
     return [(Utterance(row["utt_id"], "", row["spk"]), row[metric.name]) for row in read_rows(path) if metric.name in row]
 
 
-def _table(exp: Path, metrics: Sequence[Metric], pooled: dict[str, Score], by_fold: dict[str, list[float]]) -> list[list[str]]:
+def _table(
+    exp: Path,
+    metrics: Sequence[Metric],
+    pooled: dict[str, Score],
+    by_fold: dict[str, list[float]],
+    above: dict[str, tuple[float, tuple[float, float] | None]],
+) -> list[list[str]]:
     rows = [["system", *(metric.unit for metric in metrics)]]
     rows.append(["chance", *(_cell(pooled[m.name].chance) for m in metrics)])
     for name, values in (read_json(exp / BASELINES) if (exp / BASELINES).exists() else {}).items():
@@ -96,6 +110,8 @@ def _table(exp: Path, metrics: Sequence[Metric], pooled: dict[str, Score], by_fo
         f"{statistics.fmean(v):.1f} ± {statistics.stdev(v):.1f}" if len(v := by_fold[m.name]) > 1 else _cell(v[0] if v else None) for m in metrics
     ]
     rows.append(["mean of folds ± deviation", *means])
+    if above:
+        rows.append(["above log-mel, 95 %", *(_signed(*above[m.name]) if m.name in above else "" for m in metrics)])
     rows.append(["utterances", *(str(pooled[m.name].n) for m in metrics)])
     return rows
 
@@ -131,6 +147,10 @@ def _cell(value: float | None) -> str:
 
 def _range(interval: tuple[float, float] | list[float] | None) -> str:
     return "" if interval is None else f"{interval[0]:.1f}-{interval[1]:.1f}"
+
+
+def _signed(value: float, interval: tuple[float, float] | None) -> str:
+    return f"{value:+.1f}" + (f" ({interval[0]:+.1f} to {interval[1]:+.1f})" if interval else "")
 
 
 def _print(rows: list[list[str]], title: str) -> None:

@@ -99,17 +99,35 @@ def score(metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[
 
 def interval(metric: Metric, counted: Rows, config: ScoringConfig) -> tuple[float, float] | None:
     """95 % percentile bootstrap over speakers (or utterances); None where there are fewer than two of them."""
+    return _percentiles(_resampled(metric, counted, config))
+
+
+def difference(metric: Metric, counted: Rows, reference: Rows, config: ScoringConfig) -> tuple[float, tuple[float, float] | None]:
+    """How much the metric lies above `reference` on the same utterances, and its 95 % interval: both resampled together."""
+    if {utt.utt_id for utt, _ in counted} != {utt.utt_id for utt, _ in reference}:
+        raise UserError(f"{metric.name}: the two systems were not scored on the same utterances. Score both on the same data directories.")
+    value, other = (metric.value(total([counts for _, counts in rows])) for rows in (counted, reference))
+    pairs = zip(_resampled(metric, counted, config), _resampled(metric, reference, config))
+    return value - other, _percentiles([a - b for a, b in pairs])
+
+
+def _resampled(metric: Metric, counted: Rows, config: ScoringConfig) -> list[float]:
+    """The metric on each bootstrap resample; equal units are drawn in the same way for any system."""
     unit_of = [utt.spk if config.unit == "speaker" else utt.utt_id for utt, _ in counted]
-    units = sorted(set(unit_of))
-    if len(units) < 2 or not config.resamples:
-        return None
+    units = {unit: i for i, unit in enumerate(sorted(set(unit_of)))}
+    if len(units) < 2:
+        return []
     keys = sorted({key for _, counts in counted for key in counts})
     sums = np.zeros((len(units), len(keys)))
-    position = {unit: i for i, unit in enumerate(units)}
     for unit, (_, counts) in zip(unit_of, counted):
-        sums[position[unit]] += [counts.get(key, 0) for key in keys]
+        sums[units[unit]] += [counts.get(key, 0) for key in keys]
     picks = np.random.default_rng(0).integers(len(units), size=(config.resamples, len(units)))
-    values = [metric.value(dict(zip(keys, sums[pick].sum(axis=0)))) for pick in picks]
+    return [metric.value(dict(zip(keys, sums[pick].sum(axis=0)))) for pick in picks]
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float] | None:
+    if not values:
+        return None
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return round(float(low), 2), round(float(high), 2)
 
