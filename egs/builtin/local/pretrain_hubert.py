@@ -28,6 +28,7 @@ import soxr
 import torch
 from scipy.ndimage import uniform_filter1d
 from sklearn.cluster import MiniBatchKMeans
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
@@ -36,7 +37,7 @@ from serdesc.data import audio, datadir, descriptors
 
 SEED = 1
 BATCH_SECONDS, CROP_SECONDS = 20.0, 6.0
-PARTS = {"units-mfcc": 400, "units-layer": 700, "speech": 5000}  # optimiser steps
+PARTS = {"units-mfcc": 400, "units-layer": 700, "speech": 4000}  # optimiser steps
 CODES = {"units-mfcc": 100, "units-layer": 250}
 PEAK_RATE = 1e-3
 LEVEL = 82  # where the level stands in `describe`'s second vector
@@ -228,15 +229,17 @@ class Speech:
     """Characters, phonemes and stress from the last layer, the surroundings from layer 2, the whole from layer 4."""
 
     def __init__(self, model: HubertModel, train: list[Recording], dev: list[Recording]) -> None:
-        with Pool(2) as pool:
+        with Pool(2, threadpool_limits, (1,)) as pool:
             for part in (train, dev):
                 for recording, (local, overall) in zip(part, pool.map(describe, part, chunksize=50)):
                     recording.local, recording.overall = local, overall
         every, wholes = np.concatenate([r.local for r in train]), np.stack([r.overall for r in train])
+        mean, spread = every.mean(axis=0), every.std(axis=0)
+        whole_mean, whole_spread = np.nanmean(wholes, axis=0), np.nanstd(wholes, axis=0)
         for recording in [*train, *dev]:
-            recording.local = (recording.local - every.mean(axis=0)) / every.std(axis=0)
-            recording.overall = (recording.overall - np.nanmean(wholes, axis=0)) / np.nanstd(wholes, axis=0)
-        self.level_spread = float(np.nanstd(wholes[:, LEVEL]))
+            recording.local = (recording.local - mean) / spread
+            recording.overall = (recording.overall - whole_mean) / whole_spread
+        self.level_spread = float(whole_spread[LEVEL])
         self.sounds = {name: i for i, name in enumerate(sorted({name for r in train for _, name, _ in r.phones}))}
         self.model, self.head = model, SpeechHead(CONFIG.hidden_size, every.shape[1], wholes.shape[1], len(self.sounds))
         model.config.mask_time_prob = 0.05
@@ -302,10 +305,10 @@ def means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def train_part(part: str, model: HubertModel, train: list[Recording], dev: list[Recording], steps: int) -> dict[str, Any]:
     start = time.time()
+    torch.manual_seed(SEED + 1)  # each part by itself, so that a run in pieces is the same
     rng = np.random.default_rng(SEED)
     task = Speech(model, train, dev) if part == "speech" else Units(part, model, train, dev)
     if part == "units-layer":  # starts afresh on the new units
-        torch.manual_seed(SEED + 1)
         model.load_state_dict(HubertModel(CONFIG).state_dict())
     params = [p for p in [*model.parameters(), *task.head.parameters()] if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)

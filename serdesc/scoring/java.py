@@ -1,0 +1,56 @@
+"""The Java programs behind PTB tokens, METEOR and SPICE, each a subprocess of our own.
+
+Locale and encoding are fixed, temporary files lie in a folder of ours, and a program that fails is told with the end of what it said.
+pycocoevalcap brings the jars (Chen et al. 2015, https://github.com/salaniz/pycocoevalcap); its own wrappers write into site-packages.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Sequence
+
+from serdesc.errors import FailedError
+
+FIXED = ("-Duser.country=US", "-Duser.language=en", "-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8", "-Djava.awt.headless=true")
+
+
+class NotComputed(Exception):
+    """A metric that cannot be had here, and what to do about it: told in its place, while the others go on."""
+
+
+def program() -> str:
+    found = shutil.which("java")
+    if not found:
+        raise NotComputed("Java is not installed: any from 11 to 21 will do, on Debian `apt install default-jre-headless`")
+    return found
+
+
+@cache
+def jars() -> Path:
+    """The folder of pycocoevalcap, which is not imported: its modules would start Java on their own."""
+    spec = find_spec("pycocoevalcap")
+    if spec is None or not spec.submodule_search_locations:
+        raise NotComputed("the package pycocoevalcap is not installed: pip install serdesc[captions]")
+    return Path(spec.submodule_search_locations[0])
+
+
+def run(arguments: Sequence[str], given: str, name: str, cwd: Path | None = None, memory: str = "2G", timeout: float = 3600.0) -> str:
+    """What the program writes, called with `given` on its standard input. Raises FailedError with the end of its messages."""
+    command = [program(), *FIXED, f"-Xmx{memory}", *arguments]
+    environment = {"LC_ALL": "C.UTF-8", "PATH": str(Path(command[0]).parent)}
+    try:
+        done = subprocess.run(command, input=given.encode(), capture_output=True, cwd=cwd, timeout=timeout, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise FailedError(f"{name}: not done after {timeout:.0f} s (scoring.java_timeout). Its last words: {_end(error.stderr)}") from None
+    if done.returncode != 0:
+        hint = " Give it more memory with scoring.java_memory." if b"OutOfMemory" in done.stderr else ""
+        raise FailedError(f"{name}: Java stopped with status {done.returncode}.{hint} Its last words:\n{_end(done.stderr or done.stdout)}")
+    return done.stdout.decode("utf-8")
+
+
+def _end(said: bytes | None, lines: int = 8) -> str:
+    return "\n".join(f"  {line}" for line in (said or b"").decode("utf-8", "replace").splitlines()[-lines:])
