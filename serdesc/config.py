@@ -28,13 +28,20 @@ class PrepareConfig:
     leave_out: str = ""  # file with one speaker a line; their utterances are left out
     only: str = ""  # file with one speaker a line; only their utterances are taken
     fingerprint: str = ""  # mini: the hash that its generator was frozen at
+    gigaspeech: str = ""  # speechcraft: GigaSpeech.json, of all subsets or of M alone; empty: SRC/GigaSpeech.json
+    recordings: str = ""  # speechcraft: the folder that paths in GigaSpeech.json start from; empty: the folder it lies in
+    text: Literal["instruction", "description", "rendered"] = "instruction"  # speechcraft: the caption; a description quotes no transcript
 
 
 @dataclass(frozen=True)
 class FoldsConfig:
-    """How the data is split: one session, or one listed group of speakers, is the test part of each fold."""
+    """How the data is split: one session, or one listed group of speakers, is the test part of each fold; or there is one fold.
 
-    rule: Literal["session", "speakers", "none"] = "session"  # none: everything is fold 1's training part
+    recordings: whole recordings, drawn by the seed, are its test part; test: it has nothing else; none: it has no test part.
+    """
+
+    rule: Literal["session", "speakers", "recordings", "test", "none"] = "session"
+    test_utterances: int = 2000  # rule recordings: recordings are drawn until the test part has at least so many utterances
     test_speakers: list[list[str]] = field(default_factory=list)  # rule speakers: the test speakers of each fold
     dev: Literal["none", "utterances", "speakers"] = "none"
     dev_fraction: float = 0.2
@@ -45,6 +52,7 @@ class FoldsConfig:
 class MeasureConfig:
     """SpeechCraft's measures of pitch, energy and speed."""
 
+    source: Literal["measured", "corpus"] = "measured"  # corpus: nothing is measured; labels and captions are those that it brought
     seconds: float = 5.0  # only the first seconds are measured
     trim: bool = False  # cut leading and trailing silence first; it changes the energy
     language: str = "en-us"  # espeak-ng's language, for counting phonemes
