@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,7 +21,10 @@ from serdesc.data.corpora import Rejected, secap600, speechcraft
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import Fields
-from serdesc.files import write_lines
+from serdesc.files import read_json, read_jsonl, write_lines
+from serdesc.scoring import normalise
+from serdesc.tasks import Outputs
+from serdesc.training.trainer import caption_of
 
 ROOT = Path(__file__).parents[1]
 LABELS = "age:Youth adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
@@ -275,6 +281,18 @@ def test_a_corpus_without_training_part_measures_nothing(tmp_path: Path) -> None
     assert not (tmp_path / "data" / "fold1" / "train").exists()
 
 
+# ---- training targets ----
+
+
+def test_a_caption_stands_as_the_target_where_the_target_says_all_of_it() -> None:
+    said = Fields(transcript="so it is", emotion="sad")
+    utt = Utterance("a", "", "s", text="so it is", caption="She sighs, \u201cSo it is.\u201d", labels=said)
+    assert caption_of(utt, Outputs()) == utt.caption and caption_of(utt, Outputs(descriptors=False)) == utt.caption
+    assert "so it is" not in caption_of(utt, Outputs(transcript=False)).lower()
+    described = replace(utt, caption="She sighs.", labels=replace(said, transcript=None))
+    assert caption_of(described, Outputs(transcript=False)) == "She sighs."
+
+
 # ---- secap600 ----
 
 
@@ -321,3 +339,58 @@ def test_what_secap_lacks_is_rejected(secap: Path) -> None:
     (secap / "fid2captions.json").unlink()
     with pytest.raises(UserError, match="fid2captions.json: missing"):
         list(secap600.utterances(secap))
+
+
+def test_mandarin_is_compared_character_by_character() -> None:
+    assert normalise.words("\u4f60\u597d\uff0cOK\u3002") == ["\u4f60", "\u597d", "ok"]
+
+
+# ---- the recipes, from their corpora to their tables ----
+
+SMALL = """include: {recipe}.yaml
+threads: 1
+folds: {{test_utterances: 2}}
+encoder: {{model: hubert-mini}}
+llm: {{model: llama-mini, dtype: float32, lora: {{r: 2}}}}
+branch: {{latent: 4}}
+adapter: {{hidden: 8}}
+training: {{batch_size: 4, content: {{epochs: 1}}, descriptor: {{epochs: 1}}}}
+decoding: {{max_new_tokens: 8}}
+"""
+
+
+def run_recipe(name: str, folder: Path, *options: str) -> str:
+    """A copy of the recipe run from start to end with the built-in small models; what it printed."""
+    recipe = folder / "egs" / name
+    shutil.copytree(ROOT / "egs" / name, recipe, ignore=shutil.ignore_patterns("data", "dump", "exp", "downloads"))
+    for shared in ("tools", "utils"):
+        (folder / shared).symlink_to(ROOT / shared)
+    (recipe / "conf" / "small.yaml").write_text(SMALL.format(recipe=name))
+    done = subprocess.run(["./run.sh", "--config", "conf/small.yaml", "--nj", "1", *options], cwd=recipe, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_speechcraft_recipe_runs_to_its_table(craft: Path, tmp_path: Path) -> None:
+    said = run_recipe("speechcraft", tmp_path / "w", "--corpus", str(craft), "--max-disk", "0.0001")
+    recipe = tmp_path / "w" / "egs" / "speechcraft"
+    assert "GB, more than 0.0001 GB" in said and "they are computed live" in said and "small: test, 1 fold(s) pooled" in said
+    assert read_json(recipe / "dump/hubert/speechcraft/header.json")["live"] is True
+    test = datadir.read(recipe / "data/small/fold1/test")
+    assert [row["utt_id"] for row in read_jsonl(recipe / "exp/small/fold1/decode_test/hyp.jsonl")] == [utt.utt_id for utt in test]
+    assert {score["metric"]: score["n"] for score in read_json(recipe / "exp/small/score_test.json")["scores"]}["wer"] == len(test) == 3
+    assert len(read_jsonl(recipe / "exp/small/fold1/train.jsonl")) == 4  # two steps a phase over six utterances
+    saved = (recipe / "exp/small/fold1/config.yaml").read_text()
+    assert str(craft) not in saved and "text: instruction" in saved
+
+
+def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -> None:
+    said = run_recipe("secap600", tmp_path / "w", "--corpus", str(secap), "--init", "describer-mini")
+    recipe = tmp_path / "w" / "egs" / "secap600"
+    assert "nothing to train: describer-mini is asked" in said and "zero_shot: test, 1 fold(s) pooled" in said
+    rows = read_jsonl(recipe / "exp/zero_shot/fold1/decode_test/hyp.jsonl")
+    assert len(rows) == 6 and all(row["response"] for row in rows)
+    assert not (recipe / "dump").exists() and not (recipe / "data/secap600/fold1/train").exists()
+    assert "encoder hubert-mini, LLM llama-mini" in (recipe / "exp/zero_shot/RESULTS.md").read_text()
+    (wer,) = read_json(recipe / "exp/zero_shot/score_test.json")["scores"]
+    assert wer["metric"] == "wer" and wer["counts"]["words"] == 24  # four characters an utterance

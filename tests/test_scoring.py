@@ -109,7 +109,7 @@ def test_perfect_captions_score_perfectly_and_absent_fields_are_not_scored(parts
         "ua": 100.0, "wer": 0.0, "pitch": 100.0, "energy": 100.0, "speed": 100.0, "gender": 100.0, "emphasis": 100.0,
     }  # fmt: skip
     assert "age" not in scores and scores["ua"].n == 6 and scores["ua"].chance == pytest.approx(33.3333)
-    assert "normaliser:basic-1" in scores["wer"].signature
+    assert "normaliser:basic-2" in scores["wer"].signature
 
 
 def test_intervals_hold_the_score_and_count_speakers(parts: Path, tmp_path: Path) -> None:
