@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -60,7 +60,7 @@ def _heard(
     recordings = {utt.recording: utt.wav for utt in utterances if utt.recording}
     whole = [utt for utt in utterances if not utt.span]
     with progress(f"prepare {corpus}", len(recordings) + len(whole), "files") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
-        ends = _lengths(recordings, data / LENGTHS, pool, advance) if recordings else {}
+        ends = _lengths(recordings, data / LENGTHS, nj, advance) if recordings else {}
         yield from (_segment(utt, ends[utt.recording or ""], config) for utt in utterances if utt.span)
         folder = data / "audio"
         for result in pool.map(_whole, whole, repeat(config), repeat(convert), repeat(folder), chunksize=16):
@@ -68,10 +68,11 @@ def _heard(
             advance(1)
 
 
-def _lengths(recordings: dict[str, str], path: Path, pool: ProcessPoolExecutor, advance: Callable[[int], None]) -> dict[str, float | str]:
+def _lengths(recordings: dict[str, str], path: Path, nj: int, advance: Callable[[int], None]) -> dict[str, float | str]:
     """Seconds of each recording by its header, or why it cannot be used.
 
     Lengths are kept in `path` as they come, so a stopped run asks for none twice; remove the file when recordings have changed.
+    Threads, not processes: these would hold a copy of a large corpus's utterances each, and opening files is waiting.
     """
     partial = path.with_name(f".{path.name}.partial")
     lines = [line.split(" ") for file in (path, partial) if file.exists() for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
@@ -79,8 +80,8 @@ def _lengths(recordings: dict[str, str], path: Path, pool: ProcessPoolExecutor, 
     asked = [name for name in recordings if name not in ends]
     advance(len(ends))
     write_lines(partial, (f"{name} {end!r}\n" for name, end in ends.items()))  # without a line that was cut off
-    with partial.open("a", encoding="utf-8", buffering=1) as kept:
-        for name, end in zip(asked, pool.map(_length, [recordings[name] for name in asked], chunksize=16)):
+    with partial.open("a", encoding="utf-8", buffering=1) as kept, ThreadPoolExecutor(nj) as pool:
+        for name, end in zip(asked, pool.map(_length, [recordings[name] for name in asked])):
             ends[name] = end
             if isinstance(end, float):
                 kept.write(f"{name} {end!r}\n")
