@@ -160,7 +160,8 @@ def _annotations(src: Path, text: str) -> tuple[dict[str, str], dict[str, str] |
             utt_id = _segment_id(key)
             if utt_id in labels:
                 raise UserError(f"{path}: '{key}' also stands in another file or line of the Labels: keep one of the two")
-            labels[utt_id] = _text(value, "label", path, key) if SEGMENT.search(key) else ""  # of another of the corpora, and not kept
+            said = _text(value, "label", path, key)
+            labels[utt_id] = said if SEGMENT.search(key) else ""  # another corpus's: known, to be listed, and not kept
             if within and isinstance(value, dict) and value.get(within):
                 captions[utt_id] = _one_line(value[within])
     for path in own:
