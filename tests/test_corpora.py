@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
@@ -22,7 +23,6 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, write_lines
-from serdesc.scoring import normalise
 from serdesc.tasks import Outputs
 from serdesc.training.trainer import caption_of
 
@@ -341,10 +341,6 @@ def test_what_secap_lacks_is_rejected(secap: Path) -> None:
         list(secap600.utterances(secap))
 
 
-def test_mandarin_is_compared_character_by_character() -> None:
-    assert normalise.words("\u4f60\u597d\uff0cOK\u3002") == ["\u4f60", "\u597d", "ok"]
-
-
 # ---- the recipes, from their corpora to their tables ----
 
 SMALL = """include: {recipe}.yaml
@@ -394,3 +390,10 @@ def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -
     assert "encoder hubert-mini, LLM llama-mini" in (recipe / "exp/zero_shot/RESULTS.md").read_text()
     (wer,) = read_json(recipe / "exp/zero_shot/score_test.json")["scores"]
     assert wer["metric"] == "wer" and wer["counts"]["words"] == 24  # four characters an utterance
+
+
+def test_the_benchmark_runs() -> None:
+    command = [sys.executable, str(ROOT / "tools/bench/speechcraft_prepare.py"), "--utterances", "70", "--nj", "1"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "made 70 labelled segments, 135 in all, of 3 recordings" in said and "data: 70 utterances, 3 speakers" in said
+    assert "serdesc prepare: " in said and "naive json.load: " in said

@@ -61,6 +61,7 @@ def test_wer_is_jiwers_and_the_textbooks() -> None:
 
 def test_the_normaliser_treats_both_sides_alike() -> None:
     assert normalise.words("It’s “FINE”, isn't it? -- 'Yes'!") == ["it's", "fine", "isn't", "it", "yes"]
+    assert normalise.words("你好，OK。") == ["你", "好", "ok"]
 
 
 def test_emphasis_is_exact_and_chance_is_one_of_the_words() -> None:
