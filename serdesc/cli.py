@@ -60,7 +60,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @verb
 def prepare(
-    corpus: Annotated[str, typer.Argument(help="mini, ravdess, librispeech or speechocean: a module of serdesc/data/corpora.", show_default=False)],
+    corpus: Annotated[str, typer.Argument(help="A module of serdesc/data/corpora: mini, ravdess, speechcraft ...", show_default=False)],
     src: Annotated[Path, typer.Argument(help="The corpus as it was downloaded (mini: where to put it).", show_default=False)],
     data: Data,
     config: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
@@ -144,6 +144,7 @@ def extract(
     store: Annotated[Path, typer.Argument(help="Folder for the features.", show_default=False)],
     config: ConfigFile = None, settings: Set = None,
     shard: Annotated[str, typer.Option("--shard", help="i/n: do the i-th of n equal shares, for array jobs.")] = "1/1",
+    max_disk: Annotated[Optional[float], typer.Option("--max-disk", help="GB; for more, STORE says that features are computed live.")] = None,
 ) -> None:  # fmt: skip
     """Run the frozen encoder over a data directory and keep the outputs of all its layers.
 
@@ -159,10 +160,16 @@ def extract(
     settled = configs.load(config, settings)
     device = runtime.start(settled)
     utterances = datadir.read(data)
+    encoder = Encoder.load(settled.encoder, device)
+    if max_disk is not None and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk:
+        stores.mark_live(store, encoder, settled.store)
+        hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
+        typer.echo(f"{store}: features of {hours:.3g} h would take {need:.3g} GB, more than {max_disk:g} GB (--max-disk): they are computed live")
+        return
     groups = stores.shards(utterances, settled.store.shard_seconds)
     mine = sum(len(group) for number, group in enumerate(groups) if number % job[1] == job[0] - 1)
     with progress("extract", mine, "utterances") as advance:
-        stores.write(store, utterances, Encoder.load(settled.encoder, device), settled.store, job, advance)
+        stores.write(store, utterances, encoder, settled.store, job, advance)
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -210,6 +217,7 @@ def decode(
     from serdesc.data import datadir
     from serdesc.decoding import decode as run
     from serdesc.features.store import open_features
+    from serdesc.files import write_json
     from serdesc.training import trainer
 
     target, exp = out or exp / f"decode_{data.name}" / "hyp.jsonl", Path(resolve(str(exp)))
@@ -221,6 +229,9 @@ def decode(
     features = open_features(store, settled, device, any_length=True)
     model, _ = trainer.load(exp, features, device, settings)
     run(model, features, datadir.read(data), target)
+    if target.parent.name.startswith("decode_") and not (record := target.parent.parent / "config.yaml").exists():
+        configs.dump(settled, record)  # an experiment of answers alone: `report` says what made them
+        write_json(record.with_name("env.json"), runtime.environment())
     typer.echo(str(target))
 
 

@@ -30,15 +30,22 @@ class PrepareConfig:
     fingerprint: str = ""  # mini: the hash that its generator was frozen at
     excited: Literal["happy", "excited"] = "happy"  # IEMOCAP: what the label exc becomes
     turns: Literal["all", "improvised"] = "all"  # IEMOCAP: which dialogues are taken
+    gigaspeech: str = ""  # speechcraft: GigaSpeech.json, of all subsets or of M alone; empty: SRC/GigaSpeech.json
+    recordings: str = ""  # speechcraft: the folder that paths in GigaSpeech.json start from; empty: the folder it lies in
+    text: Literal["instruction", "description", "rendered"] = "instruction"  # speechcraft: the caption; a description quotes no transcript
 
 
 @dataclass(frozen=True)
 class FoldsConfig:
-    """How the data is split: one session, or one listed group of speakers, is the test part of each fold."""
+    """How the data is split: one session, or one listed group of speakers, is the test part of each fold; or there is one fold.
 
-    # split: the corpus's own train, dev and test, as its sessions are named; none: everything is fold 1's training part
-    rule: Literal["session", "speakers", "split", "none"] = "session"
+    recordings: whole recordings, drawn by the seed, are its test part; split: the corpus's own train, dev and test, as its sessions are
+    named; test: it has nothing else; none: it has no test part.
+    """
+
+    rule: Literal["session", "speakers", "recordings", "split", "test", "none"] = "session"
     protocol: Literal["all", "emobox"] = "all"  # emobox: utterances over 30 s are left out, in test too
+    test_utterances: int = 2000  # rule recordings: recordings are drawn until the test part has at least so many utterances
     test_speakers: list[list[str]] = field(default_factory=list)  # rule speakers: the test speakers of each fold
     dev: Literal["none", "utterances", "speakers"] = "none"
     dev_fraction: float = 0.2
@@ -49,6 +56,7 @@ class FoldsConfig:
 class MeasureConfig:
     """SpeechCraft's measures of pitch, energy and speed, or others by key."""
 
+    source: Literal["measured", "corpus"] = "measured"  # corpus: nothing is measured; labels and captions are those that it brought
     pitch: Literal["piptrack", "f0"] = "piptrack"  # SpeechCraft's spectral measure, or the median of a true F0 (pyin)
     speed: Literal["phoneme", "syllable"] = "phoneme"  # SpeechCraft's seconds a phoneme, or syllables a second
     seconds: float = 5.0  # only the first seconds are measured, but for speed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 PITCH = ENERGY = ("low", "normal", "high")
@@ -15,7 +15,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fields:
     """None means that nothing is known, or said, of a field. `emphasis` are words of the transcript."""
 
@@ -38,7 +38,8 @@ class Fields:
         return tuple(f.name for f in fields(self) if getattr(self, f.name) is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "emphasis": None if self.emphasis is None else list(self.emphasis)}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**values, "emphasis": None if self.emphasis is None else list(self.emphasis)}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Fields:

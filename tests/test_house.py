@@ -84,6 +84,11 @@ def test_options_of_recipes(tmp_path: Path) -> None:
     assert run("--nj")[0] == 2 and "--nj needs a value" in run("--nj")[1]
 
 
+VERBS = ["prepare", "annotate", "extract", "train", "decode", "score", "baselines", "report"]
+LEFT_OUT = {
+    "speechcraft": {"baselines"},  # by default: over 670,070 clips they cost hours and hold every word in memory
+    "secap600": {"extract", "train", "baselines"},  # no training part: a trained model is asked
+}
 RECIPES = sorted(path.parent for path in ROOT.glob("egs/*/run.sh") if "recipe.sh" in path.read_text())
 
 
@@ -96,16 +101,7 @@ def test_a_dry_run_prints_every_stage_and_does_nothing(recipe: Path) -> None:
     begun = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("stage")]
     assert list(dict.fromkeys(begun)) == [f"stage {n}" for n in range(1, 8)]
     verbs = [line.split("serdesc ")[1].split()[0] for line in done.stdout.splitlines() if "serdesc " in line]
-    assert [verb for verb in dict.fromkeys(verbs) if verb != "check"] == [
-        "prepare",
-        "annotate",
-        "extract",
-        "train",
-        "decode",
-        "score",
-        "baselines",
-        "report",
-    ]
+    assert [verb for verb in dict.fromkeys(verbs) if verb != "check"] == [verb for verb in VERBS if verb not in LEFT_OUT.get(recipe.name, set())]
     assert sorted(recipe.iterdir()) == before
 
 

@@ -1,5 +1,6 @@
 # Sourced by egs/*/run.sh after its own defaults: the options that every recipe has, the environment, and the stages they share.
 : "${stage:=1}" "${stop_stage:=7}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}" "${adapt:=}"
+: "${max_disk:=}" "${baselines:=true}"
 cd "$(dirname "$0")" || exit 1
 . ../../utils/parse_options.sh
 . ./path.sh
@@ -26,7 +27,9 @@ need_corpus() { # the corpus must be named, unless nothing is done
 }
 extract_to_report() { # stages 3 to 7: data has all utterances, labelled their folds, dump the features, exp the models
   if begin 3 "extract features of $data to $dump"; then
-    do_ $cmd JOB=1:"$nj" "$dump/log/extract.JOB.log" serdesc extract "$data" "$dump" "${with[@]}" --shard JOB/"$nj"
+    do_ $cmd JOB=1:"$nj" "$dump/log/extract.JOB.log" \
+      serdesc extract "$data" "$dump" "${with[@]}" --shard JOB/"$nj" ${max_disk:+--max-disk "$max_disk"}
+    $dry_run || grep -hs "computed live" "$dump/log/extract.1.log" || true
   fi
   [ "$adapt" = false ] || fold_by_fold "$exp"
   # recipes with the option --adapt put the model that they start from beside it, as it is
@@ -43,10 +46,13 @@ fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing
     do_ $cmd JOB="$folds" "$exp/foldJOB/decode.log" \
       serdesc decode "$labelled/foldJOB/test" "$dump" "$model" --out "$exp/foldJOB/decode_test/hyp.jsonl"
   fi
+  score_and_report
+}
+score_and_report() { # stages 6 and 7
   if begin 6 "score $exp"; then
     do_ $cmd JOB="$folds" "$exp/foldJOB/score.log" \
       serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}"
-    do_ serdesc baselines "$labelled" --out "$exp/baselines.json" --nj "$nj"
+    ! $baselines || do_ serdesc baselines "$labelled" --out "$exp/baselines.json" --nj "$nj"
   fi
   if begin 7 "report $exp"; then
     do_ serdesc report "$exp" "${with[@]}"

@@ -1,7 +1,7 @@
 """From a corpus's data directory to its folds: measures, thresholds of each training part, labels and reference captions.
 
 data/X/utt2measure.jsonl
-OUT/fold<k>/thresholds.json           OUT: data/X itself, or a folder for one of several label sets
+OUT/fold<k>/thresholds.json           not with measure.source corpus. OUT: data/X itself, or a folder for one of several label sets
 OUT/fold<k>/{train,dev,test}/         data directories of their own, with utt2sed.jsonl and utt2cap
 """
 
@@ -22,18 +22,23 @@ from serdesc.progress import progress
 
 
 def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> list[folds.Fold]:
-    """Measure what is not measured yet in `data`, then label every fold in `out` (`data` by default). Returns the folds."""
-    utterances = _measured(data, config.measure, nj)
+    """Measure what is not measured yet in `data`, then label every fold in `out` (`data` by default). Returns the folds.
+
+    With measure.source corpus nothing is measured: labels and captions are those that the corpus brought.
+    """
+    own = config.measure.source == "corpus"
+    utterances = datadir.read(data) if own else _measured(data, config.measure, nj)
     _list_unusual(utterances, config.encoder, out or data)
     labelled = []
     for fold in folds.split(utterances, config.folds, config.seed):
-        thresholds = descriptors.fit(fold.train)
-        write_json((out or data) / f"fold{fold.number}" / "thresholds.json", thresholds.to_dict())
+        thresholds = descriptors.NONE if own else descriptors.fit(fold.train)
+        if not own:
+            write_json((out or data) / f"fold{fold.number}" / "thresholds.json", thresholds.to_dict())
         parts = {}
         for name, part in fold.parts().items():
-            parts[name] = [label(utt, thresholds) for utt in part]
+            parts[name] = [brought(utt, config.prepare.text) if own else label(utt, thresholds) for utt in part]
             datadir.write((out or data) / f"fold{fold.number}" / name, parts[name])
-        labelled.append(folds.Fold(fold.number, parts["train"], parts.get("dev", []), parts.get("test", [])))
+        labelled.append(folds.Fold(fold.number, parts.get("train", []), parts.get("dev", []), parts.get("test", [])))
     return labelled
 
 
@@ -53,6 +58,13 @@ def _list_unusual(utterances: list[Utterance], config: EncoderConfig, out: Path)
     if lines:
         write_text(out / "adjusted.tsv", "utt_id\tseconds\twhat\n" + "".join(lines))
         print(f"{out}: {len(lines)} utterances are longer or shorter than what is heard of them; they stay, and adjusted.tsv lists them")
+
+
+def brought(utt: Utterance, text: str) -> Utterance:
+    """With the corpus's own labels and caption; what it did not bring is made of its metadata. `text` is prepare.text."""
+    known = utt.labels or descriptors.labels(utt, descriptors.NONE)
+    fields = replace(known, transcript=None if text == "description" else utt.text)
+    return replace(utt, labels=fields, caption=utt.caption or tasks.render(fields, utt.utt_id))
 
 
 def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:

@@ -7,7 +7,8 @@
     spk2gender    m or f                             spk2age       years
     segments      recording, start and end in seconds: utterances inside long recordings; wav.scp then names the recordings
 
-Beside them `utt2measure.jsonl` (serdesc annotate: raw pitch, energy, speed) and, in a fold's part, `utt2sed.jsonl` (labels).
+Beside them `utt2measure.jsonl` (serdesc annotate: raw pitch, energy, speed) and `utt2sed.jsonl` (labels: in a fold's part what its
+reference captions say, above the folds what the corpus brought), and `reco2dur` (serdesc prepare: recordings' lengths, seconds).
 Format: https://kaldi-asr.org/doc/data_prep.html
 """
 
@@ -19,7 +20,7 @@ from typing import Any, Iterable
 
 from serdesc.fields import Fields
 from serdesc.errors import UserError
-from serdesc.files import read_jsonl, write_jsonl, write_text
+from serdesc.files import read_jsonl, write_jsonl, write_lines
 
 # file -> (attribute, whether the file is keyed by speaker)
 TABLES = {
@@ -56,7 +57,7 @@ class Utterance:
     gender: str | None = None
     age: float | None = None  # years
     measure: dict[str, float] | None = None
-    labels: Fields | None = None  # what the reference caption says; made by `annotate` for a fold's part
+    labels: Fields | None = None  # in a fold's part, by `annotate`: what the caption says; before it: what the corpus brought
     recording: str | None = None  # id of the recording that the utterance is a segment of; None: `wav` holds it alone
     span: tuple[float, float] | None = None  # where in the recording, seconds
 
@@ -183,7 +184,7 @@ def write(folder: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
 
 def _write_table(path: Path, table: dict[str, str]) -> None:
     if table:
-        write_text(path, "".join(f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)))
+        write_lines(path, (f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)))
     else:
         path.unlink(missing_ok=True)
 

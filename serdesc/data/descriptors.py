@@ -83,6 +83,9 @@ class Thresholds:
         return asdict(self)
 
 
+NONE = Thresholds({}, None, None)  # nothing is measured
+
+
 def fit(training: Sequence[Utterance]) -> Thresholds:
     """Percentiles of a training part, numpy's default interpolation."""
 
@@ -93,6 +96,8 @@ def fit(training: Sequence[Utterance]) -> Thresholds:
         low, high = np.percentile(sample, percentiles)
         return float(low), float(high)
 
+    if not training:
+        raise UserError("no training part to fit thresholds on (folds.rule test). Set measure.source: corpus to measure nothing")
     if not any(u.measure for u in training):
         raise UserError("no measures to fit thresholds on: run `serdesc annotate` on the corpus's data directory")
     return Thresholds(

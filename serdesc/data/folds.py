@@ -1,4 +1,4 @@
-"""Folds: which utterances train and which are tested, speaker by speaker or session by session."""
+"""Folds: which utterances train and which are tested, by whole speakers, sessions or recordings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def split(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> li
     if config.rule == "split":
         return [_by_split(kept)]
     folds = []
-    for number, tested in enumerate(_tested(kept, config), start=1):
+    for number, tested in enumerate(_tested(kept, config, seed), start=1):
         test = [utt for utt in kept if utt.utt_id in tested]
         train, dev = _hold_out([utt for utt in kept if utt.utt_id not in tested], config, seed, number)
         fold = Fold(number, train, dev, test)
@@ -56,10 +56,14 @@ def _by_split(utterances: list[Utterance]) -> Fold:
     return Fold(1, **parts)
 
 
-def _tested(utterances: Sequence[Utterance], config: FoldsConfig) -> list[set[str]]:
+def _tested(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> list[set[str]]:
     """Ids of each fold's test part."""
     if config.rule == "none":
         return [set()]
+    if config.rule == "test":
+        return [{utt.utt_id for utt in utterances}]
+    if config.rule == "recordings":
+        return [_drawn(utterances, config.test_utterances, seed)]
     if config.rule == "session":
         missing = [utt.utt_id for utt in utterances if utt.session is None]
         if missing:
@@ -76,6 +80,22 @@ def _tested(utterances: Sequence[Utterance], config: FoldsConfig) -> list[set[st
         raise UserError(f"folds.test_speakers: speakers of the data that no fold tests: {' '.join(unlisted)}")
     groups = [{u.utt_id for u in utterances if u.spk in set(group)} for group in config.test_speakers]
     return [group for group in groups if group]
+
+
+def _drawn(utterances: Sequence[Utterance], wanted: int, seed: int) -> set[str]:
+    """Ids of the utterances of whole recordings, drawn until there are at least `wanted`."""
+    members: dict[str, list[str]] = {}
+    for utt in utterances:
+        if utt.recording is None:
+            raise UserError(f"folds.rule is recordings, but '{utt.utt_id}' has no line in segments, so its recording is not known")
+        members.setdefault(utt.recording, []).append(utt.utt_id)
+    names = sorted(members)
+    drawn: set[str] = set()
+    for i in np.random.default_rng(seed).permutation(len(names)):
+        if len(drawn) >= wanted:
+            return drawn
+        drawn.update(members[names[i]])
+    raise UserError(f"folds.test_utterances is {wanted}, but only {len(utterances)} utterances of {len(names)} recordings are there: take fewer")
 
 
 def _hold_out(rest: list[Utterance], config: FoldsConfig, seed: int, fold: int) -> tuple[list[Utterance], list[Utterance]]:

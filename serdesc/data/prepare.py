@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from itertools import repeat
 from pathlib import Path
@@ -15,11 +15,12 @@ from serdesc.data import audio, corpora, datadir
 from serdesc.data.corpora import Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import write_json, write_text
+from serdesc.files import write_json, write_lines, write_text
 from serdesc.progress import progress
 
 MADE = "prepare.json"  # which corpus a data directory holds, and how it was prepared
 Convert = Callable[[Utterance, Path], Utterance]
+LENGTHS = "reco2dur"  # Kaldi's name: recording, seconds by its header
 
 
 def known() -> list[str]:
@@ -58,18 +59,38 @@ def _heard(
     utterances: list[Utterance], config: PrepareConfig, convert: Convert | None, data: Path, nj: int, corpus: str
 ) -> Iterator[Utterance | Rejected]:
     """The utterances with their lengths, where the audio can be used. Of segments only the recordings are opened, each once."""
-    recordings = list(dict.fromkeys(utt.wav for utt in utterances if utt.span))
+    recordings = {utt.recording: utt.wav for utt in utterances if utt.recording}
     whole = [utt for utt in utterances if not utt.span]
     with progress(f"prepare {corpus}", len(recordings) + len(whole), "files") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
-        ends: dict[str, float | str] = {}
-        for path, end in zip(recordings, pool.map(_length, recordings, chunksize=16)):
-            ends[path] = end
-            advance(1)
-        yield from (_segment(utt, ends[utt.wav], config) for utt in utterances if utt.span)
+        ends = _lengths(recordings, data / LENGTHS, nj, advance) if recordings else {}
+        yield from (_segment(utt, ends[utt.recording or ""], config) for utt in utterances if utt.span)
         folder = data / "audio"
         for result in pool.map(_whole, whole, repeat(config), repeat(convert), repeat(folder), chunksize=16):
             yield result
             advance(1)
+
+
+def _lengths(recordings: dict[str, str], path: Path, nj: int, advance: Callable[[int], None]) -> dict[str, float | str]:
+    """Seconds of each recording by its header, or why it cannot be used.
+
+    Lengths are kept in `path` as they come, so a stopped run asks for none twice; remove the file when recordings have changed.
+    Threads, not processes: these would hold a copy of a large corpus's utterances each, and opening files is waiting.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    lines = [line.split(" ") for file in (path, partial) if file.exists() for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
+    ends: dict[str, float | str] = {name: float(seconds) for name, seconds in lines if name in recordings}
+    asked = [name for name in recordings if name not in ends]
+    advance(len(ends))
+    write_lines(partial, (f"{name} {end!r}\n" for name, end in ends.items()))  # without a line that was cut off
+    with partial.open("a", encoding="utf-8", buffering=1) as kept, ThreadPoolExecutor(nj) as pool:
+        for name, end in zip(asked, pool.map(_length, [recordings[name] for name in asked])):
+            ends[name] = end
+            if isinstance(end, float):
+                kept.write(f"{name} {end!r}\n")
+            advance(1)
+    write_lines(path, (f"{name} {end!r}\n" for name, end in sorted(ends.items()) if isinstance(end, float)))
+    partial.unlink()
+    return ends
 
 
 def _length(path: str) -> float | str:

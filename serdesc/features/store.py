@@ -28,6 +28,7 @@ from serdesc.features.encoder import Encoder
 from serdesc.files import free_gb, read_json, write_json, write_text, written_aside
 from serdesc.runtime import DTYPES
 
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 FORMAT = 1
 SCALE = "#scale"  # behind an utterance's id: the scales of its 8-bit values
 
@@ -112,13 +113,32 @@ def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, An
     """The store's header, written now if there is none; an existing one must fit."""
     header = {"format": FORMAT, **encoder.identity(), "dtype": config.dtype}
     path = folder / "header.json"
-    if path.exists():
+    if path.exists() and not is_live(folder):
         _check(folder, read_json(path), header)
         found: dict[str, Any] = read_json(path)
         return found
     header["versions"] = {package: version(package) for package in ("torch", "transformers", "safetensors")}
     write_json(path, header)
     return header
+
+
+def size(utterances: Sequence[Utterance], encoder: Encoder, config: StoreConfig) -> int:
+    """Bytes that the features of the utterances take, by their seconds."""
+    heard = sum(min(utt.seconds or 0.0, encoder.config.max_seconds) for utt in utterances)
+    frames = heard * audio.SAMPLE_RATE / encoder.hop
+    return round(frames * encoder.layers * (encoder.width * BYTES[config.dtype] + (4 if config.dtype == "int8" else 0)))
+
+
+def mark_live(folder: Path, encoder: Encoder, config: StoreConfig) -> None:
+    """Make `folder` stand for features that are computed when they are asked for."""
+    if (folder / "header.json").exists() and not is_live(folder):
+        raise UserError(f"{folder}: features are stored there already. Leave --max-disk out to go on with them, or remove the folder")
+    write_json(folder / "header.json", {"format": FORMAT, "live": True, **encoder.identity(), "dtype": config.dtype})
+
+
+def is_live(folder: Path) -> bool:
+    """Whether `serdesc extract --max-disk` decided against storing features there."""
+    return (folder / "header.json").exists() and bool(read_json(folder / "header.json").get("live"))
 
 
 def _check(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -191,6 +211,8 @@ class Store:
 
     def __init__(self, folder: Path, wanted: dict[str, Any] | None = None) -> None:
         """Open a store; `wanted` (an encoder's identity) must agree with its header."""
+        if is_live(folder):
+            raise UserError(f"{folder}: its features are computed live (extract --max-disk); there is nothing stored to read or to check")
         if not (folder / "feats.scp").exists():
             raise UserError(f"{folder}: no finished feature store (feats.scp is missing). Run: serdesc extract DATA {folder}")
         header = read_json(folder / "header.json")
@@ -237,6 +259,10 @@ def open_features(store: str, config: Any, device: torch.device, any_length: boo
     """
     if store == "live":
         return Live(Encoder.load(config.encoder, device))
+    if is_live(Path(store)):
+        live = Live(Encoder.load(config.encoder, device))
+        _check(Path(store), read_json(Path(store) / "header.json"), {"format": FORMAT, **live.made_by})
+        return live
     wanted = {"encoder": config.encoder.model, "layers": config.encoder.layers}
     if not any_length:
         wanted |= {"min_seconds": config.encoder.min_seconds, "max_seconds": config.encoder.max_seconds}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# NFKC; lower case; tags and fillers left out; numbers in words; apostrophes kept inside words, every other mark a space
-NAME = "en-2"
+# NFKC; lower case; a Chinese character a word; tags and fillers left out; numbers in words; apostrophes kept inside words, every other mark a space
+NAME = "words-2"
 _TAG = re.compile(r"\[[^\]]*\]|<[^>]*>")  # [LAUGHTER], <COMMA>
 _NUMBER = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:(?:st|nd|rd|th)\b)?")
 _MARKS = {"%": " percent ", "&": " and ", "@": " at "}
+_HAN = re.compile(r"([\u3400-\u9fff])")
 _NOT_A_WORD = re.compile(r"[^\w']+|_|(?<!\w)'|'(?!\w)")
 FILLERS = frozenset("uh uhh um umm eh er erm hm hmm mm mmm mhm ah aah huh".split())
 
@@ -20,7 +21,7 @@ def words(text: str) -> list[str]:
     for mark, said in _MARKS.items():
         plain = plain.replace(mark, said)
     plain = _NUMBER.sub(lambda match: f" {_said(match[0])} ", plain)
-    return [word for word in _NOT_A_WORD.sub(" ", plain).split() if word not in FILLERS]
+    return [word for word in _HAN.sub(r" \1 ", _NOT_A_WORD.sub(" ", plain)).split() if word not in FILLERS]
 
 
 def _said(number: str) -> str:

@@ -71,9 +71,10 @@ def examples(utterances: Sequence[Utterance], outputs: tasks.Outputs, max_second
 
 def caption_of(utt: Utterance, outputs: tasks.Outputs) -> str:
     """The target of the descriptor phase: the reference caption, or one with fewer outputs from the same fields."""
-    if outputs == tasks.Outputs() and utt.caption is not None:
+    fields = utt.labels or Fields()
+    if utt.caption is not None and outputs.of(fields) == fields:
         return utt.caption
-    return tasks.render(outputs.of(utt.labels or Fields()), utt.utt_id)
+    return tasks.render(outputs.of(fields), utt.utt_id)
 
 
 class Trainer:

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Zero-shot on SECap's public test set: 600 Mandarin utterances with free captions of their emotion. Nothing is trained.
+#   ./run.sh --corpus ~/corpora/secap --init ../speechcraft/exp/speechcraft/fold1
+# Options:
+#   --corpus DIR               folder that holds wav/, text.txt and fid2captions.json
+#   --init EXP                 the experiment, or the built-in model, that is asked
+#   --stage 1 --stop-stage 7   first and last stage: prepare, annotate, (nothing), (nothing), decode, score, report
+#   --nj 2                     jobs side by side; the results do not depend on it
+#   --ngpu 0                   GPUs; 0: CPU
+#   --config FILE --set "key=value ..."   configuration, and settings over it; the model keeps its own
+#   --tag zero_shot            name of the experiment: exp/<tag>
+#   --dry-run                  print the commands of every stage, do nothing
+corpus= init= config=conf/secap600.yaml folds=1 tag=zero_shot baselines=false
+. "$(dirname "$0")/../../utils/recipe.sh"
+model=${init:-EXP}
+init=none
+settings
+data=data/secap600 labelled=$data exp=exp/$tag
+
+if begin 1 "prepare $data"; then
+  need_corpus "the folder with wav/, text.txt and fid2captions.json"
+  do_ serdesc prepare secap600 "$corpus" $data "${with[@]}" --nj "$nj"
+fi
+if begin 2 "everything is the test part; captions are the corpus's own"; then
+  do_ serdesc annotate $data "${with[@]}" --nj "$nj"
+fi
+if begin 3 "nothing to extract: a model is asked once, so features are computed live"; then :; fi
+if begin 4 "nothing to train: $model is asked as it is"; then :; fi
+if begin 5 "decode"; then
+  [ "$model" != EXP ] || $dry_run || { echo "$0: --init EXP is needed: the experiment, or the built-in model, that is asked" >&2; exit 2; }
+  [ "$ngpu" -gt 0 ] && device=auto || device=cpu
+  do_ $cmd JOB="$folds" "$exp/foldJOB/decode.log" serdesc decode "$labelled/foldJOB/test" live "$model" \
+    --out "$exp/foldJOB/decode_test/hyp.jsonl" --set device=$device
+fi
+score_and_report

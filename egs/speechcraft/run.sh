@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# The paper's training corpus: SpeechCraft's GigaSpeech-m part, 670,070 clips, 2000 of whole recordings held out.
+#   ./run.sh --corpus ~/corpora/speechcraft --gigaspeech ~/corpora/GigaSpeech/GigaSpeech.json --ngpu 8
+#   ./run.sh --config conf/description.yaml                    captions without transcript
+# Options:
+#   --corpus DIR               folder with SpeechCraft's downloads Labels and Instructions (or Descriptions)
+#   --gigaspeech FILE          GigaSpeech.json; its recordings lie beside it, as the paths in it say. Default: in the corpus's folder
+#   --stage 1 --stop-stage 7   first and last stage: prepare, annotate, extract, train, decode, score, report
+#   --nj 2                     jobs side by side; the results do not depend on it
+#   --ngpu 0                   GPUs a training job; 0: CPU
+#   --max-disk 500             GB that features may take; where they need more, they are computed live
+#   --baselines false          what can be had without the model; it hears all recordings again and holds every word in memory
+#   --config FILE --set "key=value ..."   configuration, and settings over it
+#   --tag NAME                 name of the experiment, exp/<tag>; the configuration's name by default
+#   --init none                experiment or built-in model to start from
+#   --dry-run                  print the commands of every stage, do nothing
+corpus= gigaspeech= config=conf/speechcraft.yaml folds=1 max_disk=500 baselines=false
+. "$(dirname "$0")/../../utils/recipe.sh"
+settings
+name=$(basename "$config" .yaml)
+data=data/$name labelled=$data dump=dump/hubert/speechcraft exp=exp/${tag:-$name}
+
+if begin 1 "prepare $data"; then
+  need_corpus "the folder with SpeechCraft's Labels and Instructions"
+  do_ serdesc prepare speechcraft "$corpus" "$data" "${with[@]}" --nj "$nj" ${gigaspeech:+--set "prepare.gigaspeech=$gigaspeech"}
+fi
+if begin 2 "hold out whole recordings; labels and captions are the corpus's own"; then
+  do_ serdesc annotate "$data" "${with[@]}" --nj "$nj"
+fi
+extract_to_report

@@ -1,0 +1,399 @@
+"""SpeechCraft and SECap's test set: what their files say, what is refused, the hold-out, and both recipes end to end."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+import soundfile
+
+from serdesc import config as configs
+from serdesc.config import FoldsConfig, PrepareConfig
+from serdesc.data import annotate, audio, datadir, folds, prepare
+from serdesc.data.corpora import Rejected, secap600, speechcraft
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.fields import Fields
+from serdesc.files import read_json, read_jsonl, write_lines
+from serdesc.tasks import Outputs
+from serdesc.training.trainer import caption_of
+
+ROOT = Path(__file__).parents[1]
+LABELS = "age:Youth adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
+HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def voice(path: Path, seconds: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, rng.normal(0, 0.1, int(seconds * 16_000)), 16_000)
+
+
+@pytest.fixture
+def craft(tmp_path: Path) -> Path:
+    """SpeechCraft's and GigaSpeech's files, made up: three recordings of four segments, three of which are labelled."""
+    src = tmp_path / "craft"
+    labels, instructions, descriptions, audios = {}, {}, {}, []
+    for r, kind in enumerate(("POD", "YOU", "AUD")):
+        aid = f"{kind}{r:010d}"
+        voice(src / "audio" / f"{aid}.flac", 6.0, r)
+        segments = []
+        for s in range(4):
+            sid, said = f"{aid}_S{s:07d}", f"Well, {'one two three four'.split()[s]} it is."
+            tags = f"<SIL> WELL <COMMA> {s} IT IS <PERIOD>"
+            segments.append({"sid": sid, "speaker": "N/A", "begin_time": 0.1 + 1.4 * s, "end_time": 1.3 + 1.4 * s, "text_tn": tags})
+            if s < 3:
+                labels[sid] = {"labels": LABELS.format(said)}
+                instructions[sid] = f"A young woman\u2019s  voice says, \u201c{said}\u201d,\nhappily."
+                descriptions[sid] = "A young woman speaks fast."
+        audios.append({"title": "x", "aid": aid, "path": f"audio/{aid}.flac", "segments": segments})
+    (src / "Instructions").mkdir()
+    (src / "Labels.json").write_text(json.dumps(labels))
+    (src / "Instructions" / "gigaspeech_m.json").write_text(json.dumps(instructions))
+    (src / "Descriptions.tsv").write_text("".join(f"{sid}\t{text}\n" for sid, text in descriptions.items()))
+    (src / "GigaSpeech.json").write_text(json.dumps({"dataset": "GigaSpeech", "audios": audios}))
+    return src
+
+
+def change(path: Path, how: Callable[[Any], Any]) -> None:
+    path.write_text(json.dumps(how(json.loads(path.read_text()))))
+
+
+# ---- label strings ----
+
+
+def test_a_label_string_gives_fields_and_transcription() -> None:
+    fields, said = speechcraft.label(LABELS.format("Well: that\tis it."))
+    assert fields == Fields(emotion="happy", pitch="low", energy="high", speed="fast", age="young adult", gender="female")
+    assert said == "Well: that\tis it."
+    assert speechcraft.label("emotion:sad\tcategory:News\temphasis:very") == (Fields(emotion="sad", emphasis=("very",)), "")
+    ages = {speechcraft.label(f"age:{age}")[0].age for age in ("Child", "Teenager", "Young Adult", "Youth adult", "Middle-aged", "Elderly")}
+    assert ages == {"child", "teenager", "young adult", "middle-aged", "elderly"}
+    for wrong, message in (("emotion:bored", "emotion is 'bored'"), ("", "none of the keys"), ("transcription: hello", "none of the keys")):
+        with pytest.raises(ValueError, match=message):
+            speechcraft.label(wrong)
+
+
+def test_all_official_label_strings_are_read_without_loss(real_data: Callable[[str], Path]) -> None:
+    """Every string can be written again, letter by letter, from what was read of it."""
+    official = dict(speechcraft.entries(real_data("speechcraft") / "labels_LJspeech_0.json"))
+    assert len(official) == 220
+    ages = {"child": "Child", "teenager": "Teenager", "young adult": "Young Adult", "middle-aged": "Middle-aged", "elderly": "Elderly"}
+    for row in official.values():
+        f, said = speechcraft.label(row["labels"])
+        parts = {"age": ages[str(f.age)], "gender": f.gender, "pitch": f.pitch, "volume": f.energy, "speed": f.speed, "emotion": f.emotion}
+        again = "\t".join(f"{key}:{value}" for key, value in parts.items()) + f"\ttranscription: {said}"
+        assert again == row["labels"]
+
+
+def test_published_samples_are_read_in_every_form(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """26 English and 15 Mandarin samples: the same captions come back from JSON of both kinds and from TSV."""
+    head, *rows = (line.split("\t") for line in (real_data("speechcraft") / "demo_samples.tsv").read_text(encoding="utf-8").splitlines())
+    samples = [dict(zip(head, row)) for row in rows]
+    captions = {f"{i}-{name}": s[name] for i, s in enumerate(samples) for name in ("description", "instruction") if s[name]}
+    mandarin = {key.split("-")[0] for key, text in captions.items() if HAN.search(text)}
+    assert (len(samples), len(mandarin), sum(key.endswith("instruction") for key in captions)) == (41, 15, 18)
+    forms = {
+        "a.json": json.dumps(captions),
+        "b.json": json.dumps({key: {"instruction": text, "labels": "x"} for key, text in captions.items()}, ensure_ascii=False),
+        "c.tsv": "".join(f"{key}\t{text}\r\n" for key, text in captions.items()),
+    }
+    for name, content in forms.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        read = {key: speechcraft._text(value, "instruction", tmp_path / name, key) for key, value in speechcraft.entries(tmp_path / name)}
+        assert read == captions, name
+    headings = [s for s in samples if s["caption"].startswith("[")]  # a page's heading, in the rows 2.3en
+    assert len(headings) == 7 and {s["section"] for s in headings} == {"2.3en"}
+    stressed = [s["caption"] for s in samples if s["caption"].startswith("emphasis:")]
+    assert len(stressed) == 8
+    for text in stressed:
+        assert speechcraft.label(text) == (Fields(emphasis=(text.removeprefix("emphasis:"),)), "")
+
+
+def test_gigaspeechs_tags_become_punctuation_and_noise_goes() -> None:
+    text = "<SIL> WHEN IT'S RAINING <COMMA> DO WE <MUSIC> TAKE THE TRAIN <QUESTIONMARK> YES <EXCLAMATIONPOINT>"
+    assert speechcraft.spoken(text) == "when it's raining, do we take the train? yes!"
+    assert speechcraft.spoken("<NOISE>") == ""
+
+
+# ---- joining ----
+
+
+def test_labels_captions_and_times_are_joined(craft: Path, tmp_path: Path) -> None:
+    change(craft / "Labels.json", lambda rows: {f"GigaSpeech_{key}": row for key, row in rows.items()})
+    accepted, rejected = prepare.prepare("speechcraft", craft, tmp_path / "data", PrepareConfig(), nj=1)
+    assert len(accepted) == 9 and not rejected
+    first = accepted[0]
+    assert (first.utt_id, first.spk, first.recording, first.span) == ("AUD0000000002_S0000000", "AUD0000000002", "AUD0000000002", (0.1, 1.3))
+    assert first.text == "Well, one it is." and first.emotion == "happy" and first.seconds == pytest.approx(1.2)
+    assert first.caption == "A young woman\u2019s  voice says, \u201cWell, one it is.\u201d, happily."
+    assert first.labels == Fields(emotion="happy", pitch="low", energy="high", speed="fast", age="young adult", gender="female")
+    assert [(u.utt_id, u.labels, u.caption) for u in datadir.read(tmp_path / "data")] == [(u.utt_id, u.labels, u.caption) for u in accepted]
+    captions = {}
+    for text in ("description", "rendered"):
+        captions[text] = [u.caption for u in speechcraft.utterances(craft, PrepareConfig(text=text)) if isinstance(u, Utterance)]  # type: ignore
+    assert captions == {"description": ["A young woman speaks fast."] * 9, "rendered": [None] * 9}
+
+
+def test_captions_come_from_the_labels_where_there_are_no_instructions(craft: Path) -> None:
+    (craft / "Instructions" / "gigaspeech_m.json").unlink()
+    with pytest.raises(UserError, match="put the download Instructions there"):
+        list(speechcraft.utterances(craft))
+    change(craft / "Labels.json", lambda rows: {key: {**row, "llama-instruction": "She says so."} for key, row in rows.items()})
+    assert {u.caption for u in speechcraft.utterances(craft) if isinstance(u, Utterance)} == {"She says so."}
+
+
+def test_what_cannot_be_used_is_rejected_with_its_reason(craft: Path, tmp_path: Path) -> None:
+    ids = ["POD0000000000_S0000000", "POD0000000000_S0000001", "POD0000000000_S0000002", "YOU0000000001_S0000000", "YOU0000000001_S0000001"]
+
+    def spoil(rows: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        rows[ids[0]] = {"labels": "emotion:bored\ttranscription: a"}
+        rows[ids[1]] = {"labels": "emotion:sad\ttranscription:"}  # GigaSpeech's own text takes its place
+        return {**rows, "POD9999999999_S0000001": rows[ids[2]], "LJ001-0001": rows[ids[2]]}
+
+    def times(tree: dict[str, Any]) -> dict[str, Any]:
+        tree["audios"][1]["segments"][0]["end_time"] = 0.1
+        tree["audios"][1]["segments"][1]["end_time"] = 6.1
+        return tree
+
+    change(craft / "Labels.json", spoil)
+    change(craft / "GigaSpeech.json", times)
+    change(craft / "Instructions" / "gigaspeech_m.json", lambda rows: {key: text for key, text in rows.items() if key != ids[2]})
+    (craft / "audio" / "AUD0000000002.flac").unlink()
+    accepted, rejected = prepare.prepare("speechcraft", craft, tmp_path / "data", PrepareConfig(), nj=1)
+    reasons = {item.utt_id: item.reason for item in rejected}
+    assert "label emotion is 'bored'" in reasons[ids[0]] and "no caption" in reasons[ids[2]]
+    assert "from 0.1 to 0.1 s" in reasons[ids[3]] and "ends at 6.10 s, its recording at 6.00 s" in reasons[ids[4]]
+    assert reasons["POD9999999999_S0000001"] == "no such segment in it" and "no GigaSpeech segment" in reasons["LJ001-0001"]
+    assert [reasons[f"AUD0000000002_S000000{s}"] for s in range(3)] == ["no such file"] * 3
+    assert {u.utt_id: u.text for u in accepted} == {ids[1]: "well, 1 it is.", "YOU0000000001_S0000002": "Well, three it is."}
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("Labels.json", "[1, 2]", r"Labels.json: begins with b'\[1, 2\]'"),
+        ("Labels.json", '{"a": {"labels": "x"}', "is no JSON object to its end"),
+        ("Labels.json", '{"a": 5}', "'a' has int 5"),
+        ("Descriptions.tsv", "only words here\n", "begins with b'only words here"),
+        ("Descriptions.tsv", '{"AUD0000000002_S0000000": {"one": "a", "two": "b"}}', "has the keys one, two"),
+        ("GigaSpeech.json", '{"audios": [{"aid": "a", "segments": []}]}', "a recording without path, found aid, segments"),
+        ("GigaSpeech.json", '{"audios": [{"aid": "a"', "no JSON object to its end"),
+    ],
+)
+def test_files_of_another_form_are_shown(craft: Path, name: str, content: str, message: str) -> None:
+    (craft / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        list(speechcraft.utterances(craft, PrepareConfig(text="description")))
+
+
+def test_missing_downloads_and_double_labels_are_named(craft: Path) -> None:
+    (craft / "labels_2.json").write_text((craft / "Labels.json").read_text())
+    with pytest.raises(UserError, match="also stands in another"):
+        list(speechcraft.utterances(craft))
+    for name in ("labels_2.json", "Labels.json"):
+        (craft / name).unlink()
+    with pytest.raises(UserError, match="named Labels"):
+        list(speechcraft.utterances(craft))
+    with pytest.raises(UserError, match="prepare.gigaspeech=/path"):
+        (craft / "Labels.tsv").write_text("AUD0000000002_S0000000\temotion:sad\ttranscription: a\n")
+        list(speechcraft.utterances(craft, PrepareConfig(gigaspeech=str(craft / "none.json"))))
+
+
+def test_a_stopped_preparation_goes_on_and_ends_the_same(craft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    prepare.prepare("speechcraft", craft, whole, PrepareConfig(), nj=1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare, "_segment", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
+    assert [path.name for path in stopped.iterdir()] == ["reco2dur"]
+    lines = (stopped / "reco2dur").read_text().splitlines(keepends=True)
+    (stopped / ".reco2dur.partial").write_text("".join(lines[:2]) + lines[2][:-2])  # killed in the middle of its third line
+    (stopped / "reco2dur").unlink()
+    for line in lines[:2]:
+        (craft / "audio" / f"{line.split()[0]}.flac").rename(craft / f"{line.split()[0]}.away")  # what is known is not asked again
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare, "write_lines", lambda path, lines: write_lines(path, lines) if "partial" in path.name else killed())
+        with pytest.raises(KeyboardInterrupt):  # and once more, before the last line is written
+            prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
+    assert (stopped / ".reco2dur.partial").read_text() == "".join(lines)
+    prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=2)
+    assert sorted(path.name for path in stopped.iterdir()) == sorted(path.name for path in whole.iterdir())
+    assert all((stopped / path.name).read_bytes() == path.read_bytes() for path in whole.iterdir())
+
+
+# ---- folds and labels ----
+
+
+def test_whole_recordings_are_held_out(craft: Path) -> None:
+    utterances = [
+        Utterance(f"r{r:02d}_S{s}", "", f"r{r:02d}", recording=f"r{r:02d}", span=(s, s + 1.0)) for r in range(20) for s in range(1 + r % 5)
+    ]  # fmt: skip
+    rule = FoldsConfig(rule="recordings", test_utterances=15)
+    (fold,) = folds.split(utterances, rule, seed=1)
+    assert 15 <= len(fold.test) < 15 + 5 and len(fold.train) + len(fold.test) == len(utterances)
+    assert not {u.recording for u in fold.train} & {u.recording for u in fold.test}
+    assert folds.split(utterances[::-1], rule, seed=1)[0].parts().keys() == {"train", "test"}
+    held = [{u.utt_id for u in folds.split(order, rule, seed)[0].test} for order, seed in ((utterances, 1), (utterances[::-1], 1), (utterances, 2))]
+    assert held[0] == held[1] != held[2]
+    with pytest.raises(UserError, match="only 60 utterances of 20 recordings"):
+        folds.split(utterances, FoldsConfig(rule="recordings", test_utterances=60), seed=1)
+    with pytest.raises(UserError, match="no line in segments"):
+        folds.split([Utterance("a", "", "a")], rule, seed=1)
+
+
+@pytest.mark.parametrize("text", ["instruction", "description", "rendered"])
+def test_annotate_keeps_what_the_corpus_brought(craft: Path, tmp_path: Path, text: str) -> None:
+    settings = [f"prepare.text={text}", "measure.source=corpus", "folds.rule=recordings", "folds.test_utterances=3"]
+    config, data = configs.load(None, settings), tmp_path / "data"
+    prepared, _ = prepare.prepare("speechcraft", craft, data, config.prepare, nj=1)
+    annotate.annotate(data, config, nj=1)
+    train, test = (datadir.read(data / "fold1" / part) for part in ("train", "test"))
+    assert (len(train), len(test)) == (6, 3) and not (data / "fold1" / "thresholds.json").exists()
+    for utt in train + test:
+        (brought,) = (u for u in prepared if u.utt_id == utt.utt_id)
+        assert utt.labels is not None and brought.labels is not None and utt.measure is None
+        assert utt.labels.transcript == (None if text == "description" else utt.text) and utt.labels.pitch == brought.labels.pitch
+        assert utt.caption == brought.caption or text == "rendered" and str(utt.text) in str(utt.caption)
+
+
+def test_a_corpus_without_training_part_measures_nothing(tmp_path: Path) -> None:
+    voice(tmp_path / "a.wav", 0.5, 0)
+    datadir.write(tmp_path / "data", [Utterance("a", str(tmp_path / "a.wav"), "s", text="ja", seconds=0.5, caption="Froh.")])
+    with pytest.raises(UserError, match="measure.source: corpus"):
+        annotate.annotate(tmp_path / "data", configs.load(None, ["folds.rule=test"]), nj=1)
+    annotate.annotate(tmp_path / "data", configs.load(None, ["folds.rule=test", "measure.source=corpus"]), nj=1)
+    (utt,) = datadir.read(tmp_path / "data" / "fold1" / "test")
+    assert utt.caption == "Froh." and utt.labels == Fields(transcript="ja")
+    assert not (tmp_path / "data" / "fold1" / "train").exists()
+
+
+# ---- training targets ----
+
+
+def test_a_caption_stands_as_the_target_where_the_target_says_all_of_it() -> None:
+    said = Fields(transcript="so it is", emotion="sad")
+    utt = Utterance("a", "", "s", text="so it is", caption="She sighs, \u201cSo it is.\u201d", labels=said)
+    assert caption_of(utt, Outputs()) == utt.caption and caption_of(utt, Outputs(descriptors=False)) == utt.caption
+    assert "so it is" not in caption_of(utt, Outputs(transcript=False)).lower()
+    described = replace(utt, caption="She sighs.", labels=replace(said, transcript=None))
+    assert caption_of(described, Outputs(transcript=False)) == "She sighs."
+
+
+# ---- secap600 ----
+
+
+@pytest.fixture
+def secap(tmp_path: Path) -> Path:
+    """Six made-up utterances in the form of SECap's test set."""
+    src, ids = tmp_path / "secap", ["tx_emotion_00299000001", "tx_emotion_00399000002", "tx_emulate_00_999_0001_000001"]
+    ids += ["tx_emulate_02_999_0001_000002", "tx_xiao_0199901000001", "tx_xiao_0299907000002"]
+    for i, utt_id in enumerate(ids):
+        voice(src / "wav" / f"{utt_id}.wav", 0.6 + 0.1 * i, i)
+    (src / "text.txt").write_text("".join(f"{utt_id}{' ' if i % 2 else chr(9)}你好,再见。 \n" for i, utt_id in enumerate(ids)), encoding="utf-8")
+    (src / "fid2captions.json").write_text(json.dumps({utt_id: "语气平静" for utt_id in ids}, ensure_ascii=False), encoding="utf-8")
+    return src
+
+
+def test_secaps_test_set_as_it_is(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    src = real_data("emosec600")
+    found = [u for u in secap600.utterances(src) if isinstance(u, Utterance)]
+    captions = json.loads((src / "fid2captions.json").read_text(encoding="utf-8"))
+    assert {u.utt_id: u.caption for u in found} == captions and len(found) == 600
+    lines = (src / "text.txt").read_text(encoding="utf-8").splitlines()
+    assert sum("\t" in line for line in lines) == 251
+    assert [f"{u.utt_id} {u.text}" for u in found] == [line.replace("\t", " ").strip() for line in lines]
+    assert all(Path(u.wav).exists() for u in found) and len({u.spk for u in found}) == 8
+    datadir.write(tmp_path / "data", found)
+    assert [(u.text, u.caption, u.spk) for u in datadir.read(tmp_path / "data")] == [(u.text, u.caption, u.spk) for u in found]
+
+
+def test_secaps_published_files_are_heard(real_data: Callable[[str], Path]) -> None:
+    """24 kHz, two of the three with 24 bits: the same length at 16 kHz as the copy."""
+    src = real_data("emosec600")
+    published = sorted((src / "original_24k").glob("*.wav"))
+    assert {soundfile.info(path).subtype for path in published} >= {"PCM_24"}
+    for path in published:
+        assert len(audio.load(path)) == pytest.approx(len(audio.load(src / "wav" / f"{path.stem}.flac")), abs=2)
+
+
+def test_what_secap_lacks_is_rejected(secap: Path) -> None:
+    change(secap / "fid2captions.json", lambda rows: {key: text for key, text in rows.items() if "xiao" not in key})
+    with (secap / "text.txt").open("a", encoding="utf-8") as file:
+        file.write("tx_emotion_00900000001\n\nstranger 好\n")
+    reasons = [item.reason for item in secap600.utterances(secap) if isinstance(item, Rejected)]
+    assert reasons == ["no caption in fid2captions.json"] * 2 + ["no transcript in text.txt", "no caption in fid2captions.json"]
+    (secap / "fid2captions.json").unlink()
+    with pytest.raises(UserError, match="fid2captions.json: missing"):
+        list(secap600.utterances(secap))
+
+
+# ---- the recipes, from their corpora to their tables ----
+
+SMALL = """include: {recipe}.yaml
+threads: 1
+folds: {{test_utterances: 2}}
+encoder: {{model: hubert-mini}}
+llm: {{model: llama-mini, dtype: float32, lora: {{r: 2}}}}
+branch: {{latent: 4}}
+adapter: {{hidden: 8}}
+training: {{batch_size: 4, content: {{epochs: 1}}, descriptor: {{epochs: 1}}}}
+decoding: {{max_new_tokens: 8}}
+"""
+
+
+def run_recipe(name: str, folder: Path, *options: str) -> str:
+    """A copy of the recipe run from start to end with the built-in small models; what it printed."""
+    recipe = folder / "egs" / name
+    shutil.copytree(ROOT / "egs" / name, recipe, ignore=shutil.ignore_patterns("data", "dump", "exp", "downloads"))
+    for shared in ("tools", "utils"):
+        (folder / shared).symlink_to(ROOT / shared)
+    (recipe / "conf" / "small.yaml").write_text(SMALL.format(recipe=name))
+    done = subprocess.run(["./run.sh", "--config", "conf/small.yaml", "--nj", "1", *options], cwd=recipe, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_speechcraft_recipe_runs_to_its_table(craft: Path, tmp_path: Path) -> None:
+    said = run_recipe("speechcraft", tmp_path / "w", "--corpus", str(craft), "--max-disk", "0.0001")
+    recipe = tmp_path / "w" / "egs" / "speechcraft"
+    assert "GB, more than 0.0001 GB" in said and "they are computed live" in said and "small: test, 1 fold(s) pooled" in said
+    assert read_json(recipe / "dump/hubert/speechcraft/header.json")["live"] is True
+    test = datadir.read(recipe / "data/small/fold1/test")
+    assert [row["utt_id"] for row in read_jsonl(recipe / "exp/small/fold1/decode_test/hyp.jsonl")] == [utt.utt_id for utt in test]
+    assert {score["metric"]: score["n"] for score in read_json(recipe / "exp/small/score_test.json")["scores"]}["wer"] == len(test) == 3
+    assert len(read_jsonl(recipe / "exp/small/fold1/train.jsonl")) == 4  # two steps a phase over six utterances
+    saved = (recipe / "exp/small/fold1/config.yaml").read_text()
+    assert str(craft) not in saved and "text: instruction" in saved
+
+
+def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -> None:
+    said = run_recipe("secap600", tmp_path / "w", "--corpus", str(secap), "--init", "describer-mini")
+    recipe = tmp_path / "w" / "egs" / "secap600"
+    assert "nothing to train: describer-mini is asked" in said and "zero_shot: test, 1 fold(s) pooled" in said
+    rows = read_jsonl(recipe / "exp/zero_shot/fold1/decode_test/hyp.jsonl")
+    assert len(rows) == 6 and all(row["response"] for row in rows)
+    assert not (recipe / "dump").exists() and not (recipe / "data/secap600/fold1/train").exists()
+    assert "encoder hubert-mini, LLM llama-mini" in (recipe / "exp/zero_shot/RESULTS.md").read_text()
+    (wer,) = read_json(recipe / "exp/zero_shot/score_test.json")["scores"]
+    assert wer["metric"] == "wer" and wer["counts"]["words"] == 24  # four characters an utterance
+
+
+def test_the_benchmark_runs() -> None:
+    command = [sys.executable, str(ROOT / "tools/bench/speechcraft_prepare.py"), "--utterances", "70", "--nj", "1"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "made 70 labelled segments, 135 in all, of 3 recordings" in said and "data: 70 utterances, 3 speakers" in said
+    assert "serdesc prepare: " in said and "naive json.load: " in said
