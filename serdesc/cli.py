@@ -254,11 +254,16 @@ def score(
     settled = configs.load(config, settings)
     utterances = datadir.read(data)
     wanted = metrics.chosen(metric)
-    table = scoring.rows(utterances, scoring.read_hypotheses(hyp), settled.target, wanted, hyp)
+    hyps = scoring.read_hypotheses(hyp)
+    table, notes, tokens = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring, hyp)
     signed = {"fold_rule": settled.folds.rule, "protocol": settled.folds.protocol, "labels": "+".join(settled.folds.labels) or "all"}
-    scores = [scoring.score(m, table[m.name], settled.scoring, signed) for m in wanted if table[m.name]]
+    scores = [
+        scoring.score(m, table[m.name], settled.scoring, signed, notes.get(m.name, ""))
+        for m in wanted
+        if table[m.name] or m.name in notes
+    ]  # fmt: skip
     target = out or hyp.with_name("score.json")
-    scoring.write(target, scores, table)
+    scoring.write(target, scores, table, tokens)
     report.show(scores, wanted, f"{target}")
 
 

@@ -167,6 +167,15 @@ class DecodingConfig:
 class ScoringConfig:
     resamples: int = 2000  # bootstrap resamples for the 95 % interval
     unit: Literal["speaker", "utterance"] = "speaker"  # what is resampled
+    caption_text: Literal["style", "full"] = "style"  # captions without or with the transcript that they quote
+    language: Literal["en", "zh"] = "en"  # of the captions
+    segmentation: Literal["characters", "jieba", "mixed"] = "characters"  # of Mandarin; mixed: Latin words whole
+    punctuation: Literal["removed", "kept"] = "removed"
+    spice_text: Literal["ptb", "raw"] = "ptb"  # what SPICE parses: PTB tokens in lower case, or the caption as it stands
+    spice_jars: str = ""  # folder of its CoreNLP jars; empty: SERDESC_SPICE, or tools/spice
+    java_memory: str = "2G"
+    java_timeout: float = 3600.0  # seconds
+    cache: str = "~/.cache/serdesc"  # where parses are kept
 
 
 @dataclass(frozen=True)

@@ -242,21 +242,37 @@ _QUOTED = re.compile(r'"([^"]*)"')
 _STRESS_BEFORE = re.compile(r"(\bthe words?|\bemphasis on|\bstress on)\s*$")
 
 
+def _quotes(caption: str) -> list[tuple[re.Match[str], bool]]:
+    """What stands in double quotes, and whether it is said to be stressed rather than spoken."""
+    found: list[tuple[re.Match[str], bool]] = []
+    position = 0
+    for quoted in _QUOTED.finditer(caption):
+        before = caption[position : quoted.start()]
+        stressed = bool(_STRESS_BEFORE.search(before)) or bool(found) and found[-1][1] and before.strip() in ("and", ",")
+        found.append((quoted, stressed))
+        position = quoted.end()
+    return found
+
+
+def without_transcript(caption: str) -> str:
+    """The caption with what it quotes as spoken taken out; stressed words stay."""
+    for quoted, stressed in reversed(_quotes(caption)):
+        if not stressed:
+            caption = caption[: quoted.start()] + caption[quoted.end() :]
+    return caption
+
+
 def read(caption: str) -> Fields:
     """The fields that a caption in `render`'s words says; what it does not say, or says in other words, is None."""
     values: dict[str, Any] = {}
     emphasis: list[str] = []
-    outside, before, last_was_stress = "", "", False
-    position = 0
-    for quoted in _QUOTED.finditer(caption):
-        before = caption[position : quoted.start()]
-        stressed = bool(_STRESS_BEFORE.search(before)) or (last_was_stress and before.strip() in ("and", ","))
+    outside, position = "", 0
+    for quoted, stressed in _quotes(caption):
         if stressed:
             emphasis.append(quoted[1])
         else:
             values.setdefault("transcript", quoted[1].strip())
-        last_was_stress = stressed
-        outside += before + " , "
+        outside += caption[position : quoted.start()] + " , "
         position = quoted.end()
     rest = (outside + caption[position:]).lower()
     for pattern, stands_for in _PHRASES:

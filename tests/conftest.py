@@ -38,6 +38,12 @@ def real_models() -> Callable[[str], Path]:
     return _folder("SERDESC_MODELS", "models")
 
 
+@pytest.fixture(scope="session")
+def real_spice() -> Path:
+    """The folder with SPICE's CoreNLP jars."""
+    return _folder("SERDESC_SPICE", "spice")("golden.jsonl").parent
+
+
 @pytest.fixture
 def tone(tmp_path: Path) -> Callable[..., Path]:
     """Write a file of decaying tones and return its path."""

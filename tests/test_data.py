@@ -143,7 +143,7 @@ def test_segments_of_long_recordings_are_heard_where_they_stand(tmp_path: Path) 
 
 
 def test_an_unknown_corpus_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="librispeech, mini, ravdess"):
+    with pytest.raises(UserError, match="known are iemocap, librispeech, meld, mini, ravdess"):
         prepare.prepare("nope", tmp_path, tmp_path / "d", configs.Config().prepare, 1)
 
 

@@ -82,7 +82,7 @@ def _scores(folds: Sequence[tuple[list[Utterance], list[Utterance]]], fields: Se
             asked = [utt for utt in test if utt.labels and getattr(utt.labels, name) is not None]
             if known and asked:
                 for utt, answer in zip(asked, predict(known, asked, name)):
-                    counts = metric.count(utt.labels or Fields(), Fields.from_dict({name: str(answer)}))
+                    counts = metric.count and metric.count(utt.labels or Fields(), Fields.from_dict({name: str(answer)}))
                     if counts is not None:
                         out.setdefault(metric.name, []).append((utt, counts))
     return out

@@ -34,7 +34,7 @@ def jars() -> Path:
     """The folder of pycocoevalcap, which is not imported: its modules would start Java on their own."""
     spec = find_spec("pycocoevalcap")
     if spec is None or not spec.submodule_search_locations:
-        raise NotComputed("the package pycocoevalcap is not installed: pip install serdesc[captions]")
+        raise NotComputed("the package pycocoevalcap is not installed: pip install pycocoevalcap")
     return Path(spec.submodule_search_locations[0])
 
 

@@ -7,25 +7,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Mapping
 
+from serdesc.config import ScoringConfig
 from serdesc.fields import Fields
 
-Counts = dict[str, int]
+if TYPE_CHECKING:
+    from serdesc.scoring.captions import Captions
+
+Counts = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`count(reference, hypothesis)` is None for an utterance that the metric does not apply to. Values are percentages."""
+    """`count(reference, hypothesis)` is None for an utterance that the metric does not apply to. Values are percentages.
+
+    A metric of captions has `captions` in its place: the counts of each of a set of them, in their order. Where `of_set` is true these
+    depend on the other captions of the set.
+    """
 
     name: str
     unit: str  # as a table heads it
-    count: Callable[[Fields, Fields], Counts | None]
+    count: Callable[[Fields, Fields], Counts | None] | None
     value: Callable[[Mapping[str, float]], float]
+    captions: Callable[[Captions], list[Counts]] | None = None
+    of_set: bool = False
     chance: Callable[[Mapping[str, float]], float] | None = None  # what guessing gets, from the same counts
     settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
+    signs: Callable[[ScoringConfig], dict[str, Any]] = lambda config: {}  # so do these keys of the configuration
     higher_is_better: bool = True
     column: int = 50  # tables show metrics in this order
+
+
+def mean(scale: float) -> Callable[[Mapping[str, float]], float]:
+    """Mean of each utterance's `sum`, times `scale`."""
+    return lambda total: scale * total.get("sum", 0.0) / total["n"] if total.get("n") else math.nan
 
 
 def mean_recall(name: str, attribute: str, unit: str, column: int = 50) -> Metric:

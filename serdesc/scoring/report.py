@@ -14,6 +14,7 @@ from serdesc.errors import UserError
 from serdesc.files import read_json, write_json, write_text
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.metric import Metric
+from serdesc.scoring.captions import Captions
 from serdesc.scoring.baselines import LOGMEL, read_rows as read_baseline
 from serdesc.scoring.score import Rows, Score, difference, read_rows, score
 
@@ -27,6 +28,8 @@ def show(scores: Sequence[Score], metrics: Sequence[Metric], title: str) -> None
     for s in scores:
         rows.append([by_name[s.metric].unit, _cell(s.value), _range(s.interval), _cell(s.chance), str(s.n), str(s.counts.get("unread", ""))])
     _print(rows, title)
+    for note in dict.fromkeys(s.note for s in scores if s.note):
+        print(f"not computed: {', '.join(by_name[s.metric].unit for s in scores if s.note == note)}: {note}")
 
 
 def report(exp: Path, part: str, config: Config) -> None:
@@ -40,7 +43,7 @@ def report(exp: Path, part: str, config: Config) -> None:
     above: dict[str, tuple[float, tuple[float, float] | None]] = {}
     for metric in metrics:
         counted = [_rows_of(fold / f"decode_{part}" / "rows.jsonl", metric) for fold in folds]
-        pooled[metric.name] = score(metric, sum(counted, []), config.scoring, {})
+        pooled[metric.name] = score(metric, _as_one_set(folds, part, metric, counted, config), config.scoring, {})
         tested = {utt.utt_id for rows in counted for utt, _ in rows}
         same = [(utt, counts) for utt, counts in linear.get(metric.name, []) if utt.utt_id in tested]
         if len(same) == len(tested):
@@ -91,6 +94,16 @@ def _signatures(folds: Sequence[Path], part: str) -> dict[str, str]:
 
 def _rows_of(path: Path, metric: Metric) -> Rows:
     return [(Utterance(row["utt_id"], "", row["spk"]), row[metric.name]) for row in read_rows(path) if metric.name in row]
+
+
+def _as_one_set(folds: Sequence[Path], part: str, metric: Metric, counted: list[Rows], config: Config) -> Rows:
+    """The folds' rows; where a caption's score depends on its set, scored anew as one set."""
+    rows = sum(counted, [])
+    if not (metric.of_set and metric.captions and len(folds) > 1 and rows):
+        return rows
+    tokens = {row["utt_id"]: row["tokens"] for fold in folds for row in read_rows(fold / f"decode_{part}" / "rows.jsonl") if "tokens" in row}
+    hyps, refs = ([tokens[utt.utt_id][side] for utt, _ in rows] for side in ("hyp", "ref"))
+    return list(zip([utt for utt, _ in rows], metric.captions(Captions.of_tokens(hyps, refs, config.scoring))))
 
 
 def _table(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Mapping, Sequence
@@ -17,6 +16,8 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import VALUES, Fields
 from serdesc.files import read_jsonl, write_json, write_jsonl
+from serdesc.scoring.captions import Captions, chosen, signed as captions_signed
+from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Counts, Metric
 
 ROWS = "rows.jsonl"
@@ -28,19 +29,28 @@ class Score:
     value: float | None  # percent
     chance: float | None
     n: int
-    counts: dict[str, int]
+    counts: dict[str, float]
     interval: tuple[float, float] | None  # 95 %
     signature: str
+    note: str = ""  # why there is no value
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """An answer as it came, and the fields that it says."""
+
+    response: str
+    fields: Fields
 
 
 Rows = list[tuple[Utterance, Counts]]
 
 
-def read_hypotheses(path: Path) -> dict[str, Fields]:
+def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
     """Fields of each line of hyp.jsonl; the reader fills what a line does not give."""
     if not path.exists():
         raise UserError(f"{path}: no such hypotheses. Make them with: serdesc decode DATA STORE EXP")
-    hyps: dict[str, Fields] = {}
+    hyps: dict[str, Hypothesis] = {}
     for number, row in enumerate(read_jsonl(path), start=1):
         if not isinstance(row, dict) or not {"utt_id", "response"} <= row.keys():
             raise UserError(f"{path}:{number}: a line needs utt_id and response, found {json.dumps(row)[:80]}")
@@ -51,14 +61,19 @@ def read_hypotheses(path: Path) -> dict[str, Fields]:
         bad = [f"{name} '{given[name]}'" for name in VALUES if given.get(name) is not None and given[name] not in VALUES[name]]
         if bad:
             raise UserError(f"{path}:{number}: {', '.join(bad)}: not a value of that field; leave it out and the reader fills it")
-        hyps[row["utt_id"]] = Fields.from_dict({**said, **given})
+        hyps[row["utt_id"]] = Hypothesis(row["response"], Fields.from_dict({**said, **given}))
     return hyps
 
 
 def rows(
-    utterances: Sequence[Utterance], hyps: Mapping[str, Fields], outputs: tasks.Outputs, metrics: Sequence[Metric], place: Path
-) -> dict[str, Rows]:
-    """For each metric the counts of every utterance that it applies to."""
+    utterances: Sequence[Utterance],
+    hyps: Mapping[str, Hypothesis],
+    outputs: tasks.Outputs,
+    metrics: Sequence[Metric],
+    config: ScoringConfig,
+    place: Path,
+) -> tuple[dict[str, Rows], dict[str, str], dict[str, tuple[str, str]]]:
+    """For each metric the counts of every utterance that it applies to; why a metric has none; and the captions' tokens (hyp, ref)."""
     known = {utt.utt_id for utt in utterances}
     missing, unknown = sorted(known - hyps.keys()), sorted(hyps.keys() - known)
     if missing or unknown:
@@ -70,20 +85,41 @@ def rows(
             raise UserError(f"'{utt.utt_id}' has no labels: score a fold's folder (data/X/fold1/test), which `serdesc annotate` makes")
         ref = outputs.of(utt.labels)
         for metric in metrics:
-            counts = metric.count(ref, hyps[utt.utt_id])
-            if counts is not None:
+            if metric.count and (counts := metric.count(ref, hyps[utt.utt_id].fields)) is not None:
                 table[metric.name].append((utt, counts))
-    return table
+    captioned = [utt for utt in utterances if utt.caption]
+    notes: dict[str, str] = {}
+    tokens: dict[str, tuple[str, str]] = {}
+    if captioned and any(metric.captions for metric in metrics):
+        said = [chosen(hyps[utt.utt_id].response, config) for utt in captioned]
+        captions = Captions(said, [chosen(_reference(utt, outputs), config) for utt in captioned], config)
+        for metric in metrics:
+            if metric.captions:
+                try:
+                    table[metric.name] = list(zip(captioned, metric.captions(captions), strict=True))
+                except NotComputed as reason:
+                    notes[metric.name] = str(reason)
+        if captions.tokenised:
+            tokens = {utt.utt_id: pair for utt, pair in zip(captioned, zip(*captions.tokens))}
+    return table, notes, tokens
 
 
-def total(counts: Sequence[Counts]) -> dict[str, int]:
-    summed: Counter[str] = Counter()
-    for row in counts:
-        summed.update(row)
-    return dict(sorted(summed.items()))
+def _reference(utt: Utterance, outputs: tasks.Outputs) -> str:
+    """The reference caption, saying what the target carries."""
+    fields = utt.labels or Fields()
+    said = outputs.of(fields)
+    return utt.caption or "" if said == fields else tasks.render(said, utt.utt_id)
 
 
-def score(metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[str, Any]) -> Score:
+def total(counts: Sequence[Counts]) -> dict[str, float]:
+    summed: dict[str, float] = {}
+    for key in sorted({key for row in counts for key in row}):
+        values = [row[key] for row in counts if key in row]
+        summed[key] = math.fsum(values) if any(isinstance(value, float) for value in values) else sum(values)
+    return summed
+
+
+def score(metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[str, Any], note: str = "") -> Score:
     summed = total([counts for _, counts in counted])
     value = metric.value(summed) if counted else math.nan
     return Score(
@@ -94,6 +130,7 @@ def score(metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[
         counts=summed,
         interval=interval(metric, counted, config),
         signature=signature(metric, config, signed),
+        note=note,
     )
 
 
@@ -134,16 +171,19 @@ def _percentiles(values: Sequence[float]) -> tuple[float, float] | None:
 
 def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) -> str:
     """What a figure depends on, as one line: metric and version, its settings, the unit of the interval, the protocol."""
-    parts = {"metric": metric.name, **metric.settings, **signed, "unit": config.unit, "serdesc": __version__}
+    of_captions = captions_signed(config) if metric.captions else {}
+    parts = {"metric": metric.name, **of_captions, **metric.settings, **metric.signs(config), **signed, "unit": config.unit, "serdesc": __version__}
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
-def write(out: Path, scores: Sequence[Score], table: Mapping[str, Rows]) -> None:
-    """score.json, and beside it one line an utterance with its counts for every metric."""
+def write(out: Path, scores: Sequence[Score], table: Mapping[str, Rows], tokens: Mapping[str, tuple[str, str]] = {}) -> None:
+    """score.json, and beside it one line an utterance with its counts for every metric and its captions' tokens."""
     by_utterance: dict[str, dict[str, Any]] = {}
     for name, counted in table.items():
         for utt, counts in counted:
             by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})[name] = counts
+    for utt_id, (hyp, ref) in tokens.items():
+        by_utterance[utt_id]["tokens"] = {"hyp": hyp, "ref": ref}
     write_jsonl(out.with_name(ROWS), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
     write_json(out, {"scores": [asdict(s) for s in scores], "rows": ROWS})
 

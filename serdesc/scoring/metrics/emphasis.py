@@ -30,4 +30,4 @@ def _chance(total: Mapping[str, float]) -> float:
     return 100 * total["guess"] / SCALE / total["n"]
 
 
-METRICS = [Metric("emphasis", "emphasis %", _count, _value, _chance, settings={"match": "all stressed words, no other"}, column=60)]
+METRICS = [Metric("emphasis", "emphasis %", _count, _value, chance=_chance, settings={"match": "all stressed words, no other"}, column=60)]

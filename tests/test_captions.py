@@ -1,0 +1,156 @@
+"""Caption metrics through `serdesc score`: equal to pycocoevalcap's own and sacrebleu's, and SPICE to its golden scores."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from typer.testing import CliRunner
+
+from serdesc import tasks
+from serdesc.cli import app
+from serdesc.config import ScoringConfig
+from serdesc.data import datadir
+from serdesc.data.corpora import secap600
+from serdesc.data.datadir import Utterance
+from serdesc.fields import Fields
+from serdesc.files import read_json, read_jsonl
+from serdesc.scoring import captions, java
+
+needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java: METEOR, SPICE and PTB tokens cannot be had")
+WORDS = "a woman man with low high pitch moderate volume speaks slowly her sadness evident in the voice fast happy tone (really) it's".split()
+
+
+def perturbed(text: list[str], rng: random.Random) -> list[str]:
+    return [word if rng.random() < 0.8 else rng.choice(text) for word in text if rng.random() < 0.9] or text[:1]
+
+
+def english(n: int) -> tuple[list[str], list[str]]:
+    rng = random.Random(0)
+    refs = [rng.choices(WORDS, k=rng.randint(3, 16)) for _ in range(n)]
+    hyps = [perturbed(ref, rng) for ref in refs]
+    said = [" ".join(words) + "." for words in hyps]
+    said[0], said[1] = "A woman, \"who\" speaks; it's 5 o'clock (really) - 50 %!", ""
+    return said, [" ".join(words).capitalize() + "." for words in refs]
+
+
+def scored(folder: Path, hyps: list[str], refs: list[str], *settings: str) -> dict[str, dict[str, Any]]:
+    """The scores that `serdesc score` writes of these captions."""
+    utterances = [Utterance(f"u{i:04d}", f"{i}.wav", f"s{i % 3}", caption=ref, labels=Fields(emotion="sad")) for i, ref in enumerate(refs)]
+    datadir.write(folder / "data", utterances)
+    lines = [json.dumps({"utt_id": f"u{i:04d}", "response": hyp}, ensure_ascii=False) for i, hyp in enumerate(hyps)]
+    (folder / "hyp.jsonl").write_text("\n".join(lines) + "\n")
+    options = [item for setting in (*settings, f"scoring.cache={folder / 'cache'}") for item in ("--set", setting)]
+    result = CliRunner().invoke(app, ["score", str(folder / "data"), "--hyp", str(folder / "hyp.jsonl"), *options])
+    assert result.exit_code == 0, result.output
+    return {row["metric"]: row for row in read_json(folder / "score.json")["scores"]}
+
+
+def coco(hyps: list[str], refs: list[str]) -> dict[str, float]:
+    """pycocoevalcap's own B@4, ROUGE-L and CIDEr of tokenised captions."""
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    theirs = ({i: [ref] for i, ref in enumerate(refs)}, {i: [hyp] for i, hyp in enumerate(hyps)})
+    bleu = Bleu(4).compute_score(*theirs, verbose=0)[0][3]
+    return {"bleu4": 100 * bleu, "rouge_l": 100 * Rouge().compute_score(*theirs)[0], "cider": 100 * Cider().compute_score(*theirs)[0]}
+
+
+@needs_java
+def test_english_equals_pycocoevalcap_and_sacrebleu(tmp_path: Path) -> None:
+    import sacrebleu
+    from pycocoevalcap.meteor.meteor import Meteor
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    hyps, refs = english(80)
+    ours = scored(tmp_path, hyps, refs, "scoring.caption_text=full", "scoring.spice_jars=/none")
+    tokenizer = PTBTokenizer()
+    h, r = (tokenizer.tokenize({i: [{"caption": text}] for i, text in enumerate(side)}) for side in (hyps, refs))
+    tokens = [row["tokens"] for row in read_jsonl(tmp_path / "rows.jsonl")]
+    assert [t["hyp"] for t in tokens] == [h[i][0] for i in range(80)] and [t["ref"] for t in tokens] == [r[i][0] for i in range(80)]
+    for name, value in coco([h[i][0] for i in range(80)], [r[i][0] for i in range(80)]).items():
+        assert ours[name]["value"] == pytest.approx(value, abs=6e-5), name
+    corpus, sentences = Meteor().compute_score(r, h)
+    assert ours["meteor"]["value"] == pytest.approx(100 * corpus, abs=6e-5)
+    assert ours["meteor_mean"]["value"] == pytest.approx(100 * sum(sentences) / 80, abs=6e-5)
+    assert ours["sacrebleu"]["value"] == pytest.approx(sacrebleu.corpus_bleu(hyps, [refs], lowercase=True).score, abs=6e-5)
+    assert ours["spice"]["value"] is None and "tools/get_spice.sh" in ours["spice"]["note"]
+    assert "caption_text:full|language:en|tokens:ptb|punctuation:removed" in ours["bleu4"]["signature"]
+
+
+@needs_java
+def test_mandarin_equals_pycocoevalcap_on_the_same_tokens(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    """The references of secap600 against perturbed ones; characters, no punctuation."""
+    rng = random.Random(1)
+    refs = [utt.caption or "" for utt in secap600.utterances(real_data("emosec600")) if isinstance(utt, Utterance)]
+    hyps = ["".join(perturbed(list(ref), rng)) for ref in refs]
+    ours = scored(tmp_path, hyps, refs, "scoring.language=zh")
+    tokens = [row["tokens"] for row in read_jsonl(tmp_path / "rows.jsonl")]
+    assert all(t["ref"] == " ".join(c for c in ref if c.isalnum()) for t, ref in zip(tokens, refs))
+    for name, value in coco([t["hyp"] for t in tokens], [t["ref"] for t in tokens]).items():
+        assert ours[name]["value"] == pytest.approx(value, abs=6e-5), name
+    for name in ("meteor", "spice"):
+        assert ours[name]["value"] is None and "English alone" in ours[name]["note"]
+
+
+@needs_java
+def test_spice_gives_its_golden_scores(tmp_path: Path, real_spice: Path) -> None:
+    pairs = read_jsonl(real_spice / "golden.jsonl")
+    ours = scored(
+        tmp_path, [pair["hyp"] for pair in pairs], [pair["ref"] for pair in pairs],
+        "scoring.caption_text=full", "scoring.spice_text=raw", f"scoring.spice_jars={real_spice}",
+    )  # fmt: skip
+    rows = [row["spice"] for row in read_jsonl(tmp_path / "rows.jsonl")]
+    assert [row["sum"] for row in rows] == pytest.approx([pair["spice"] for pair in pairs], abs=1e-12) and len(rows) == 200
+    assert ours["spice"]["value"] == pytest.approx(100 * sum(pair["spice"] for pair in pairs) / 200, abs=6e-5)
+    assert "spice_text:raw" in ours["spice"]["signature"]
+    empty = sum(not pair["hyp_tuples"] or not pair["ref_tuples"] for pair in pairs)
+    assert ours["spice"]["counts"].get("no_tuples", 0) == empty
+
+
+def test_without_java_the_other_metrics_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java.shutil, "which", lambda name: None)
+    ours = scored(tmp_path, ["She sounds sad."] * 3, ["She sounds happy."] * 3)
+    assert ours["ua"]["n"] == 3 and ours["sacrebleu"]["value"] is not None
+    assert all(ours[name]["value"] is None and "Java is not installed" in ours[name]["note"] for name in ("bleu4", "meteor", "cider"))
+
+
+def test_a_java_program_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "java"
+    fake.write_text("#!/bin/sh\necho 'Exception: the last words' >&2\nexit 3\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(java.shutil, "which", lambda name: str(fake))
+    with pytest.raises(java.FailedError, match="status 3(.|\n)*the last words"):
+        java.run(["-jar", "x.jar"], "", "METEOR")
+    fake.write_text("#!/bin/sh\nexec /bin/sleep 5\n")
+    with pytest.raises(java.FailedError, match="not done after"):
+        java.run(["-jar", "x.jar"], "", "METEOR", timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    "fields", [Fields(transcript="is it", emotion="sad", emphasis=("is",)), Fields(transcript="x y", speed="fast"), Fields(emotion="sad")]
+)
+def test_the_style_of_a_caption_has_no_transcript(fields: Fields) -> None:
+    """Taking the quote out changes no field but the transcript, and a caption without one stays as it is."""
+    for seed in range(20):
+        caption = tasks.render(fields, str(seed))
+        style = captions.chosen(caption, ScoringConfig())
+        said = tasks.read(style)
+        assert said.transcript is None and said.emphasis == fields.emphasis and said.emotion == fields.emotion and said.speed == fields.speed
+        if fields.transcript is None:
+            assert style == caption
+    assert captions.chosen('He says, "I am fine", sad.', ScoringConfig(caption_text="full")) == 'He says, "I am fine", sad.'
+
+
+@pytest.mark.parametrize(
+    "segmentation, punctuation, tokens",
+    [("characters", "removed", "她 o k 很 伤 心"), ("mixed", "removed", "她 ok 很 伤 心"), ("mixed", "kept", "她 ok ， 很 伤 心 。")],
+)
+def test_mandarin_tokens(segmentation: Any, punctuation: Any, tokens: str) -> None:
+    config = ScoringConfig(language="zh", segmentation=segmentation, punctuation=punctuation)
+    assert captions.tokenise(["她OK，很伤心。"], config) == [tokens]
