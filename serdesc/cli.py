@@ -241,6 +241,7 @@ def score(
     hyp: Annotated[Path, typer.Option("--hyp", help="hyp.jsonl; utt_id and response are enough.", show_default=False)],
     metric: Annotated[str, typer.Option("--metric", help="Names separated by commas; all by default.")] = "",
     out: Annotated[Optional[Path], typer.Option("--out", help="score.json to write; by default beside the hypotheses.")] = None,
+    missing: Annotated[str, typer.Option("--missing", help="An utterance without an answer is an `error`, or counts as `wrong`.")] = "error",
     config: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """Score hypotheses against a fold's labels: every figure with its count, interval and signature.
@@ -249,14 +250,21 @@ def score(
     """
     from serdesc import config as configs
     from serdesc.data import datadir
+    from serdesc.fields import Fields
     from serdesc.scoring import metrics, report, score as scoring
 
     settled = configs.load(config, settings)
     utterances = datadir.read(data)
     wanted = metrics.chosen(metric)
-    hyps = scoring.read_hypotheses(hyp)
-    table, notes, tokens = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring, hyp)
     signed = {"fold_rule": settled.folds.rule, "protocol": settled.folds.protocol, "labels": "+".join(settled.folds.labels) or "all"}
+    hyps = scoring.read_hypotheses(hyp)
+    if missing not in ("error", "wrong"):
+        raise UserError(f"--missing {missing}: not one of error, wrong")
+    if missing == "wrong":
+        silent = [utt.utt_id for utt in utterances if utt.utt_id not in hyps]
+        hyps |= {utt_id: scoring.Hypothesis("", Fields()) for utt_id in silent}
+        signed["missing"] = f"{len(silent)} counted as wrong"
+    table, notes, tokens = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring, hyp)
     scores = [
         scoring.score(m, table[m.name], settled.scoring, signed, notes.get(m.name, ""))
         for m in wanted
@@ -265,6 +273,33 @@ def score(
     target = out or hyp.with_name("score.json")
     scoring.write(target, scores, table, tokens)
     report.show(scores, wanted, f"{target}")
+
+
+@verb
+def compare(
+    data: Data,
+    hyp_a: Annotated[Path, typer.Argument(help="hyp.jsonl of DATA, or an experiment of its folds.", show_default=False)],
+    hyp_b: Annotated[Path, typer.Argument(help="The reference system, likewise.", show_default=False)],
+    metric: Annotated[str, typer.Option("--metric", help="Names separated by commas.")] = "ua,wer",
+    unit: Annotated[str, typer.Option("--unit", help="What varies: utterance, speaker or fold.")] = "speaker",
+    out: Annotated[Optional[Path], typer.Option("--out", help="JSON to write.")] = None,
+    config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """Say whether system A is better than system B: differences, intervals and one-tailed p-values, corrected for their number.
+
+    Example: `serdesc compare data/mini exp/mini exp/beta1 --metric ua,wer,cider --unit utterance`
+    """
+    from serdesc import config as configs
+    from serdesc.files import write_json
+    from serdesc.scoring import metrics, report, significance
+
+    if unit not in significance.UNITS:
+        raise UserError(f"--unit {unit}: not one of {', '.join(significance.UNITS)}")
+    wanted = metrics.chosen(metric)
+    found, notes = significance.compare_all(data, hyp_a, hyp_b, wanted, configs.load(config, settings), unit)
+    report.show_comparisons(found, notes, wanted, f"{hyp_a} over {hyp_b}")
+    if out:
+        write_json(out, {"a": str(hyp_a), "b": str(hyp_b), "comparisons": [comparison.to_dict() for comparison in found]})
 
 
 @verb

@@ -32,6 +32,8 @@ class Metric:
     value: Callable[[Mapping[str, float]], float]
     captions: Callable[[Captions], list[Counts]] | None = None
     of_set: bool = False
+    # an utterance's share in the value, by its counts and those of the whole: the shares' mean is the value
+    share: Callable[[Mapping[str, float], Mapping[str, float]], float] | None = None
     chance: Callable[[Mapping[str, float]], float] | None = None  # what guessing gets, from the same counts
     settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
     signs: Callable[[ScoringConfig], dict[str, Any]] = lambda config: {}  # so do these keys of the configuration
@@ -39,9 +41,13 @@ class Metric:
     column: int = 50  # tables show metrics in this order
 
 
-def mean(scale: float) -> Callable[[Mapping[str, float]], float]:
-    """Mean of each utterance's `sum`, times `scale`."""
-    return lambda total: scale * total.get("sum", 0.0) / total["n"] if total.get("n") else math.nan
+def mean_of(name: str, unit: str, captions: Callable[[Captions], list[Counts]], column: int, scale: float = 100.0, **options: Any) -> Metric:
+    """A metric of captions that is the mean of each one's `sum`."""
+
+    def value(total: Mapping[str, float]) -> float:
+        return scale * total.get("sum", 0.0) / total["n"] if total.get("n") else math.nan
+
+    return Metric(name, unit, None, value, captions=captions, share=lambda counts, _: scale * counts["sum"], column=column, **options)
 
 
 def mean_recall(name: str, attribute: str, unit: str, column: int = 50) -> Metric:
@@ -61,4 +67,9 @@ def mean_recall(name: str, attribute: str, unit: str, column: int = 50) -> Metri
         recalls = [total.get(f"right.{c}", 0) / total[f"n.{c}"] for c in classes(total)]
         return 100 * math.fsum(recalls) / len(recalls) if recalls else math.nan
 
-    return Metric(name, unit, count, value, chance=lambda total: 100 / max(1, len(classes(total))), settings={"field": attribute}, column=column)
+    def share(counts: Mapping[str, float], total: Mapping[str, float]) -> float:
+        (wanted,) = (key[2:] for key in counts if key.startswith("n.") and counts[key])
+        return 100 * counts.get(f"right.{wanted}", 0) * total["n"] / (len(classes(total)) * total[f"n.{wanted}"])
+
+    chance: Callable[[Mapping[str, float]], float] = lambda total: 100 / max(1, len(classes(total)))  # noqa: E731
+    return Metric(name, unit, count, value, chance=chance, share=share, settings={"field": attribute}, column=column)

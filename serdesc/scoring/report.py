@@ -6,7 +6,7 @@ import statistics
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from serdesc.config import Config
 from serdesc.data.datadir import Utterance
@@ -16,6 +16,7 @@ from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.baselines import LOGMEL, read_rows as read_baseline
+from serdesc.scoring.significance import Comparison, holm
 from serdesc.scoring.score import Rows, Score, difference, read_rows, score
 
 BASELINES = "baselines.json"
@@ -30,6 +31,24 @@ def show(scores: Sequence[Score], metrics: Sequence[Metric], title: str) -> None
     _print(rows, title)
     for note in dict.fromkeys(s.note for s in scores if s.note):
         print(f"not computed: {', '.join(by_name[s.metric].unit for s in scores if s.note == note)}: {note}")
+
+
+def show_comparisons(found: Sequence[Comparison], notes: Mapping[str, str], metrics: Sequence[Metric], title: str) -> None:
+    """A table of differences; p-values are corrected by Holm's method over the metrics, test by test."""
+    by_name = {metric.name: metric for metric in metrics}
+    tests = ("t", "randomisation", "mcnemar", "bootstrap")
+    corrected = {}
+    for test in tests:
+        asked = [c for c in found if c.p[test] is not None]
+        corrected[test] = dict(zip((c.metric for c in asked), holm([c.p[test] or 0.0 for c in asked])))
+    rows = [["metric", "A", "B", "A - B", "95 %", "units", *(f"p {test}" for test in tests)]]
+    for c in found:
+        cells = ["" if c.metric not in corrected[test] else f"{corrected[test][c.metric]:.4f}" for test in tests]
+        rows.append([by_name[c.metric].unit, _cell(c.a), _cell(c.b), f"{c.a - c.b:+.1f}", _range(c.interval), f"{c.units} {c.unit}s", *cells])
+    _print(rows, title)
+    print("p: one-tailed, for A better than B; Holm's correction over the rows of a column. Empty: the test does not apply.")
+    for name, note in notes.items():
+        print(f"not compared: {by_name[name].unit}: {note}")
 
 
 def report(exp: Path, part: str, config: Config) -> None:

@@ -6,7 +6,7 @@ How much an n-gram weighs depends on how many references of the set have it: fol
 from __future__ import annotations
 
 from serdesc.scoring.captions import Captions
-from serdesc.scoring.metric import Counts, Metric, mean
+from serdesc.scoring.metric import Counts, mean_of
 
 
 def _count(captions: Captions) -> list[Counts]:
@@ -17,4 +17,4 @@ def _count(captions: Captions) -> list[Counts]:
     return [{"n": 1, "sum": float(score)} for score in scores]
 
 
-METRICS = [Metric("cider", "CIDEr", None, mean(100), captions=_count, of_set=True, column=24)]
+METRICS = [mean_of("cider", "CIDEr", _count, column=24, of_set=True)]

@@ -30,4 +30,15 @@ def _chance(total: Mapping[str, float]) -> float:
     return 100 * total["guess"] / SCALE / total["n"]
 
 
-METRICS = [Metric("emphasis", "emphasis %", _count, _value, chance=_chance, settings={"match": "all stressed words, no other"}, column=60)]
+METRICS = [
+    Metric(
+        "emphasis",
+        "emphasis %",
+        _count,
+        _value,
+        chance=_chance,
+        share=lambda counts, _: 100 * counts["right"],
+        settings={"match": "all stressed words, no other"},
+        column=60,
+    )
+]

@@ -10,7 +10,7 @@ from typing import Mapping
 
 from serdesc.scoring import java
 from serdesc.scoring.captions import Captions
-from serdesc.scoring.metric import Counts, Metric, mean
+from serdesc.scoring.metric import Counts, Metric, mean_of
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
@@ -63,5 +63,5 @@ def _plain(text: str) -> str:
 
 METRICS = [
     Metric("meteor", "METEOR", None, lambda total: 100 * formula(total) if total.get("n") else math.nan, captions=_count, column=22),
-    Metric("meteor_mean", "METEOR, mean", None, mean(100), captions=_count, column=22),
+    mean_of("meteor_mean", "METEOR, mean", _count, column=22),
 ]

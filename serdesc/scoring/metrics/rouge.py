@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serdesc.scoring.captions import Captions
-from serdesc.scoring.metric import Counts, Metric, mean
+from serdesc.scoring.metric import Counts, mean_of
 
 
 def _count(captions: Captions) -> list[Counts]:
@@ -13,4 +13,4 @@ def _count(captions: Captions) -> list[Counts]:
     return [{"n": 1, "sum": float(rouge.calc_score([hyp], [ref]))} for hyp, ref in zip(*captions.tokens)]
 
 
-METRICS = [Metric("rouge_l", "ROUGE-L", None, mean(100), captions=_count, column=23)]
+METRICS = [mean_of("rouge_l", "ROUGE-L", _count, column=23)]

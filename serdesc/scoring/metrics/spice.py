@@ -15,7 +15,7 @@ from pathlib import Path
 
 from serdesc.scoring import java
 from serdesc.scoring.captions import Captions
-from serdesc.scoring.metric import Counts, Metric, mean
+from serdesc.scoring.metric import Counts, mean_of
 
 NEEDED = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models*.jar", "rhino*.jar")
 # The cache serialises objects of these packages, which Java closes since 16.
@@ -59,4 +59,4 @@ def folder(setting: str) -> Path:
     return path
 
 
-METRICS = [Metric("spice", "SPICE", None, mean(100), captions=_count, signs=lambda config: {"spice_text": config.spice_text}, column=25)]
+METRICS = [mean_of("spice", "SPICE", _count, column=25, signs=lambda config: {"spice_text": config.spice_text})]

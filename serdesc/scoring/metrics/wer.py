@@ -28,4 +28,9 @@ def _value(total: Mapping[str, float]) -> float:
     return 100 * errors / total["words"] if total.get("words") else math.nan
 
 
-METRICS = [Metric("wer", "WER %", _count, _value, settings={"normaliser": normalise.NAME}, higher_is_better=False, column=10)]
+def _share(counts: Mapping[str, float], total: Mapping[str, float]) -> float:
+    """Errors of an utterance in parts of the mean number of words."""
+    return _value({**counts, "words": total["words"] / total["n"]})
+
+
+METRICS = [Metric("wer", "WER %", _count, _value, share=_share, settings={"normaliser": normalise.NAME}, higher_is_better=False, column=10)]
