@@ -263,7 +263,8 @@ def score(
     if missing == "wrong":
         silent = [utt.utt_id for utt in utterances if utt.utt_id not in hyps]
         hyps |= {utt_id: scoring.Hypothesis("", Fields()) for utt_id in silent}
-        signed["missing"] = f"{len(silent)} counted as wrong"
+        signed["missing"] = "wrong"
+        typer.echo(f"{len(silent)} utterances without an answer count as wrong{': ' if silent else ''}{' '.join(silent[:10])}", err=True)
     table, notes, tokens = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring, hyp)
     scores = [
         scoring.score(m, table[m.name], settled.scoring, signed, notes.get(m.name, ""))

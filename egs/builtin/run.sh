@@ -50,6 +50,7 @@ if [ "$stage" -le 6 ] && [ "$stop_stage" -ge 6 ]; then
   mkdir -p $built/describer-mini
   cp -r $exp/config.yaml $exp/checkpoint $built/describer-mini/
   python local/label_heldout.py data/train/fold1/thresholds.json data/heldout data/heldout_labelled
+  python local/heldout_loss.py data/heldout_labelled $exp | tee $exp/heldout_loss.json
   serdesc decode data/heldout_labelled live $exp
   serdesc score data/heldout_labelled --hyp $exp/decode_heldout_labelled/hyp.jsonl
 fi

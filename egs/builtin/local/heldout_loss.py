@@ -1,0 +1,44 @@
+"""Nats a token of a trained experiment on speech that it never heard, for both phases; z = mu.
+
+python local/heldout_loss.py data/heldout_labelled exp/describer-mini/fold1
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from serdesc import batches, config as configs, runtime
+from serdesc.data import datadir
+from serdesc.features.store import open_features
+from serdesc.models.describer import Phase
+from serdesc.training import trainer
+
+PHASES: tuple[Phase, ...] = ("content", "descriptor")
+
+
+def main() -> None:
+    data, exp = map(Path, sys.argv[1:])
+    config = configs.load(exp / "config.yaml")
+    device = runtime.start(config)
+    features = open_features("live", config, device)
+    model, _ = trainer.load(exp, features, device)
+    model.eval()
+    examples, _ = trainer.examples(datadir.read(data), config.target, config.training.max_seconds)
+    sums = {phase: [0.0, 0] for phase in PHASES}
+    with torch.no_grad():
+        for start in range(0, len(examples), 8):
+            part = examples[start : start + 8]
+            x, frames = batches.pad(features.load([example.utterance for example in part]))
+            for phase in PHASES:
+                loss = model(x, frames, [example.target(phase) for example in part], phase)
+                sums[phase][0] += float(loss.llm)
+                sums[phase][1] += loss.tokens
+    print(json.dumps({phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()} | {"utterances": len(examples)}))
+
+
+if __name__ == "__main__":
+    main()
