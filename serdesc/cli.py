@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Callable, Optional
@@ -241,6 +242,7 @@ def score(
     hyp: Annotated[Path, typer.Option("--hyp", help="hyp.jsonl; utt_id and response are enough.", show_default=False)],
     metric: Annotated[str, typer.Option("--metric", help="Names separated by commas; all by default.")] = "",
     out: Annotated[Optional[Path], typer.Option("--out", help="score.json to write; by default beside the hypotheses.")] = None,
+    refs: Annotated[Optional[Path], typer.Option("--refs", help="Other reference captions, `<utt_id> <caption>` a line.")] = None,
     missing: Annotated[str, typer.Option("--missing", help="An utterance without an answer is an `error`, or counts as `wrong`.")] = "error",
     config: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
@@ -257,6 +259,9 @@ def score(
     utterances = datadir.read(data)
     wanted = metrics.chosen(metric)
     signed = {"fold_rule": settled.folds.rule, "protocol": settled.folds.protocol, "labels": "+".join(settled.folds.labels) or "all"}
+    if refs:
+        utterances = scoring.read_references(refs, utterances)
+        signed["refs"] = f"{refs.name} {hashlib.sha256(refs.read_bytes()).hexdigest()[:8]}"
     hyps = scoring.read_hypotheses(hyp)
     if missing not in ("error", "wrong"):
         raise UserError(f"--missing {missing}: not one of error, wrong")

@@ -154,3 +154,31 @@ def test_the_style_of_a_caption_has_no_transcript(fields: Fields) -> None:
 def test_mandarin_tokens(segmentation: Any, punctuation: Any, tokens: str) -> None:
     config = ScoringConfig(language="zh", segmentation=segmentation, punctuation=punctuation)
     assert captions.tokenise(["她OK，很伤心。"], config) == [tokens]
+
+
+@needs_java
+def test_captions_in_another_language_are_refused_unless_references_are_translated(tmp_path: Path) -> None:
+    hyps, refs = ["She sounds sad."] * 3, ["她很伤心。"] * 3
+    for setting, reason in (("zh", "answers are in English, the references in Mandarin"), ("en", "set it to zh")):
+        ours = scored(tmp_path, hyps, refs, f"scoring.language={setting}")
+        assert all(ours[name]["value"] is None and reason in ours[name]["note"] for name in ("bleu4", "sacrebleu", "cider")), ours
+    (tmp_path / "refs").write_text("".join(f"u{i:04d} She sounds very sad.\n" for i in range(3)))
+    command = ["score", str(tmp_path / "data"), "--hyp", str(tmp_path / "hyp.jsonl"), "--metric", "bleu4,rouge_l", "--refs", str(tmp_path / "refs")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    rouge = next(row for row in read_json(tmp_path / "score.json")["scores"] if row["metric"] == "rouge_l")
+    assert rouge["value"] > 80 and "refs:refs " in rouge["signature"]
+    (tmp_path / "refs").write_text("u0000 She sounds very sad.\n")
+    assert "no caption of 2 utterances, the first is 'u0001'" in CliRunner().invoke(app, command).output
+
+
+def test_an_utterance_without_an_answer_is_named_or_wrong(tmp_path: Path) -> None:
+    scored(tmp_path, ["She sounds sad."] * 3, ["She sounds sad."] * 3, "scoring.spice_jars=/none")
+    lines = (tmp_path / "hyp.jsonl").read_text().splitlines()
+    (tmp_path / "hyp.jsonl").write_text("\n".join(lines[:2]) + "\n")
+    command = ["score", str(tmp_path / "data"), "--hyp", str(tmp_path / "hyp.jsonl"), "--metric", "ua"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2 and "1 missing, the first is 'u0002'" in refused.output
+    allowed = CliRunner().invoke(app, [*command, "--missing", "wrong"])
+    assert allowed.exit_code == 0 and "u0002" in allowed.output
+    (score,) = read_json(tmp_path / "score.json")["scores"]
+    assert score["value"] == pytest.approx(66.6667) and score["counts"]["unread"] == 1 and "missing:wrong" in score["signature"]

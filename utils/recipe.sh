@@ -48,10 +48,10 @@ fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing
   fi
   score_and_report
 }
-score_and_report() { # stages 6 and 7
+score_and_report() { # stages 6 and 7; options for `serdesc score` may follow
   if begin 6 "score $exp"; then
     do_ $cmd JOB="$folds" "$exp/foldJOB/score.log" \
-      serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}"
+      serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}" "$@"
     ! $baselines || do_ serdesc baselines "$labelled" --out "$exp/baselines.json" --nj "$nj"
   fi
   if begin 7 "report $exp"; then

@@ -8,13 +8,17 @@
 #   --nj 2                     jobs side by side; the results do not depend on it
 #   --ngpu 0                   GPUs; 0: CPU
 #   --config FILE --set "key=value ..."   configuration, and settings over it; the model keeps its own
+#   --language en              language that the model is asked to answer in: en, zh
+#   --refs FILE                translated references, `<utt_id> <caption>` a line: English answers have no score without them
 #   --tag zero_shot            name of the experiment: exp/<tag>
 #   --dry-run                  print the commands of every stage, do nothing
-corpus= init= config=conf/secap600.yaml folds=1 tag=zero_shot baselines=false
+corpus= init= config=conf/secap600.yaml folds=1 tag=zero_shot baselines=false language=en refs=
 . "$(dirname "$0")/../../utils/recipe.sh"
 model=${init:-EXP}
 init=none
 settings
+asked="Please caption the input audio according to content and speech descriptor-related information."
+[ "$language" != zh ] || asked="$asked Answer in Chinese."
 data=data/secap600 labelled=$data exp=exp/$tag
 
 if begin 1 "prepare $data"; then
@@ -30,6 +34,6 @@ if begin 5 "decode"; then
   [ "$model" != EXP ] || $dry_run || { echo "$0: --init EXP is needed: the experiment, or the built-in model, that is asked" >&2; exit 2; }
   [ "$ngpu" -gt 0 ] && device=auto || device=cpu
   do_ $cmd JOB="$folds" "$exp/foldJOB/decode.log" serdesc decode "$labelled/foldJOB/test" live "$model" \
-    --out "$exp/foldJOB/decode_test/hyp.jsonl" --set device=$device
+    --out "$exp/foldJOB/decode_test/hyp.jsonl" --set device=$device --set "prompt.instruction=$asked"
 fi
-score_and_report
+score_and_report ${refs:+--refs "$refs" --set "scoring.language=$language"}

@@ -19,6 +19,7 @@ from serdesc.scoring import java
 
 # What COCO's caption evaluation leaves out after tokenising.
 PTB_MARKS = frozenset(("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"))
+_HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[A-Za-z]+")
 _LATIN_OR_CHARACTER = re.compile(r"[a-z0-9]+|\S")
 
 
@@ -52,6 +53,27 @@ def chosen(caption: str, config: ScoringConfig) -> str:
     """The caption on one line, with or without the transcript that it quotes."""
     text = tasks.without_transcript(caption) if config.caption_text == "style" else caption
     return " ".join(text.split())
+
+
+LANGUAGES = {"en": "English", "zh": "Mandarin"}
+
+
+def language(texts: Sequence[str]) -> str:
+    """zh where there are more Chinese characters than Latin words, else en."""
+    whole = " ".join(texts)
+    return "zh" if len(_HAN.findall(whole)) > len(_LATIN_WORD.findall(whole)) else "en"
+
+
+def refuse_other_languages(hyps: Sequence[str], refs: Sequence[str], config: ScoringConfig) -> None:
+    """Raises NotComputed where captions in one language would be scored against references in another."""
+    said, wanted = language(hyps), language(refs)
+    if wanted != config.language:
+        raise java.NotComputed(f"the references are in {LANGUAGES[wanted]}, but scoring.language is {config.language}: set it to {wanted}")
+    if said != wanted:
+        raise java.NotComputed(
+            f"the answers are in {LANGUAGES[said]}, the references in {LANGUAGES[wanted]}: a score between them means nothing. "
+            "Give --refs FILE with translated references and set scoring.language to theirs"
+        )
 
 
 def signed(config: ScoringConfig) -> dict[str, Any]:

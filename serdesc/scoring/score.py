@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -16,7 +16,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import VALUES, Fields
 from serdesc.files import read_jsonl, write_json, write_jsonl
-from serdesc.scoring.captions import Captions, chosen, signed as captions_signed
+from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
 from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Counts, Metric
 
@@ -65,6 +65,16 @@ def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
     return hyps
 
 
+def read_references(path: Path, utterances: Sequence[Utterance]) -> list[Utterance]:
+    """The utterances with the captions of a Kaldi text file (`<utt_id> <caption>`), which must have all of them."""
+    lines = (line.split(None, 1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    given = {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
+    missing = [utt.utt_id for utt in utterances if utt.utt_id not in given]
+    if missing:
+        raise UserError(f"{path}: no caption of {len(missing)} utterances, the first is '{missing[0]}': a line is `<utt_id> <caption>`")
+    return [replace(utt, caption=given[utt.utt_id]) for utt in utterances]
+
+
 def rows(
     utterances: Sequence[Utterance],
     hyps: Mapping[str, Hypothesis],
@@ -96,6 +106,7 @@ def rows(
         for metric in metrics:
             if metric.captions:
                 try:
+                    refuse_other_languages(captions.hyps, captions.refs, config)
                     table[metric.name] = list(zip(captioned, metric.captions(captions), strict=True))
                 except NotComputed as reason:
                     notes[metric.name] = str(reason)

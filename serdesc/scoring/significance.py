@@ -46,8 +46,8 @@ class Comparison:
         return asdict(self)
 
 
-def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, str] | None = None, seed: int = 0) -> Comparison:
-    """`fold_of` gives the fold of an utterance, for the unit fold."""
+def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, str] | None = None, rounds: int = ROUNDS, seed: int = 0) -> Comparison:
+    """`fold_of` gives the fold of an utterance, for the unit fold; `rounds` of randomisation, a fifth as many bootstrap resamples."""
     if [utt.utt_id for utt, _ in a] != [utt.utt_id for utt, _ in b]:
         raise UserError(f"{metric.name}: the two systems were not scored on the same utterances. Score both on the same data directory.")
     name: dict[str, Callable[[Utterance], str]] = {
@@ -60,7 +60,7 @@ def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, s
     units = len(sides[0].rows)
     differences = sign * (_values(metric, sides[0], unit) - _values(metric, sides[1], unit))
     rng = np.random.default_rng(seed)
-    drawn = sign * (sides[0].resampled(metric, picks := rng.integers(units, size=(2000, units))) - sides[1].resampled(metric, picks))
+    drawn = sign * (sides[0].resampled(metric, picks := rng.integers(units, size=(rounds // 5, units))) - sides[1].resampled(metric, picks))
     observed = sign * (sides[0].value(metric) - sides[1].value(metric))
     low, high = np.nanpercentile(sign * drawn, [2.5, 97.5]) if units > 1 else (math.nan, math.nan)
     return Comparison(
@@ -72,7 +72,7 @@ def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, s
         interval=(round(float(low), 2), round(float(high), 2)) if units > 1 else None,
         p={
             "t": _t_test(differences),
-            "randomisation": _randomised(metric, sides, sign, observed, rng),
+            "randomisation": _randomised(metric, sides, sign, observed, rounds, rng),
             "mcnemar": _mcnemar(a, b) if unit == "utterance" else None,
             "bootstrap": float(np.mean(drawn - drawn.mean() >= observed)) if units >= BOOTSTRAP_UNITS else None,
         },
@@ -120,7 +120,7 @@ def _t_test(differences: np.ndarray) -> float | None:
     return float(ttest_1samp(known, 0.0, alternative="greater").pvalue)
 
 
-def _randomised(metric: Metric, sides: Sequence[_Sums], sign: float, observed: float, rng: np.random.Generator) -> float | None:
+def _randomised(metric: Metric, sides: Sequence[_Sums], sign: float, observed: float, rounds: int, rng: np.random.Generator) -> float | None:
     """Share of random exchanges of the two systems' units that are as good for A as what was observed; that one counts too."""
     keys = sorted({*sides[0].keys, *sides[1].keys})
     a, b = (np.stack([side.rows[:, side.keys.index(key)] if key in side.keys else np.zeros(len(side.rows)) for key in keys], 1) for side in sides)
@@ -128,12 +128,12 @@ def _randomised(metric: Metric, sides: Sequence[_Sums], sign: float, observed: f
     if units < 2:
         return None
     hits = 0
-    swaps = rng.random((ROUNDS, units)) < 0.5
-    moved = swaps @ (b - a)  # (ROUNDS, keys): what A gains and B loses
+    swaps = rng.random((rounds, units)) < 0.5
+    moved = swaps @ (b - a)  # (rounds, keys): what A gains and B loses
     for change in moved:
         one, other = (metric.value(dict(zip(keys, side))) for side in (a.sum(axis=0) + change, b.sum(axis=0) - change))
         hits += sign * (one - other) >= observed - 1e-12
-    return (hits + 1) / (ROUNDS + 1)
+    return (hits + 1) / (rounds + 1)
 
 
 def _mcnemar(a: Rows, b: Rows) -> float | None:
