@@ -65,7 +65,7 @@ def report(exp: Path, part: str, config: Config) -> None:
         pooled[metric.name] = score(metric, _as_one_set(folds, part, metric, counted, config), config.scoring, {})
         tested = {utt.utt_id for rows in counted for utt, _ in rows}
         same = [(utt, counts) for utt, counts in linear.get(metric.name, []) if utt.utt_id in tested]
-        if len(same) == len(tested):
+        if tested and len(same) == len(tested):
             above[metric.name] = difference(metric, sum(counted, []), same, config.scoring)
         by_fold[metric.name] = [s.value for rows in counted if rows and (s := score(metric, rows, config.scoring, {})).value is not None]
     write_json(
@@ -77,9 +77,9 @@ def report(exp: Path, part: str, config: Config) -> None:
                     **asdict(pooled[metric.name]),
                     "signature": signatures[metric.name] + f"|pooled:{len(folds)} folds",
                     "by_fold": by_fold[metric.name],
-                    "mean": round(statistics.fmean(by_fold[metric.name]), 4),
+                    "mean": round(statistics.fmean(by_fold[metric.name]), 4) if by_fold[metric.name] else None,
                     "above_log_mel": above.get(metric.name),
-                    "deviation": round(statistics.stdev(by_fold[metric.name]), 4) if len(folds) > 1 else None,
+                    "deviation": round(statistics.stdev(by_fold[metric.name]), 4) if len(by_fold[metric.name]) > 1 else None,
                 }
                 for metric in metrics
             ],
