@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 import soundfile
+from test_recipes import kitchen
 
 from serdesc import config as configs
 from serdesc.config import FoldsConfig, PrepareConfig
@@ -343,7 +343,7 @@ def test_what_secap_lacks_is_rejected(secap: Path) -> None:
 
 # ---- the recipes, from their corpora to their tables ----
 
-SMALL = """include: {recipe}.yaml
+SMALL = """include: {config}
 threads: 1
 folds: {{test_utterances: 2}}
 encoder: {{model: hubert-mini}}
@@ -357,12 +357,8 @@ decoding: {{max_new_tokens: 8}}
 
 def run_recipe(name: str, folder: Path, *options: str) -> str:
     """A copy of the recipe run from start to end with the built-in small models; what it printed."""
-    recipe = folder / "egs" / name
-    shutil.copytree(ROOT / "egs" / name, recipe, ignore=shutil.ignore_patterns("data", "dump", "exp", "downloads"))
-    for shared in ("tools", "utils"):
-        (folder / shared).symlink_to(ROOT / shared)
-    (recipe / "conf" / "small.yaml").write_text(SMALL.format(recipe=name))
-    done = subprocess.run(["./run.sh", "--config", "conf/small.yaml", "--nj", "1", *options], cwd=recipe, capture_output=True, text=True)
+    recipe = kitchen(folder, name, SMALL)
+    done = subprocess.run(["./run.sh", "--config", "small.yaml", "--nj", "1", *options], cwd=recipe, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -28,15 +28,15 @@ decoding: {{max_new_tokens: 20}}
 """
 
 
-def kitchen(tmp_path: Path, recipe: str, config: str) -> Path:
-    """A copy of a recipe in a house of its own, with a configuration of the small models: its folder."""
-    for name in ("utils", "tools"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    folder = tmp_path / "egs" / recipe
+def kitchen(house: Path, recipe: str, small: str) -> Path:
+    """A copy of a recipe in a house of its own, with small.yaml beside it: its folder."""
+    folder = house / "egs" / recipe
     folder.mkdir(parents=True)
+    for name in ("utils", "tools"):
+        (house / name).symlink_to(ROOT / name)
     for name in ("run.sh", "path.sh", "cmd.sh"):
         shutil.copy(ROOT / "egs" / recipe / name, folder)
-    (folder / "small.yaml").write_text(SMALL.format(config=ROOT / "egs" / recipe / "conf" / config))
+    (folder / "small.yaml").write_text(small.format(config=ROOT / "egs" / recipe / "conf" / f"{recipe}.yaml"))
     return folder
 
 
@@ -48,7 +48,7 @@ def cook(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(not (ROOT / "tools/venv/bin/serdesc").exists(), reason="recipes run in tools/venv: tools/setup.sh makes it")
 class TestRecipes:
     def test_iemocap_adapts_and_puts_zero_shot_beside_it(self, tmp_path: Path) -> None:
-        folder = kitchen(tmp_path, "iemocap", "iemocap.yaml")
+        folder = kitchen(tmp_path, "iemocap", SMALL)
         source = tree(tmp_path / "source", FEW, seconds=lambda utt_id: 0.6)
         first = cook(folder, "--corpus", str(source), "--stop-stage", "1")
         assert first.returncode == 1 and "session Ses01: 8 utterances, 1085 are known" in first.stdout, first.stderr
@@ -63,7 +63,7 @@ class TestRecipes:
         assert not (folder / "exp/small-zero-shot/fold1/checkpoint").exists()
 
     def test_meld_from_clips_to_scores(self, tmp_path: Path) -> None:
-        folder = kitchen(tmp_path, "meld", "meld.yaml")
+        folder = kitchen(tmp_path, "meld", SMALL)
         emotions = "neutral joy anger surprise sadness disgust fear".split()
         rows = {
             split: [

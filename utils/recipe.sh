@@ -1,6 +1,6 @@
 # Sourced by egs/*/run.sh after its own defaults: the options that every recipe has, the environment, and the stages they share.
 : "${stage:=1}" "${stop_stage:=7}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}" "${adapt:=}"
-: "${max_disk:=}" "${baselines:=true}"
+: "${max_disk:=}" "${baselines:=true}" "${checked:=false}"
 cd "$(dirname "$0")" || exit 1
 . ../../utils/parse_options.sh
 . ./path.sh
@@ -24,6 +24,17 @@ do_() { # run a command; with --dry-run only print it
 }
 need_corpus() { # the corpus must be named, unless nothing is done
   [ -n "$corpus" ] || $dry_run || { echo "$0: --corpus DIR is needed: $1; README.md says where to get it" >&2; exit 2; }
+}
+prepare_and_label() { # stages 1 and 2 of a corpus that was downloaded: its name, and what its folder is known by
+  local name=$1
+  if begin 1 "prepare $data"; then
+    need_corpus "$2"
+    do_ serdesc prepare "$name" "$corpus" "$data" "${with[@]}" --nj "$nj"
+    ! $checked || do_ serdesc check "$data" --corpus "$name" --nj "$nj"
+  fi
+  if begin 2 "measure, and label every fold of $labelled by its training part"; then
+    do_ serdesc annotate "$data" --out "$labelled" "${with[@]}" --nj "$nj"
+  fi
 }
 extract_to_report() { # stages 3 to 7: data has all utterances, labelled their folds, dump the features, exp the models
   if begin 3 "extract features of $data to $dump"; then

@@ -13,18 +13,11 @@
 #   --init EXP                 model to start from; none: encoder and LLM alone
 #   --adapt true               fine-tune it on the fold's training part; false: zero-shot only
 #   --dry-run                  print the commands of every stage, do nothing
-corpus= config=conf/iemocap.yaml init=../speechcraft/exp/speechcraft/fold1 ngpu=1 adapt=true
+corpus= config=conf/iemocap.yaml init=../speechcraft/exp/speechcraft/fold1 ngpu=1 adapt=true checked=true
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
 data=data/iemocap labelled=data/$name-folds dump=dump/iemocap exp=exp/${tag:-$name}
 
-if begin 1 "prepare $data, and see whether it is the corpus that others have"; then
-  need_corpus "the folder with Session1 ... Session5"
-  do_ serdesc prepare iemocap "$corpus" $data "${with[@]}" --nj "$nj"
-  do_ serdesc check $data --corpus iemocap --nj "$nj"
-fi
-if begin 2 "measure, and label every fold of $labelled by its training part"; then
-  do_ serdesc annotate $data --out "$labelled" "${with[@]}" --nj "$nj"
-fi
+prepare_and_label iemocap "the folder with Session1 ... Session5"
 extract_to_report

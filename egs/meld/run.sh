@@ -12,18 +12,11 @@
 #   --init EXP                 model to start from; none: encoder and LLM alone
 #   --adapt true               fine-tune it on the training part; false: zero-shot only
 #   --dry-run                  print the commands of every stage, do nothing
-corpus= config=conf/meld.yaml init=../speechcraft/exp/speechcraft/fold1 ngpu=1 adapt=true folds=1
+corpus= config=conf/meld.yaml init=../speechcraft/exp/speechcraft/fold1 ngpu=1 adapt=true checked=true folds=1
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
 data=data/meld labelled=data/$name-folds dump=dump/meld exp=exp/${tag:-$name}
 
-if begin 1 "the clips' speech channel as FLAC, $data, and whether it is the corpus that others have"; then
-  need_corpus "the folder with the three *_sent_emo.csv"
-  do_ serdesc prepare meld "$corpus" $data "${with[@]}" --nj "$nj"
-  do_ serdesc check $data --corpus meld --nj "$nj"
-fi
-if begin 2 "measure, and label $labelled by its training part"; then
-  do_ serdesc annotate $data --out "$labelled" "${with[@]}" --nj "$nj"
-fi
+prepare_and_label meld "the folder with the three *_sent_emo.csv"
 extract_to_report

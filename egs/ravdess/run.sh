@@ -18,11 +18,5 @@ settings
 name=$(basename "$config" .yaml)
 data=data/ravdess labelled=data/$name dump=dump/hubert-mini/ravdess exp=exp/${tag:-$name}
 
-if begin 1 "prepare $data"; then
-  need_corpus "the folder with Actor_01 ..."
-  do_ serdesc prepare ravdess "$corpus" $data "${with[@]}" --nj "$nj"
-fi
-if begin 2 "measure, and label every fold of $labelled by its training part"; then
-  do_ serdesc annotate $data --out "$labelled" "${with[@]}" --nj "$nj"
-fi
+prepare_and_label ravdess "the folder with Actor_01 ..."
 extract_to_report

@@ -16,6 +16,7 @@ import numpy as np
 
 from serdesc.data.datadir import Utterance
 from serdesc.data.espeak import Prosody, synthesise
+from serdesc.files import written_aside
 
 SAMPLE_RATE = 16_000
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -98,9 +99,8 @@ def write(line: Line, path: Path, with_phones: bool = False) -> None:
     wave, phones = act(line)
     if with_phones:
         path.with_suffix(".phones").write_text("".join(f"{start:.4f}\t{name}\t{int(stress)}\n" for start, name, stress in phones if name))
-    aside = path.with_suffix(".part")
-    soundfile.write(aside, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
-    aside.replace(path)
+    with written_aside(path) as aside:
+        soundfile.write(aside, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
 
 
 def utterance(line: Line, path: Path, session: str | None = None) -> Utterance:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -14,16 +16,24 @@ class AudioError(ValueError):
     """Audio that cannot be used. The message is the reason, as it stands in rejected.tsv."""
 
 
-def seconds(path: str | Path) -> float:
-    """Length by the file's header. Raises AudioError."""
+@contextmanager
+def opened(path: str | Path) -> Iterator[Any]:
+    """The file as libsndfile opens it; what goes wrong there, and while it is read, is an AudioError."""
     import soundfile
 
     if not Path(path).exists():
         raise AudioError("no such file")
     try:
-        return float(soundfile.info(path).duration)
+        with soundfile.SoundFile(path) as file:
+            yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(f"not readable as audio ({str(error).rstrip('.')})") from error
+
+
+def seconds(path: str | Path) -> float:
+    """Length by the file's header. Raises AudioError."""
+    with opened(path) as file:
+        return float(file.frames / file.samplerate)
 
 
 def load(path: str | Path, max_seconds: float | None = None, span: tuple[float, float] | None = None) -> np.ndarray:
@@ -31,23 +41,16 @@ def load(path: str | Path, max_seconds: float | None = None, span: tuple[float, 
 
     Raises AudioError: missing, empty, cut off, silent or not numbers.
     """
-    import soundfile
-
-    if not Path(path).exists():
-        raise AudioError("no such file")
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate, expected = file.samplerate, file.frames
-            first, last = (round(second * rate) for second in span) if span else (0, expected)
-            if span and (first >= expected or last > expected + TOLERANCE * rate):
-                raise AudioError(f"ends at {expected / rate:.2f} s, before the end of the segment at {last / rate:.2f} s")
-            file.seek(first)
-            wanted = min(last, expected) - first
-            if max_seconds is not None:
-                wanted = min(wanted, int(max_seconds * rate))
-            wave = file.read(wanted, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"not readable as audio ({str(error).rstrip('.')})") from error
+    with opened(path) as file:
+        rate, expected = file.samplerate, file.frames
+        first, last = (round(second * rate) for second in span) if span else (0, expected)
+        if span and (first >= expected or last > expected + TOLERANCE * rate):
+            raise AudioError(f"ends at {expected / rate:.2f} s, before the end of the segment at {last / rate:.2f} s")
+        file.seek(first)
+        wanted = min(last, expected) - first
+        if max_seconds is not None:
+            wanted = min(wanted, int(max_seconds * rate))
+        wave = file.read(wanted, dtype="float32", always_2d=True)
     if not len(wave):
         raise AudioError("empty: no samples")
     if len(wave) < wanted:

@@ -16,7 +16,7 @@ from typing import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from serdesc.data import corpora, datadir, prepare
+from serdesc.data import audio, corpora, datadir, prepare
 from serdesc.data.corpora import Known
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -158,12 +158,11 @@ def _sound(utt: Utterance, heard: _Heard) -> Iterator[Finding]:
 
 
 def _hear(path: str) -> _Heard | str:
-    import soundfile
-
     try:
-        samples, _ = soundfile.read(path, dtype="int16", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        return f"not readable as audio ({str(error).rstrip('.')})"
+        with audio.opened(path) as file:
+            samples = file.read(dtype="int16", always_2d=True)
+    except audio.AudioError as error:
+        return str(error)
     if not len(samples):
         return "empty: no samples"
     first = samples[:, 0]

@@ -71,5 +71,7 @@ def mean_recall(name: str, attribute: str, unit: str, column: int = 50) -> Metri
         (wanted,) = (key[2:] for key in counts if key.startswith("n.") and counts[key])
         return 100 * counts.get(f"right.{wanted}", 0) * total["n"] / (len(classes(total)) * total[f"n.{wanted}"])
 
-    chance: Callable[[Mapping[str, float]], float] = lambda total: 100 / max(1, len(classes(total)))  # noqa: E731
+    def chance(total: Mapping[str, float]) -> float:
+        return 100 / max(1, len(classes(total)))
+
     return Metric(name, unit, count, value, chance=chance, share=share, settings={"field": attribute}, column=column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 from dataclasses import asdict
@@ -17,8 +18,9 @@ from serdesc.scoring.metric import Metric
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.baselines import LOGMEL, read_rows as read_baseline
 from serdesc.scoring.significance import Comparison, holm
-from serdesc.scoring.score import Rows, Score, difference, read_rows, score
+from serdesc.scoring.score import ROWS, Rows, Score, difference, read_rows, score, total
 
+Lines = list[dict[str, Any]]  # of one fold's rows.jsonl
 BASELINES = "baselines.json"
 
 
@@ -60,14 +62,16 @@ def report(exp: Path, part: str, config: Config) -> None:
     by_fold: dict[str, list[float]] = {}
     linear = read_baseline(exp / BASELINES, LOGMEL)
     above: dict[str, tuple[float, tuple[float, float] | None]] = {}
+    lines = [read_rows(fold / f"decode_{part}" / ROWS) for fold in folds]
     for metric in metrics:
-        counted = [_rows_of(fold / f"decode_{part}" / "rows.jsonl", metric) for fold in folds]
-        pooled[metric.name] = score(metric, _as_one_set(folds, part, metric, counted, config), config.scoring, {})
+        counted = [_counts(fold, metric) for fold in lines]
+        pooled[metric.name] = score(metric, _as_one_set(lines, metric, counted, config), config.scoring, {})
         tested = {utt.utt_id for rows in counted for utt, _ in rows}
         same = [(utt, counts) for utt, counts in linear.get(metric.name, []) if utt.utt_id in tested]
         if tested and len(same) == len(tested):
             above[metric.name] = difference(metric, sum(counted, []), same, config.scoring)
-        by_fold[metric.name] = [s.value for rows in counted if rows and (s := score(metric, rows, config.scoring, {})).value is not None]
+        values = [metric.value(total([counts for _, counts in rows])) for rows in counted if rows]
+        by_fold[metric.name] = [round(value, 4) for value in values if not math.isnan(value)]
     write_json(
         exp / f"score_{part}.json",
         {
@@ -111,16 +115,16 @@ def _signatures(folds: Sequence[Path], part: str) -> dict[str, str]:
     return found
 
 
-def _rows_of(path: Path, metric: Metric) -> Rows:
-    return [(Utterance(row["utt_id"], "", row["spk"]), row[metric.name]) for row in read_rows(path) if metric.name in row]
+def _counts(lines: Lines, metric: Metric) -> Rows:
+    return [(Utterance(line["utt_id"], "", line["spk"]), line[metric.name]) for line in lines if metric.name in line]
 
 
-def _as_one_set(folds: Sequence[Path], part: str, metric: Metric, counted: list[Rows], config: Config) -> Rows:
+def _as_one_set(folds: Sequence[Lines], metric: Metric, counted: list[Rows], config: Config) -> Rows:
     """The folds' rows; where a caption's score depends on its set, scored anew as one set."""
     rows = sum(counted, [])
     if not (metric.of_set and metric.captions and len(folds) > 1 and rows):
         return rows
-    tokens = {row["utt_id"]: row["tokens"] for fold in folds for row in read_rows(fold / f"decode_{part}" / "rows.jsonl") if "tokens" in row}
+    tokens = {line["utt_id"]: line["tokens"] for lines in folds for line in lines if "tokens" in line}
     hyps, refs = ([tokens[utt.utt_id][side] for utt, _ in rows] for side in ("hyp", "ref"))
     return list(zip([utt for utt, _ in rows], metric.captions(Captions.of_tokens(hyps, refs, config.scoring))))
 

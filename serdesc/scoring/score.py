@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -103,13 +103,13 @@ def rows(
     if captioned and any(metric.captions for metric in metrics):
         said = [chosen(hyps[utt.utt_id].response, config) for utt in captioned]
         captions = Captions(said, [chosen(_reference(utt, outputs), config) for utt in captioned], config)
-        for metric in metrics:
-            if metric.captions:
-                try:
-                    refuse_other_languages(captions.hyps, captions.refs, config)
-                    table[metric.name] = list(zip(captioned, metric.captions(captions), strict=True))
-                except NotComputed as reason:
-                    notes[metric.name] = str(reason)
+        for counts_of in dict.fromkeys(metric.captions for metric in metrics if metric.captions):
+            named = [metric.name for metric in metrics if metric.captions is counts_of]
+            try:
+                refuse_other_languages(captions.hyps, captions.refs, config)
+                table |= dict.fromkeys(named, list(zip(captioned, counts_of(captions), strict=True)))
+            except NotComputed as reason:
+                notes |= dict.fromkeys(named, str(reason))
         if captions.tokenised:
             tokens = {utt.utt_id: pair for utt, pair in zip(captioned, zip(*captions.tokens))}
     return table, notes, tokens
@@ -147,34 +147,60 @@ def score(metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[
 
 def interval(metric: Metric, counted: Rows, config: ScoringConfig) -> tuple[float, float] | None:
     """95 % percentile bootstrap over speakers (or utterances); None where there are fewer than two of them."""
-    return _percentiles(_resampled(metric, counted, config))
+    return percentiles(_resampled(metric, counted, config))
 
 
 def difference(metric: Metric, counted: Rows, reference: Rows, config: ScoringConfig) -> tuple[float, tuple[float, float] | None]:
     """How much the metric lies above `reference` on the same utterances, and its 95 % interval: both resampled together."""
-    if {utt.utt_id for utt, _ in counted} != {utt.utt_id for utt, _ in reference}:
-        raise UserError(f"{metric.name}: the two systems were not scored on the same utterances. Score both on the same data directories.")
+    counted, reference = (sorted(rows, key=lambda row: row[0].utt_id) for rows in (counted, reference))
+    must_be_the_same(metric, counted, reference)
     value, other = (metric.value(total([counts for _, counts in rows])) for rows in (counted, reference))
-    pairs = zip(_resampled(metric, counted, config), _resampled(metric, reference, config))
-    return value - other, _percentiles([a - b for a, b in pairs])
+    return value - other, percentiles(_resampled(metric, counted, config) - _resampled(metric, reference, config))
 
 
-def _resampled(metric: Metric, counted: Rows, config: ScoringConfig) -> list[float]:
-    """The metric on each bootstrap resample; equal units are drawn in the same way for any system."""
-    unit_of = [utt.spk if config.unit == "speaker" else utt.utt_id for utt, _ in counted]
-    units = {unit: i for i, unit in enumerate(sorted(set(unit_of)))}
-    if len(units) < 2:
-        return []
-    keys = sorted({key for _, counts in counted for key in counts})
-    sums = np.zeros((len(units), len(keys)))
-    for unit, (_, counts) in zip(unit_of, counted):
-        sums[units[unit]] += [counts.get(key, 0) for key in keys]
-    picks = np.random.default_rng(0).integers(len(units), size=(config.resamples, len(units)))
-    return [metric.value(dict(zip(keys, sums[pick].sum(axis=0)))) for pick in picks]
+def must_be_the_same(metric: Metric, a: Rows, b: Rows) -> None:
+    """Raises UserError where two systems answered about different utterances, or in another order."""
+    if [utt.utt_id for utt, _ in a] != [utt.utt_id for utt, _ in b]:
+        raise UserError(f"{metric.name}: the two systems were not scored on the same utterances. Score both on the same data directory.")
 
 
-def _percentiles(values: Sequence[float]) -> tuple[float, float] | None:
-    if not values:
+@dataclass(frozen=True)
+class UnitSums:
+    """Summed counts of each unit (a speaker, an utterance, a fold) in order of their names, (units, keys)."""
+
+    keys: list[str]
+    sums: np.ndarray
+
+    @classmethod
+    def of(cls, counted: Rows, unit: Callable[[Utterance], str]) -> UnitSums:
+        units = {name: i for i, name in enumerate(sorted({unit(utt) for utt, _ in counted}))}
+        keys = sorted({key for _, counts in counted for key in counts})
+        sums = np.zeros((len(units), len(keys)))
+        for utt, counts in counted:
+            sums[units[unit(utt)]] += [counts.get(key, 0) for key in keys]
+        return cls(keys, sums)
+
+    def rows(self) -> list[dict[str, float]]:
+        return [dict(zip(self.keys, row)) for row in self.sums.tolist()]
+
+    def value(self, metric: Metric) -> float:
+        return metric.value(dict(zip(self.keys, self.sums.sum(axis=0))))
+
+    def resampled(self, metric: Metric, picks: np.ndarray) -> np.ndarray:
+        """The metric on each bootstrap resample, picks (resamples, units)."""
+        return np.array([metric.value(dict(zip(self.keys, self.sums[pick].sum(axis=0)))) for pick in picks])
+
+
+def _resampled(metric: Metric, counted: Rows, config: ScoringConfig) -> np.ndarray:
+    """The metric on each resample, none of fewer than two units; equal units are drawn in the same way for any system."""
+    units = UnitSums.of(counted, lambda utt: utt.spk if config.unit == "speaker" else utt.utt_id)
+    n = len(units.sums)
+    return units.resampled(metric, np.random.default_rng(0).integers(n, size=(config.resamples, n))) if n > 1 else np.zeros(0)
+
+
+def percentiles(values: np.ndarray) -> tuple[float, float] | None:
+    """The middle 95 %."""
+    if not len(values):
         return None
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return round(float(low), 2), round(float(high), 2)

@@ -11,7 +11,6 @@ whose mean is UA; a t-test on right and wrong would test plain accuracy.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -22,8 +21,8 @@ from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.scoring.metric import Counts, Metric
-from serdesc.scoring.score import Hypothesis, Rows, read_hypotheses, rows, total
+from serdesc.scoring.metric import Metric
+from serdesc.scoring.score import Hypothesis, Rows, UnitSums, must_be_the_same, percentiles, read_hypotheses, rows, total
 
 UNITS = ("utterance", "speaker", "fold")
 ROUNDS = 10_000
@@ -48,28 +47,26 @@ class Comparison:
 
 def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, str] | None = None, rounds: int = ROUNDS, seed: int = 0) -> Comparison:
     """`fold_of` gives the fold of an utterance, for the unit fold; `rounds` of randomisation, a fifth as many bootstrap resamples."""
-    if [utt.utt_id for utt, _ in a] != [utt.utt_id for utt, _ in b]:
-        raise UserError(f"{metric.name}: the two systems were not scored on the same utterances. Score both on the same data directory.")
+    must_be_the_same(metric, a, b)
     name: dict[str, Callable[[Utterance], str]] = {
         "utterance": lambda utt: utt.utt_id,
         "speaker": lambda utt: utt.spk,
         "fold": lambda utt: (fold_of or {})[utt.utt_id],
     }
-    sides = [_sums([(name[unit](utt), counts) for utt, counts in rows]) for rows in (a, b)]
+    sides = [UnitSums.of(rows, name[unit]) for rows in (a, b)]
     sign = 1.0 if metric.higher_is_better else -1.0
-    units = len(sides[0].rows)
+    units = len(sides[0].sums)
     differences = sign * (_values(metric, sides[0], unit) - _values(metric, sides[1], unit))
     rng = np.random.default_rng(seed)
     drawn = sign * (sides[0].resampled(metric, picks := rng.integers(units, size=(rounds // 5, units))) - sides[1].resampled(metric, picks))
     observed = sign * (sides[0].value(metric) - sides[1].value(metric))
-    low, high = np.nanpercentile(sign * drawn, [2.5, 97.5]) if units > 1 else (math.nan, math.nan)
     return Comparison(
         metric=metric.name,
         a=round(sides[0].value(metric), 4),
         b=round(sides[1].value(metric), 4),
         unit=unit,
         units=units,
-        interval=(round(float(low), 2), round(float(high), 2)) if units > 1 else None,
+        interval=percentiles(sign * drawn) if units > 1 else None,
         p={
             "t": _t_test(differences),
             "randomisation": _randomised(metric, sides, sign, observed, rounds, rng),
@@ -79,34 +76,11 @@ def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, s
     )
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Summed counts of each unit, (units, keys)."""
-
-    keys: list[str]
-    rows: np.ndarray
-
-    def value(self, metric: Metric) -> float:
-        return metric.value(dict(zip(self.keys, self.rows.sum(axis=0))))
-
-    def resampled(self, metric: Metric, picks: np.ndarray) -> np.ndarray:
-        return np.array([metric.value(dict(zip(self.keys, self.rows[pick].sum(axis=0)))) for pick in picks])
-
-
-def _sums(counted: Sequence[tuple[str, Counts]]) -> _Sums:
-    units = {name: i for i, name in enumerate(sorted({name for name, _ in counted}))}
-    keys = sorted({key for _, counts in counted for key in counts})
-    rows = np.zeros((len(units), len(keys)))
-    for name, counts in counted:
-        rows[units[name]] += [counts.get(key, 0) for key in keys]
-    return _Sums(keys, rows)
-
-
-def _values(metric: Metric, sums: _Sums, unit: str) -> np.ndarray:
+def _values(metric: Metric, sums: UnitSums, unit: str) -> np.ndarray:
     """Each unit's value; of utterances such that their mean is the metric, where it is a mean at all."""
-    rows = [dict(zip(sums.keys, row)) for row in sums.rows]
+    rows = sums.rows()
     if unit == "utterance" and metric.share:
-        whole = total([{key: float(value) for key, value in row.items()} for row in rows])
+        whole = total(rows)
         return np.array([metric.share(row, whole) for row in rows])
     return np.array([metric.value(row) for row in rows])
 
@@ -120,10 +94,10 @@ def _t_test(differences: np.ndarray) -> float | None:
     return float(ttest_1samp(known, 0.0, alternative="greater").pvalue)
 
 
-def _randomised(metric: Metric, sides: Sequence[_Sums], sign: float, observed: float, rounds: int, rng: np.random.Generator) -> float | None:
+def _randomised(metric: Metric, sides: Sequence[UnitSums], sign: float, observed: float, rounds: int, rng: np.random.Generator) -> float | None:
     """Share of random exchanges of the two systems' units that are as good for A as what was observed; that one counts too."""
     keys = sorted({*sides[0].keys, *sides[1].keys})
-    a, b = (np.stack([side.rows[:, side.keys.index(key)] if key in side.keys else np.zeros(len(side.rows)) for key in keys], 1) for side in sides)
+    a, b = (np.stack([side.sums[:, side.keys.index(key)] if key in side.keys else np.zeros(len(side.sums)) for key in keys], 1) for side in sides)
     units = len(a)
     if units < 2:
         return None

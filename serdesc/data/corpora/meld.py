@@ -19,6 +19,7 @@ from serdesc.data import audio
 from serdesc.data.corpora import Known, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.files import written_aside
 
 FOLDERS = {
     "train": ("train_splits", "train"),
@@ -78,10 +79,8 @@ def convert(utt: Utterance, folder: Path) -> Utterance:
     target = folder / f"{utt.utt_id}.flac"
     if not target.exists():
         wave, rate = decode(Path(utt.wav))
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = target.with_suffix(".part")
-        soundfile.write(aside, soxr.resample(wave, rate, audio.SAMPLE_RATE), audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        aside.replace(target)
+        with written_aside(target) as aside:
+            soundfile.write(aside, soxr.resample(wave, rate, audio.SAMPLE_RATE), audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return replace(utt, wav=str(target))
 
 
