@@ -309,14 +309,18 @@ def compare(
 
 
 @verb
-def baselines(data: Data, out: Annotated[Path, typer.Option("--out", help="JSON to write.", show_default=False)], nj: Jobs = 1) -> None:
+def baselines(
+    data: Data, out: Annotated[Path, typer.Option("--out", help="JSON to write.", show_default=False)],
+    nj: Jobs = 1, config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
     """What little can be had without the model, on the same folds: a constant, words alone, reference descriptors, log-mel statistics.
 
     Example: `serdesc baselines data/mini --out exp/mini/baselines.json`
     """
+    from serdesc import config as configs
     from serdesc.scoring import baselines as run
 
-    run.write(out, run.baselines(data, nj))
+    run.write(out, run.baselines(data, nj, configs.load(config, settings).scoring))
     typer.echo(str(out))
 
 

@@ -161,6 +161,7 @@ class TrainingConfig:
 class DecodingConfig:
     max_new_tokens: int = 200
     batch_size: int = 8
+    posterior: bool = True  # of the emotion: the answer's likelihood with each of the data's emotions in its place, one more pass each
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -14,26 +15,45 @@ from serdesc.models.describer import Describer
 from serdesc.progress import progress
 
 
-def hypothesis(utt_id: str, response: str) -> dict[str, Any]:
-    """A line of hyp.jsonl: the raw answer and what the reader makes of it."""
+def hypothesis(utt_id: str, response: str, posterior: dict[str, float] | None = None) -> dict[str, Any]:
+    """A line of hyp.jsonl: the raw answer, what the reader makes of it, and the emotion's posterior where there is one."""
     said = tasks.read(response).to_dict()
     return {
         "utt_id": utt_id,
         "response": response,
         **said,
-        "posterior": None,
+        "posterior": posterior,
         "unread": [name for name, value in said.items() if value is None],
     }
 
 
-def answers(model: Describer, features: Features, utterances: Sequence[Utterance]) -> list[str]:
-    """The answer to each of a batch of utterances."""
+def hypotheses(model: Describer, features: Features, utterances: Sequence[Utterance], emotions: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """A line of hyp.jsonl for each of a batch of utterances, with posteriors over `emotions` if there are two or more."""
     x, frames = batches.pad(features.load(utterances))
-    return model.generate(x, frames, model.config.decoding.max_new_tokens)
+    said = model.generate(x, frames, model.config.decoding.max_new_tokens)
+    asked = [[tasks.with_emotion(response, emotion) or "" for emotion in emotions] if _names_one(response, emotions) else [] for response in said]
+    some = [i for i, changed in enumerate(asked) if changed]
+    likely = dict(zip(some, model.log_likelihoods(x[some], frames[some], [asked[i] for i in some]))) if some else {}
+    posteriors = [_softmax(emotions, likely[i]) if i in likely else None for i in range(len(said))]
+    return [hypothesis(utt.utt_id, response, posterior) for utt, response, posterior in zip(utterances, said, posteriors)]
+
+
+def _names_one(response: str, emotions: Sequence[str]) -> bool:
+    return len(emotions) > 1 and tasks.read(response).emotion is not None and tasks.with_emotion(response, emotions[0]) is not None
+
+
+def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:
+    top = max(log_likelihoods)
+    shares = [math.exp(value - top) for value in log_likelihoods]
+    return {emotion: round(share / math.fsum(shares), 4) for emotion, share in zip(emotions, shares)}
 
 
 def decode(model: Describer, features: Features, utterances: Sequence[Utterance], out: Path) -> None:
-    """Write `out`, in order of id. Batches that a stopped run finished are kept beside it and not decoded again."""
+    """Write `out`, in order of id. Batches that a stopped run finished are kept beside it and not decoded again.
+
+    The posterior is over the emotions that occur in `utterances`.
+    """
+    emotions = sorted({utt.labels.emotion for utt in utterances if utt.labels and utt.labels.emotion}) if model.config.decoding.posterior else []
     partial = out.with_name(f".{out.name}.partial")
     done = _finished(partial)
     groups = batches.decoding_batches(utterances, model.config.decoding.batch_size)
@@ -41,9 +61,9 @@ def decode(model: Describer, features: Features, utterances: Sequence[Utterance]
     out.parent.mkdir(parents=True, exist_ok=True)
     with progress(f"decode {out.parent.parent.name}", sum(map(len, left)), "utterances") as advance, partial.open("a", encoding="utf-8") as file:
         for group in left:
-            for utt, response in zip(group, answers(model, features, group)):
-                done[utt.utt_id] = hypothesis(utt.utt_id, response)
-                file.write(json.dumps(done[utt.utt_id], ensure_ascii=False) + "\n")
+            for row in hypotheses(model, features, group, emotions):
+                done[row["utt_id"]] = row
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
             advance(len(group))
     write_jsonl(out, [done[utt_id] for utt_id in sorted(utt.utt_id for utt in utterances)])

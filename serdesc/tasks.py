@@ -172,6 +172,8 @@ STRESSING = (
     "with emphasis on {words}",
 )
 EMOTIONAL = ("sounding {adjective}", "in {a} {adjective} tone", "{their} {noun} evident in the voice", "with {noun} in {their} voice")
+_FORMS = {wording: form for forms in EMOTION.values() for form, wording in enumerate(forms)}  # 0 adjective, 1 noun
+_EMOTION_WORD = re.compile(rf"\b(?P<article>(?:an? )?)(?P<word>{'|'.join(sorted(_FORMS, key=len, reverse=True))})\b", re.IGNORECASE)
 _THEIR = {"female": "her", "male": "his", None: "their"}
 
 
@@ -220,6 +222,21 @@ def _stress(fields: Fields, rng: random.Random) -> str:
         return ""
     words = " and ".join(f'"{word}"' for word in fields.emphasis)
     return rng.choice(STRESSING).format(words=words, s="s" if len(fields.emphasis) > 1 else "")
+
+
+def with_emotion(caption: str, emotion: str) -> str | None:
+    """The caption with the emotion that it names replaced by another, in the same form; None where it names none.
+
+    What stands in quotes is left alone.
+    """
+    inside = [quoted.span() for quoted, _ in _quotes(caption)]
+    for found in _EMOTION_WORD.finditer(caption):
+        if not any(start <= found.start() < end for start, end in inside):
+            word = EMOTION[emotion][_FORMS[found["word"].lower()]]
+            word = word.capitalize() if found["word"][0].isupper() else word
+            article = found["article"] and found["article"][0] + ("n " if word[0] in "aeiou" else " ")
+            return caption[: found.start()] + article + word + caption[found.end() :]
+    return None
 
 
 # ---- fields from captions ----------------------------------------------------------------------------------------------

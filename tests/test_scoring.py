@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Callable
 
 import jiwer
 import pytest
-from sklearn.metrics import recall_score
+from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, recall_score
 
 from serdesc import config as configs, tasks
 from serdesc.config import ScoringConfig
@@ -19,9 +20,9 @@ from serdesc.data import annotate, datadir
 from serdesc.data.corpora import librispeech
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import EMOTIONS, Fields
+from serdesc.fields import AGES, EMOTIONS, Fields
 from serdesc.files import read_json, write_jsonl
-from serdesc.scoring import baselines, metrics, normalise, report, score as scoring
+from serdesc.scoring import baselines, classes, metrics, normalise, report, score as scoring
 from serdesc.scoring.metric import Metric
 
 
@@ -43,6 +44,38 @@ def test_ua_is_scikit_learns_mean_recall() -> None:
     assert ours == pytest.approx(100 * recall_score(truth, said, average="macro"))
 
 
+@pytest.mark.parametrize("unread", [0.0, 0.1])
+def test_classes_are_scored_as_scikit_learn_scores_them(unread: float) -> None:
+    rng = random.Random(3)
+    truth = [rng.choice(AGES[:4]) for _ in range(300)]
+    said = [t if rng.random() < 0.4 else rng.choice(AGES) for t in truth]
+    said = [None if rng.random() < unread else s for s in said]
+    ages = [(Fields(age=t), Fields(age=s)) for t, s in zip(truth, said)]
+    names = dict(zip(AGES, EMOTIONS))
+    emotions = [(Fields(emotion=names[t]), Fields(emotion=s and names[s])) for t, s in zip(truth, said)]
+    answered = [s or "unread" for s in said]
+    assert value("wa", emotions) == pytest.approx(100 * accuracy_score(truth, answered))
+    assert value("age_accuracy", ages) == pytest.approx(100 * accuracy_score(truth, answered))
+    for mean in ("macro", "weighted"):
+        wanted = f1_score(truth, answered, labels=AGES[:4], average=mean)
+        assert value(f"{mean}_f1", emotions) == pytest.approx(100 * wanted)
+    read = [(AGES.index(t), AGES.index(s)) for t, s in zip(truth, said) if s]
+    assert value("age_kappa", ages) == pytest.approx(100 * cohen_kappa_score(*zip(*read), weights="quadratic"))
+    table = classes.confusion(c for c in (metric("ua").count(*pair) for pair in emotions) if c)
+    assert sum(table[names[AGES[0]]].values()) == truth.count(AGES[0])
+
+
+def test_calibration_by_hand() -> None:
+    """Sure by 0.9 and right, by 0.9 and wrong, by 0.6 and right, and one unread."""
+    answers = [({"sad": 0.9, "happy": 0.1}, "sad"), ({"sad": 0.9, "happy": 0.1}, "happy"), ({"sad": 0.4, "happy": 0.6}, "happy"), (None, "sad")]
+    nll, ece = metric("nll"), metric("ece")
+    assert nll.posterior and ece.posterior
+    nats = scoring.total([nll.posterior(truth, said) for said, truth in answers])
+    assert nll.value(nats) == pytest.approx(-(math.log(0.9) + math.log(0.1) + math.log(0.6)) / 3) and nats["unread"] == 1
+    bins = scoring.total([ece.posterior(truth, said) for said, truth in answers])
+    assert ece.value(bins) == pytest.approx(100 * (abs(1.8 - 1) + abs(0.6 - 1)) / 3)
+
+
 def test_an_answer_that_cannot_be_read_is_wrong() -> None:
     pairs = [(Fields(emotion="sad"), Fields(emotion="sad")), (Fields(emotion="sad"), Fields()), (Fields(emotion="calm"), Fields(emotion="calm"))]
     assert value("ua", pairs) == 75.0
@@ -58,6 +91,9 @@ def test_wer_is_jiwers_and_the_textbooks() -> None:
     assert ours == pytest.approx(100 * jiwer.wer(refs, hyps))
     counts = metric("wer").count(Fields(transcript="the cat sat"), Fields(transcript="the bat sat down"))
     assert counts == {"n": 1, "words": 3, "unread": 0, "substitutions": 1, "deletions": 0, "insertions": 1}
+    assert value("cer", [(Fields(transcript=r), Fields(transcript=h)) for r, h in zip(refs, hyps)]) == pytest.approx(
+        100 * jiwer.cer(refs, [" ".join(h.split()) for h in hyps])
+    )
     assert metric("wer").count(Fields(transcript="..."), Fields(transcript="two words"))["insertions"] == 2
     assert value("wer", [(Fields(transcript="one two"), Fields())]) == 100.0
 
@@ -100,8 +136,14 @@ def test_emphasis_is_exact_and_chance_is_one_of_the_words() -> None:
     assert m.chance is not None and m.chance(scoring.total([m.count(*p) or {} for p in pairs])) == 25.0
 
 
+def test_stressed_words_are_found_and_made_up() -> None:
+    ref = Fields(transcript="one two three four", emphasis=("two", "four"))
+    pairs = [(ref, replace(ref, emphasis=e)) for e in (("two",), ("Two", "one", "three"), None)]
+    assert value("emphasis_precision", pairs) == 50.0 and value("emphasis_recall", pairs) == pytest.approx(100 / 3)
+
+
 def test_an_unknown_metric_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="known are ua, wer, bleu4"):
+    with pytest.raises(UserError, match="known are ua, wa, macro_f1, weighted_f1, nll, ece, wer, cer, bleu4"):
         metrics.chosen("ua,nope")
 
 
@@ -134,9 +176,9 @@ def score(folder: Path, hyp: Path) -> dict[str, scoring.Score]:
 
 def test_perfect_captions_score_perfectly_and_absent_fields_are_not_scored(parts: Path, tmp_path: Path) -> None:
     scores = score(parts / "fold1" / "test", answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl"))
-    assert {name: s.value for name, s in scores.items()} == {
-        "ua": 100.0, "wer": 0.0, "pitch": 100.0, "energy": 100.0, "speed": 100.0, "gender": 100.0, "emphasis": 100.0,
-    }  # fmt: skip
+    said = {name: s.value for name, s in scores.items() if name != "pitch_kappa"}  # pitch has one value here
+    assert said == {name: 0.0 if name in ("wer", "cer") else 100.0 for name in said} and scores["pitch_kappa"].value is None
+    assert {"ua", "wa", "macro_f1", "wer", "cer", "pitch", "energy_kappa", "gender_accuracy", "emphasis", "emphasis_recall"} <= scores.keys()
     assert "age" not in scores and scores["ua"].n == 6 and scores["ua"].chance == pytest.approx(33.3333)
     assert "normaliser:words-2" in scores["wer"].signature
 
@@ -176,7 +218,7 @@ def test_folds_are_pooled_and_averaged(parts: Path, tmp_path: Path, capsys: pyte
     report.report(exp, "test", configs.Config())
     ua = next(s for s in read_json(exp / "score_test.json")["scores"] if s["metric"] == "ua")
     assert ua["by_fold"] == by_fold and ua["mean"] == pytest.approx(sum(v or 0 for v in by_fold) / 2) and ua["n"] == 12
-    assert "| system | UA % | WER % |" in (exp / "RESULTS.md").read_text()
+    assert "| metric | chance |" in (exp / "RESULTS.md").read_text()
     other = read_json(exp / "fold2" / "decode_test" / "score.json")
     other["scores"][0]["signature"] += "|changed"
     (exp / "fold2" / "decode_test" / "score.json").write_text(json.dumps(other))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -140,3 +141,25 @@ def test_a_tokenizer_without_known_turns_is_refused() -> None:
 
     with pytest.raises(UserError, match="turn markers"):
         tasks.prompt(Bare())
+
+
+@pytest.mark.parametrize(
+    "caption, changed",
+    [
+        ('Sounding sad, a man says "i am angry".', 'Sounding angry, a man says "i am angry".'),
+        ('A man says "sad", in an excited tone.', 'A man says "sad", in an angry tone.'),
+        ('A man says "x", in a calm tone.', 'A man says "x", in an angry tone.'),
+        ("A man speaks, with happiness in his voice.", "A man speaks, with anger in his voice."),
+        ('A man says "happy".', None),
+    ],
+)
+def test_only_the_emotion_is_replaced(caption: str, changed: str | None) -> None:
+    assert tasks.with_emotion(caption, "angry") == changed
+
+
+def test_every_caption_takes_every_emotion() -> None:
+    for i, emotion in enumerate(EMOTIONS):
+        caption = tasks.render(Fields(transcript="so happy", emotion=emotion, gender="male"), str(i))
+        for other in EMOTIONS:
+            assert tasks.read(tasks.with_emotion(caption, other) or "") == replace(tasks.read(caption), emotion=other)
+        assert tasks.with_emotion(caption, emotion) == caption

@@ -63,7 +63,7 @@ score_and_report() { # stages 6 and 7; options for `serdesc score` may follow
   if begin 6 "score $exp"; then
     do_ $cmd JOB="$folds" "$exp/foldJOB/score.log" \
       serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}" "$@"
-    ! $baselines || do_ serdesc baselines "$labelled" --out "$exp/baselines.json" --nj "$nj"
+    ! $baselines || do_ serdesc baselines "$labelled" --out "$exp/baselines.json" "${with[@]}" --nj "$nj"
   fi
   if begin 7 "report $exp"; then
     do_ serdesc report "$exp" "${with[@]}"

@@ -7,7 +7,6 @@ OUT/fold<k>/{train,dev,test}/         data directories of their own, with utt2se
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -75,8 +74,7 @@ def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:
     known = settings.exists() and read_json(settings) == used
     todo = [utt for utt in utterances if not (known and utt.measure)]
     if todo:
-        # librosa compiles a few functions at its first call; a folder of ours keeps them for all processes.
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "serdesc" / "numba"))
+        descriptors.compile_librosa(config)
         with progress("measure", len(todo), "utterances") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
             taken = {}
             for utt, result in zip(todo, pool.map(_measure, todo, [config] * len(todo), chunksize=16)):

@@ -10,7 +10,11 @@ second. The corpus and its measures: Jin et al., "SpeechCraft", ACM MM 2024.
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Sequence
 
 import numpy as np
@@ -24,6 +28,24 @@ from serdesc.errors import UserError
 # Percentiles of pitch that bound low and normal, by the speaker's sex; energy and speed are cut into thirds.
 PITCH_PERCENTILES = {"female": (10.0, 60.0), "male": (40.0, 90.0)}
 THIRDS = (100 / 3, 200 / 3)
+
+
+def compile_librosa(config: MeasureConfig = MeasureConfig()) -> None:
+    """Call it before librosa is used by workers: compiles what `measure` needs, one process of the machine or cluster at a time.
+
+    numba's cache on disk bears one writer. Two may leave a function under another one's name, and whoever loads it then dies.
+    """
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "serdesc" / "numba")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "w")
+    except OSError:  # a shared installation or home that cannot be written
+        folder = Path(tempfile.mkdtemp(prefix="numba-"))
+        lock = open(folder / "lock", "w")
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        measure(np.random.default_rng(0).uniform(-0.1, 0.1, audio.SAMPLE_RATE), None, config)
 
 
 def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[str, float]:

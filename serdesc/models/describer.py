@@ -136,7 +136,12 @@ class Describer(nn.Module):
         return Row(embeds, mask, labels)
 
     def _nll(self, rows: list[Row]) -> tuple[Tensor, int]:
-        """Eq. (4) summed over the batch, and its number of label tokens. Logits are made only where there is a label."""
+        """Eq. (4) summed over the batch, and its number of label tokens."""
+        losses, _ = self._losses(rows)
+        return losses.sum(), len(losses)
+
+    def _losses(self, rows: list[Row]) -> tuple[Tensor, Tensor]:
+        """-log p of every label token, row after row, and where they stand (B, N). Logits are made only where there is a label."""
         embeds = pad_sequence([row.embeds for row in rows], batch_first=True)  # (B, N, H)
         mask = pad_sequence([row.mask for row in rows], batch_first=True)
         labels = pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE)[:, 1:]
@@ -144,7 +149,7 @@ class Describer(nn.Module):
         hidden = model.model(inputs_embeds=embeds, attention_mask=mask, position_ids=_positions(mask), use_cache=False)
         wanted = labels != IGNORE
         logits = model.lm_head(hidden.last_hidden_state[:, :-1][wanted]).float()  # (labels, V)
-        return functional.cross_entropy(logits, labels[wanted], reduction="sum"), int(wanted.sum())
+        return functional.cross_entropy(logits, labels[wanted], reduction="none"), wanted
 
     # ---- decoding --------------------------------------------------------------------------------------------------------
 
@@ -157,6 +162,19 @@ class Describer(nn.Module):
         s_des, _, _ = self.speech("descriptor", x, frames)
         rows = [self._row(self.prompt, s_con[i, :u], s_des[i, :u], None) for i, u in enumerate(tokens.tolist())]
         return self.answer(rows, max_new_tokens)
+
+    @torch.inference_mode()
+    def log_likelihoods(self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]) -> list[list[float]]:
+        """log p(answer | speech) of any number of answers to each utterance, its end included; z = mu."""
+        self.eval()
+        x, frames = x.to(self.device), frames.to(self.device)
+        s_con, tokens, _ = self.speech("content", x, frames)
+        s_des, _, _ = self.speech("descriptor", x, frames)
+        found: list[list[float]] = []
+        for i, u in enumerate(tokens.tolist()):
+            losses, wanted = self._losses([self._row(self.prompt, s_con[i, :u], s_des[i, :u], answer) for answer in answers[i]])
+            found.append([-float(of_row.sum()) for of_row in losses.split(wanted.sum(1).tolist())])
+        return found
 
     def answer(self, rows: list[Row], max_new_tokens: int) -> list[str]:
         from transformers import GenerationConfig

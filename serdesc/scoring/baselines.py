@@ -1,6 +1,6 @@
 """What can be had without the model, on the same folds: the rows that a score must be read against.
 
-constant               the training part's most frequent value of each field
+constant               the training part's most frequent value of each field, and a caption of these for every utterance
 words alone            emotion by logistic regression over the words of the reference transcript
 reference descriptors  emotion by a decision tree over the reference's pitch, energy, speed, age and gender
 log-mel statistics     each field by logistic regression over mean and deviation of 64 log-mel bands,
@@ -16,48 +16,52 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from serdesc.data import audio, datadir
+from serdesc import tasks
+from serdesc.config import ScoringConfig
+from serdesc.data import audio, datadir, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import VALUES, Fields
 from serdesc.files import read_jsonl, write_json, write_jsonl
 from serdesc.scoring import metrics as all_metrics
-from serdesc.scoring.score import Rows, total
+from serdesc.scoring.score import Hypothesis, Rows, rows, total
 
 LOGMEL = "log-mel statistics"
 ROWS_SUFFIX = ".rows.jsonl"
 Vectors = dict[str, np.ndarray]
 
 
-def baselines(data: Path, nj: int) -> dict[str, dict[str, Rows]]:
+def baselines(data: Path, nj: int, config: ScoringConfig = ScoringConfig()) -> dict[str, dict[str, Rows]]:
     """Baseline -> metric -> counts of every test utterance of all folds, for each metric that it has an answer for."""
     folds = [(datadir.read(path / "train"), datadir.read(path / "test")) for path in sorted(data.glob("fold*")) if (path / "test").is_dir()]
     if not folds:
         raise UserError(f"{data}: no folds with a test part. Run: serdesc annotate {data}")
     logmel = _log_mel([utt for _, test in folds for utt in test] + [utt for train, _ in folds for utt in train], nj)
     words = _vectors(folds, lambda utts: [" ".join((utt.text or "").split()) for utt in utts], text=True)
-    descriptors = _vectors(folds, lambda utts: [_describe(utt) for utt in utts])
+    described = _vectors(folds, lambda utts: [_describe(utt) for utt in utts])
     named: dict[str, tuple[tuple[str, ...], Callable[..., list[Any]]]] = {
         "constant": (tuple(VALUES), lambda train, test, name: [_most_frequent(train, name)] * len(test)),
         "words alone": (("emotion",), lambda *task: _classify(words, _linear, *task)),
-        "reference descriptors": (("emotion",), lambda *task: _classify(descriptors, _tree, *task)),
+        "reference descriptors": (("emotion",), lambda *task: _classify(described, _tree, *task)),
         LOGMEL: (tuple(VALUES), lambda *task: _classify(logmel, _linear, *task)),
     }
-    return {title: _scores(folds, fields, predict) for title, (fields, predict) in named.items()}
+    table = {title: _scores(folds, fields, predict) for title, (fields, predict) in named.items()}
+    table["constant"] |= _constant_captions(folds, config)
+    return table
 
 
 def write(out: Path, table: dict[str, dict[str, Rows]]) -> None:
     """Pooled values in `out`, and beside it (rows of the same name) the counts of each utterance."""
     by_name = {metric.name: metric for metric in all_metrics.every()}
     values = {
-        title: {name: round(by_name[name].value(total([counts for _, counts in rows])), 4) for name, rows in scored.items()}
+        title: {name: round(by_name[name].value(total([counts for _, counts in counted])), 4) for name, counted in scored.items()}
         for title, scored in table.items()
     }
     lines = [
         {"baseline": title, "metric": name, "utt_id": utt.utt_id, "spk": utt.spk, "counts": counts}
         for title, scored in table.items()
-        for name, rows in scored.items()
-        for utt, counts in rows
+        for name, counted in scored.items()
+        for utt, counts in counted
     ]
     write_jsonl(out.with_suffix(ROWS_SUFFIX), lines)
     write_json(out, values)
@@ -74,18 +78,32 @@ def read_rows(out: Path, title: str) -> dict[str, Rows]:
 
 
 def _scores(folds: Sequence[tuple[list[Utterance], list[Utterance]]], fields: Sequence[str], predict: Callable[..., list[Any]]) -> dict[str, Rows]:
-    metrics = {str(m.settings["field"]): m for m in all_metrics.every() if m.settings.get("field") in fields}
     out: dict[str, Rows] = {}
-    for name, metric in metrics.items():
+    for name in fields:
+        metrics = [m for m in all_metrics.every() if m.count and m.settings.get("field") == name]
         for train, test in folds:
             known = [utt for utt in train if utt.labels and getattr(utt.labels, name) is not None]
             asked = [utt for utt in test if utt.labels and getattr(utt.labels, name) is not None]
             if known and asked:
                 for utt, answer in zip(asked, predict(known, asked, name)):
-                    counts = metric.count and metric.count(utt.labels or Fields(), Fields.from_dict({name: str(answer)}))
-                    if counts is not None:
-                        out.setdefault(metric.name, []).append((utt, counts))
+                    for metric in metrics:
+                        counts = metric.count and metric.count(utt.labels or Fields(), Fields.from_dict({name: str(answer)}))
+                        if counts is not None:
+                            out.setdefault(metric.name, []).append((utt, counts))
     return out
+
+
+def _constant_captions(folds: Sequence[tuple[list[Utterance], list[Utterance]]], config: ScoringConfig) -> dict[str, Rows]:
+    """A caption of each training part's most frequent values in every answer's place, and no transcript: what the wording alone is worth."""
+    hyps: dict[str, Hypothesis] = {}
+    for train, test in folds:
+        known = {name: [utt for utt in train if utt.labels and getattr(utt.labels, name) is not None] for name in VALUES}
+        fields = Fields.from_dict({name: _most_frequent(utts, name) for name, utts in known.items() if utts})
+        hyps |= {utt.utt_id: Hypothesis(tasks.render(fields, "constant"), fields) for utt in test}
+    asked = [utt for _, test in folds for utt in test if utt.labels]
+    wanted = [metric for metric in all_metrics.every() if metric.captions]
+    counted, _, _ = rows(asked, hyps, tasks.Outputs(), wanted, config, Path("constant"))
+    return {name: of_metric for name, of_metric in counted.items() if of_metric}
 
 
 def _truth(utterances: Sequence[Utterance], name: str) -> list[str]:
@@ -135,6 +153,7 @@ def _vectors(folds: Sequence[tuple[list[Utterance], list[Utterance]]], of: Calla
 
 def _log_mel(utterances: list[Utterance], nj: int) -> Vectors:
     every = list({utt.utt_id: utt for utt in utterances}.values())
+    descriptors.compile_librosa()
     with ProcessPoolExecutor(max(1, nj)) as pool:
         return {utt.utt_id: row for utt, row in zip(every, pool.map(_statistics, every, chunksize=16))}
 

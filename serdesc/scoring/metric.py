@@ -32,6 +32,7 @@ class Metric:
     value: Callable[[Mapping[str, float]], float]
     captions: Callable[[Captions], list[Counts]] | None = None
     of_set: bool = False
+    posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = None  # in place of `count`: of the true emotion and the posterior
     # an utterance's share in the value, by its counts and those of the whole: the shares' mean is the value
     share: Callable[[Mapping[str, float], Mapping[str, float]], float] | None = None
     chance: Callable[[Mapping[str, float]], float] | None = None  # what guessing gets, from the same counts
@@ -48,30 +49,3 @@ def mean_of(name: str, unit: str, captions: Callable[[Captions], list[Counts]], 
         return scale * total.get("sum", 0.0) / total["n"] if total.get("n") else math.nan
 
     return Metric(name, unit, None, value, captions=captions, share=lambda counts, _: scale * counts["sum"], column=column, **options)
-
-
-def mean_recall(name: str, attribute: str, unit: str, column: int = 50) -> Metric:
-    """Mean over the classes of the reference of the share that was found (unweighted accuracy). Unread answers are wrong."""
-
-    def count(ref: Fields, hyp: Fields) -> Counts | None:
-        wanted = getattr(ref, attribute)
-        if wanted is None:
-            return None
-        said = getattr(hyp, attribute)
-        return {f"n.{wanted}": 1, f"right.{wanted}": int(said == wanted), "n": 1, "right": int(said == wanted), "unread": int(said is None)}
-
-    def classes(total: Mapping[str, float]) -> list[str]:
-        return [key[2:] for key in sorted(total) if key.startswith("n.") and total[key] > 0]
-
-    def value(total: Mapping[str, float]) -> float:
-        recalls = [total.get(f"right.{c}", 0) / total[f"n.{c}"] for c in classes(total)]
-        return 100 * math.fsum(recalls) / len(recalls) if recalls else math.nan
-
-    def share(counts: Mapping[str, float], total: Mapping[str, float]) -> float:
-        (wanted,) = (key[2:] for key in counts if key.startswith("n.") and counts[key])
-        return 100 * counts.get(f"right.{wanted}", 0) * total["n"] / (len(classes(total)) * total[f"n.{wanted}"])
-
-    def chance(total: Mapping[str, float]) -> float:
-        return 100 / max(1, len(classes(total)))
-
-    return Metric(name, unit, count, value, chance=chance, share=share, settings={"field": attribute}, column=column)

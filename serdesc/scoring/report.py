@@ -16,6 +16,7 @@ from serdesc.files import read_json, write_json, write_text
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.captions import Captions
+from serdesc.scoring.classes import confusion
 from serdesc.scoring.baselines import LOGMEL, read_rows as read_baseline
 from serdesc.scoring.significance import Comparison, holm
 from serdesc.scoring.score import ROWS, Rows, Score, difference, read_rows, score, total
@@ -72,10 +73,12 @@ def report(exp: Path, part: str, config: Config) -> None:
             above[metric.name] = difference(metric, sum(counted, []), same, config.scoring)
         values = [metric.value(total([counts for _, counts in rows])) for rows in counted if rows]
         by_fold[metric.name] = [round(value, 4) for value in values if not math.isnan(value)]
+    emotions = confusion(line["ua"] for fold in lines for line in fold if "ua" in line)
     write_json(
         exp / f"score_{part}.json",
         {
             "folds": [fold.name for fold in folds],
+            "confusion": emotions,
             "scores": [
                 {
                     **asdict(pooled[metric.name]),
@@ -90,7 +93,7 @@ def report(exp: Path, part: str, config: Config) -> None:
         },
     )
     table = _table(exp, metrics, pooled, by_fold, above)
-    write_text(exp / "RESULTS.md", _block(exp, folds, table))
+    write_text(exp / "RESULTS.md", _block(exp, folds, table) + _confusion(emotions))
     _print(table, f"{exp}: {part}, {len(folds)} fold(s) pooled")
 
 
@@ -136,7 +139,7 @@ def _table(
     by_fold: dict[str, list[float]],
     above: dict[str, tuple[float, tuple[float, float] | None]],
 ) -> list[list[str]]:
-    rows = [["system", *(metric.unit for metric in metrics)]]
+    rows = [["metric", *(metric.unit for metric in metrics)]]
     rows.append(["chance", *(_cell(pooled[m.name].chance) for m in metrics)])
     for name, values in (read_json(exp / BASELINES) if (exp / BASELINES).exists() else {}).items():
         rows.append([name, *(_cell(values.get(m.name)) for m in metrics)])
@@ -149,7 +152,23 @@ def _table(
     if above:
         rows.append(["above log-mel, 95 %", *(_signed(*above[m.name]) if m.name in above else "" for m in metrics)])
     rows.append(["utterances", *(str(pooled[m.name].n) for m in metrics)])
-    return rows
+    return [list(row) for row in zip(*(row for row in rows if any(row[1:])))]  # a metric a row
+
+
+def _confusion(table: Mapping[str, Mapping[str, int]]) -> str:
+    """Markdown: what each emotion was heard as, and the share that was found."""
+    if not table:
+        return ""
+    said = sorted({name for row in table.values() for name in row}, key=lambda name: (name == "unread", name))
+    rows = [["emotion, heard as", *said, "recall %"]]
+    for wanted, row in table.items():
+        rows.append([wanted, *(str(row.get(name, 0)) for name in said), f"{100 * row.get(wanted, 0) / sum(row.values()):.1f}"])
+    return "\n" + _markdown(rows) + "\n"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in body)])
 
 
 def _block(exp: Path, folds: Sequence[Path], table: list[list[str]]) -> str:
@@ -158,8 +177,6 @@ def _block(exp: Path, folds: Sequence[Path], table: list[list[str]]) -> str:
     import yaml
 
     config = yaml.safe_load((folds[0] / "config.yaml").read_text(encoding="utf-8")) if (folds[0] / "config.yaml").exists() else {}
-    head, *body = table
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in body)]
     made = [
         f"- encoder {config.get('encoder', {}).get('model')}, LLM {config.get('llm', {}).get('model')}, seed {config.get('seed')}, "
         f"strategy {config.get('training', {}).get('strategy')}, beta {config.get('training', {}).get('beta')}",
@@ -168,7 +185,7 @@ def _block(exp: Path, folds: Sequence[Path], table: list[list[str]]) -> str:
         f"- {environment.get('processor')}, {environment.get('cores')} cores, {environment.get('threads')} thread(s) a process",
         f"- command of fold {folds[0].name[4:]}: `{_short(environment.get('command', ''))}`",
     ]
-    return f"### {exp.name}: folds {' '.join(fold.name[4:] for fold in folds)}\n\n" + "\n".join(lines) + "\n\n" + "\n".join(made) + "\n"
+    return f"### {exp.name}: folds {' '.join(fold.name[4:] for fold in folds)}\n\n" + _markdown(table) + "\n\n" + "\n".join(made) + "\n"
 
 
 def _short(command: str) -> str:

@@ -41,6 +41,7 @@ class Hypothesis:
 
     response: str
     fields: Fields
+    posterior: dict[str, float] | None = None  # of the emotions
 
 
 Rows = list[tuple[Utterance, Counts]]
@@ -61,7 +62,7 @@ def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
         bad = [f"{name} '{given[name]}'" for name in VALUES if given.get(name) is not None and given[name] not in VALUES[name]]
         if bad:
             raise UserError(f"{path}:{number}: {', '.join(bad)}: not a value of that field; leave it out and the reader fills it")
-        hyps[row["utt_id"]] = Hypothesis(row["response"], Fields.from_dict({**said, **given}))
+        hyps[row["utt_id"]] = Hypothesis(row["response"], Fields.from_dict({**said, **given}), row.get("posterior"))
     return hyps
 
 
@@ -90,11 +91,14 @@ def rows(
         faults = [f"{len(ids)} {what}, the first is '{ids[0]}'" for what, ids in (("missing", missing), ("not in the data", unknown)) if ids]
         raise UserError(f"{place}: {' and '.join(faults)}. Decode the same data directory that is scored.")
     table: dict[str, Rows] = {metric.name: [] for metric in metrics}
+    any_posterior = any(hyp.posterior for hyp in hyps.values())
     for utt in utterances:
         if utt.labels is None:
             raise UserError(f"'{utt.utt_id}' has no labels: score a fold's folder (data/X/fold1/test), which `serdesc annotate` makes")
         ref = outputs.of(utt.labels)
         for metric in metrics:
+            if metric.posterior and ref.emotion and any_posterior:
+                table[metric.name].append((utt, metric.posterior(ref.emotion, hyps[utt.utt_id].posterior)))
             if metric.count and (counts := metric.count(ref, hyps[utt.utt_id].fields)) is not None:
                 table[metric.name].append((utt, counts))
     captioned = [utt for utt in utterances if utt.caption]
@@ -200,7 +204,7 @@ def _resampled(metric: Metric, counted: Rows, config: ScoringConfig) -> np.ndarr
 
 def percentiles(values: np.ndarray) -> tuple[float, float] | None:
     """The middle 95 %."""
-    if not len(values):
+    if np.isnan(values).all():  # also where there are none
         return None
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return round(float(low), 2), round(float(high), 2)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import time
 from dataclasses import dataclass, field
 from multiprocessing import Pool
@@ -36,11 +37,14 @@ from serdesc.config import MeasureConfig
 from serdesc.data import audio, datadir, descriptors
 
 SEED = 1
+BF16 = False  # --bf16
 BATCH_SECONDS, CROP_SECONDS = 20.0, 6.0
-PARTS = {"units-mfcc": 400, "units-layer": 700, "speech": 4000}  # optimiser steps
+PARTS = {"units-mfcc": 300, "units-layer": 500, "speech": 7000}  # optimiser steps
 CODES = {"units-mfcc": 100, "units-layer": 250}
 PEAK_RATE = 1e-3
-LEVEL = 82  # where the level stands in `describe`'s second vector
+LEVEL, BANDS = 82, 80  # in `describe`'s second vector: where the level stands, and how many bands stand before the measures
+MEASURES = ("f0", "f0 range", "level", "pitch", "energy", "speed", "pauses", "rate")
+CENTRE = 385  # samples from a frame's first one to the middle of what it hears
 CHARACTERS = "-' abcdefghijklmnopqrstuvwxyz"  # the hyphen is CTC's blank
 CONFIG = HubertConfig(
     hidden_size=192, num_hidden_layers=6, num_attention_heads=4, intermediate_size=768,
@@ -59,7 +63,7 @@ class Recording:
     text: str
     phones: list[tuple[float, str, bool]] = field(default_factory=list)  # start (s), name, in the stressed word; made speech only
     local: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T, 43)
-    overall: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (85,)
+    overall: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (88,)
 
 
 def standard(wave: np.ndarray) -> np.ndarray:
@@ -117,10 +121,17 @@ def frame_count(model: HubertModel, samples: int) -> int:
     return int(model._get_feat_extract_output_lengths(torch.tensor(samples)))
 
 
+def hear(model: HubertModel, x: Tensor, **settings: Any) -> tuple[Tensor, ...]:
+    """The hidden states of all layers (B, T, D), in bfloat16 inside where --bf16 was given; the last one normalised."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
+        out = model(x, output_hidden_states=True, **settings)
+    return (*(h.float() for h in out.hidden_states[:-1]), out.last_hidden_state.float())
+
+
 @torch.no_grad()
 def hidden(model: HubertModel, wave: np.ndarray, layer: int) -> np.ndarray:
     model.eval()
-    return np.asarray(model(torch.from_numpy(wave)[None], output_hidden_states=True).hidden_states[layer][0])
+    return np.asarray(hear(model, torch.from_numpy(wave)[None])[layer][0])
 
 
 class UnitHead(nn.Module):
@@ -145,7 +156,7 @@ def spans(frames: list[int], length: int, rng: np.random.Generator) -> Tensor:
 
 def louder(waves: list[np.ndarray], rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
     """The waves at other levels, and by how much (natural logarithm): level is heard, and must not change the rest."""
-    gains = rng.uniform(-1.5, 0.7, len(waves))
+    gains = rng.uniform(-4.0, 0.7, len(waves))
     return [wave * np.float32(math.exp(gain)) for wave, gain in zip(waves, gains)], gains
 
 
@@ -177,7 +188,7 @@ class Units:
             wanted.append(target[start // 320 : start // 320 + frame_count(self.model, len(crops[-1]))])
         x, mask = pad(louder(crops, rng)[0])
         masked = spans([len(w) for w in wanted], frame_count(self.model, x.shape[1]), rng)
-        logits = self.head(self.model(x, attention_mask=mask, mask_time_indices=masked).last_hidden_state)
+        logits = self.head(hear(self.model, x, attention_mask=mask, mask_time_indices=masked)[-1])
         truth = torch.full(masked.shape, -1)
         for row, w in zip(truth, wanted):
             row[: len(w)] = torch.from_numpy(w)
@@ -196,10 +207,11 @@ def smooth(x: np.ndarray, frames: int) -> np.ndarray:
 
 
 def describe(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
-    """What is measured around each frame (T, 43), and of the whole (85,); NaN where it cannot be measured.
+    """What is measured around each frame (T, 43), and of the whole (88,); NaN where it cannot be measured.
 
     Around a frame: 40 log-mel bands over half a second, energy and log F0 over a tenth, log F0 over half a second. Of the whole:
-    mean and deviation of the bands, of log F0, the level, and SpeechCraft's pitch, energy and speed (logarithms).
+    mean and deviation of the bands, then MEASURES: of log F0 the median and deviation, the level, SpeechCraft's pitch, energy and
+    speed (logarithms), the share of pauses and, of made speech, phonemes a second outside of them.
     """
     wave = standard(recording.wave)
     mel = np.log(librosa.feature.melspectrogram(y=wave, sr=16_000, n_fft=400, hop_length=320, n_mels=40).T + 1e-4)
@@ -214,7 +226,10 @@ def describe(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     measures = descriptors.measure(recording.wave, recording.text, MeasureConfig())
     logs = [math.log(measures[name]) if measures.get(name, 0) > 0 else math.nan for name in ("pitch", "energy", "speed")]
     level = 0.5 * math.log(recording.wave.var() + 1e-9)
-    overall = np.concatenate([mel.mean(axis=0), mel.std(axis=0), [np.median(f0[voiced]) if voiced.any() else f0.mean(), f0.std(), level], logs])
+    pauses = float(np.mean(energy < np.quantile(energy, 0.95) - 4.0))
+    rate = math.log(len(recording.phones) / (n * 0.02 * (1 - pauses))) if recording.phones else math.nan
+    tune = [np.median(f0[voiced]) if voiced.any() else f0.mean(), f0.std(), level]
+    overall = np.concatenate([mel.mean(axis=0), mel.std(axis=0), tune, logs, [pauses, rate]])
     return local.astype(np.float32), overall.astype(np.float32)
 
 
@@ -229,7 +244,8 @@ class Speech:
     """Characters, phonemes and stress from the last layer, the surroundings from layer 2, the whole from layer 4."""
 
     def __init__(self, model: HubertModel, train: list[Recording], dev: list[Recording]) -> None:
-        with Pool(2, threadpool_limits, (1,)) as pool:
+        descriptors.compile_librosa()
+        with Pool(os.cpu_count(), threadpool_limits, (1,)) as pool:
             for part in (train, dev):
                 for recording, (local, overall) in zip(part, pool.map(describe, part, chunksize=50)):
                     recording.local, recording.overall = local, overall
@@ -249,7 +265,7 @@ class Speech:
         out = np.full((frames, 2), -1)
         if recording.phones:
             starts = [start for start, _, _ in recording.phones]
-            at = np.searchsorted(starts, (np.arange(frames) * 320 + 200) / 16_000, side="right") - 1
+            at = np.searchsorted(starts, (np.arange(frames) * 320 + CENTRE) / 16_000, side="right") - 1
             known = np.array([(self.sounds.get(name, -1), int(stress)) for _, name, stress in recording.phones])
             out[at >= 0] = known[at[at >= 0]]
         return out
@@ -258,9 +274,9 @@ class Speech:
         """The sum of five losses; the losses, and the shares of characters and phonemes that are right."""
         waves, gains = louder([r.wave for r in recordings], rng)
         x, mask = pad(waves)
-        out = self.model(x, attention_mask=mask, output_hidden_states=True)
+        states = hear(self.model, x, attention_mask=mask)
         frames = [frame_count(self.model, len(wave)) for wave in waves]
-        last, width = out.last_hidden_state, (CONFIG.hidden_size,)
+        last, width = states[-1], (CONFIG.hidden_size,)
 
         log_probs = self.head.characters(last).log_softmax(-1).transpose(0, 1)  # (T, B, characters)
         labels = [[CHARACTERS.index(c) for c in r.text if c in CHARACTERS[1:]] for r in recordings]
@@ -279,8 +295,8 @@ class Speech:
             right = float((logits.argmax(-1) == known[made][:, 0]).float().mean())
             stress = nn.functional.binary_cross_entropy_with_logits(self.head.stress(last[made])[:, 0], known[made][:, 1].float())
 
-        near = self.head.local(nn.functional.layer_norm(out.hidden_states[2], width))
-        whole = self.head.overall(nn.functional.layer_norm(out.hidden_states[4], width))
+        near = self.head.local(nn.functional.layer_norm(states[2], width))
+        whole = self.head.overall(nn.functional.layer_norm(states[4], width))
         local, overall, scales = [], [], []
         for i, recording in enumerate(recordings):
             n = min(frames[i], len(recording.local))
@@ -288,14 +304,14 @@ class Speech:
             target = torch.from_numpy(recording.overall.astype(np.float32)).clone()
             target[LEVEL] += gains[i] / self.level_spread
             errors = (whole[i, : frames[i]] - target.nan_to_num()).square().mean(dim=0) * ~target.isnan()
-            overall.append(errors[:80].mean() + errors[80:].mean())  # the few measures weigh as much as the many bands
-            scales.append(errors[80:].detach())
+            overall.append(errors[:BANDS].mean() + errors[BANDS:].mean())  # the few measures weigh as much as the many bands
+            scales.append(torch.where(target[BANDS:].isnan(), math.nan, errors[BANDS:].detach()))
         losses = {"ctc": ctc, "sound": sound, "stress": stress, "local": torch.stack(local).mean(), "overall": torch.stack(overall).mean()}
 
         best = log_probs.detach().argmax(-1).T.tolist()
         read = ["".join(CHARACTERS[c] for c, before in zip(row[:n], [0] + row) if c and c != before) for row, n in zip(best, frames)]
         said = {name: float(loss.detach()) for name, loss in losses.items()}
-        said |= dict(zip(("f0", "f0 range", "level", "pitch", "energy", "speed"), torch.stack(scales).mean(dim=0).tolist()))
+        said |= dict(zip(MEASURES, torch.stack(scales).nanmean(dim=0).tolist()))
         return sum(losses.values(), torch.zeros(())), said | {"characters": 1 - jiwer.cer([r.text or " " for r in recordings], read), "sounds": right}
 
 
@@ -335,7 +351,7 @@ def train_part(part: str, model: HubertModel, train: list[Recording], dev: list[
     with torch.no_grad():
         results = [task([recording], rng) for recording in dev]
     heldout = means([{"loss": float(loss)} | said for loss, said in results])
-    return {"part": part, "steps": steps, "seconds": round(time.time() - start), "heldout": heldout}
+    return {"part": part, "steps": steps, "bf16": BF16, "seconds": round(time.time() - start), "heldout": heldout}
 
 
 def main() -> None:
@@ -344,7 +360,12 @@ def main() -> None:
     parser.add_argument("heldout", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies every part's steps")
+    parser.add_argument(
+        "--bf16", action="store_true", help="compute in bfloat16: faster where the processor has AVX512-BF16, many times slower elsewhere"
+    )
     args = parser.parse_args()
+    global BF16
+    BF16 = args.bf16
     torch.manual_seed(SEED)
     train, heldout = load(args.train, other_voices=True), load(args.heldout, other_voices=False)
     hours = [sum(len(r.wave) for r in part) / 57.6e6 for part in (train, heldout)]

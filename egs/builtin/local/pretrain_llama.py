@@ -28,6 +28,7 @@ from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 
 SEED = 3
 VOCABULARY, STEPS, BATCH, PEAK_RATE = 900, 3500, 16, 2e-3
+VOWELS, CONSONANTS = "aeiouy", "bcdfghjklmnpqrstvwxz"
 PHRASE_TABLES = {"pitch": tasks.PITCH, "energy": tasks.ENERGY, "speed": tasks.SPEED, "emotion": tasks.EMOTION}
 
 
@@ -79,16 +80,30 @@ class Interface:
     def ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
+    def letters(self, word: str) -> list[list[int]]:
+        """The word as a CTC head would spell it in slots of 60 ms: held letters, blanks, two letters in one, some misheard or missed."""
+        slots: list[list[int]] = []
+        for letter in " " + word:
+            chance = self.rng.random(4)
+            if chance[0] < 0.05:
+                continue
+            if chance[0] < 0.12 and letter != " ":
+                letter = str(self.rng.choice(list(VOWELS if letter in VOWELS else CONSONANTS)))
+            if slots and slots[-1] and chance[1] < 0.2:
+                slots[-1] = slots[-1] + self.ids(letter)
+                continue
+            slots += [self.ids(letter)] * (2 if chance[2] < 0.2 else 1) + [[]] * (0 if chance[3] < 0.6 else 1 if chance[3] < 0.9 else 2)
+        return slots + [[]] * int(self.rng.integers(0, 6) * (self.rng.random() < 0.3))
+
     def slots(self, fields: Fields, transcribe: bool) -> tuple[list[list[int]], list[list[int]]]:
         """For each speech token the ids whose mean it is; empty means silence."""
-        content: list[list[int]] = [[]] * int(self.rng.integers(0, 3))
+        content: list[list[int]] = [[]] * int(self.rng.integers(0, 6))
         stressed: list[list[int]] = [[]] * len(content)
         for word in (fields.transcript or "").split():
-            mark = self.ids(" emphasis on") if word in (fields.emphasis or ()) else []
-            for piece in self.ids(" " + word):
-                n, gap = int(self.rng.integers(1, 3)), int(self.rng.integers(0, 2))
-                content = content + [[piece]] * n + [[]] * gap
-                stressed = stressed + [[piece, *mark] if mark else []] * (n + gap)
+            mark = self.ids(" emphasis") if word in (fields.emphasis or ()) else []
+            spelled = self.letters(word)
+            content = content + spelled
+            stressed = stressed + [[*slot, *mark] if mark and slot else [] for slot in spelled]
         if transcribe:
             return content, [[]] * len(content)
         traits = [self.ids(f" {table[getattr(fields, name)][0]}") for name, table in PHRASE_TABLES.items() if getattr(fields, name)]
@@ -148,6 +163,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has AVX512-BF16")
     args = parser.parse_args()
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
@@ -175,7 +191,9 @@ def main() -> None:
             waiting = [drawn[i : i + BATCH] for i in range(0, len(drawn), BATCH)]
             rng.shuffle(waiting)
         examples = waiting.pop()
-        loss = loss_of(model, *interface.batch(examples, model.model.embed_tokens))
+        x, mask, labels = interface.batch(examples, model.model.embed_tokens)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            loss = loss_of(model, x, mask, labels)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -1,5 +1,10 @@
-"""Mean recall of each descriptor that has a closed set of values. Tone is the emotion and is scored there."""
+"""Each descriptor that has a closed set of values: mean recall, accuracy, weighted kappa. Tone is the emotion and is scored there."""
 
-from serdesc.scoring.metric import mean_recall
+from serdesc.scoring.classes import accuracy, kappa, mean_recall
 
-METRICS = [mean_recall(name, name, f"{name} %") for name in ("pitch", "energy", "speed", "age", "gender")]
+FIELDS = ("pitch", "energy", "speed", "age", "gender")
+METRICS = [
+    *(mean_recall(name, name, f"{name} %", column=50) for name in FIELDS),
+    *(accuracy(f"{name}_accuracy", name, f"{name} accuracy %", column=51) for name in FIELDS),
+    *(kappa(f"{name}_kappa", name, f"{name} kappa %", column=52) for name in FIELDS),
+]

@@ -1,9 +1,10 @@
-"""Stressed words: the share of utterances whose stressed words are named exactly, none missing and none added."""
+"""Stressed words: the share of utterances whose stressed words are named exactly, and precision and recall over single words."""
 
 from __future__ import annotations
 
 import math
-from typing import Mapping
+from collections import Counter
+from typing import Callable, Mapping
 
 from serdesc.fields import Fields
 from serdesc.scoring.metric import Counts, Metric
@@ -30,7 +31,20 @@ def _chance(total: Mapping[str, float]) -> float:
     return 100 * total["guess"] / SCALE / total["n"]
 
 
+def _found(ref: Fields, hyp: Fields) -> Counts | None:
+    if ref.emphasis is None:
+        return None
+    wanted, said = (Counter(word for item in fields.emphasis or () for word in words(item)) for fields in (ref, hyp))
+    return {"n": 1, "wanted": wanted.total(), "said": said.total(), "right": (wanted & said).total(), "unread": int(hyp.emphasis is None)}
+
+
+def _share_of(key: str) -> Callable[[Mapping[str, float]], float]:
+    return lambda total: 100 * total["right"] / total[key] if total.get(key) else math.nan
+
+
 METRICS = [
+    Metric("emphasis_precision", "emphasis precision %", _found, _share_of("said"), settings={"over": "stressed words"}, column=61),
+    Metric("emphasis_recall", "emphasis recall %", _found, _share_of("wanted"), settings={"over": "stressed words"}, column=62),
     Metric(
         "emphasis",
         "emphasis %",
@@ -40,5 +54,5 @@ METRICS = [
         share=lambda counts, _: 100 * counts["right"],
         settings={"match": "all stressed words, no other"},
         column=60,
-    )
+    ),
 ]

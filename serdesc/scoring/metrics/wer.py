@@ -1,36 +1,55 @@
-"""Word error rate: substitutions, deletions and insertions over the words of the reference."""
+"""Word and character error rate: substitutions, deletions and insertions over the words (characters, spaces among them) of the reference."""
 
 from __future__ import annotations
 
 import math
-from typing import Mapping
+from typing import Callable, Mapping, Sequence
 
 from serdesc.fields import Fields
 from serdesc.scoring import normalise
 from serdesc.scoring.metric import Counts, Metric
 
 
-def _count(ref: Fields, hyp: Fields) -> Counts | None:
-    import jiwer
+def _counter(unit: str, align: str, split: Callable[[str], Sequence[str]]) -> Callable[[Fields, Fields], Counts | None]:
+    def count(ref: Fields, hyp: Fields) -> Counts | None:
+        import jiwer
 
-    if ref.transcript is None:
-        return None
-    wanted, said = (" ".join(normalise.words(text or "")) for text in (ref.transcript, hyp.transcript))
-    counts = {"n": 1, "words": len(wanted.split()), "unread": int(hyp.transcript is None)}
-    if not wanted:  # jiwer has no alignment with an empty reference: every word said is an insertion
-        return {**counts, "substitutions": 0, "deletions": 0, "insertions": len(said.split())}
-    aligned = jiwer.process_words(wanted, said)
-    return {**counts, "substitutions": aligned.substitutions, "deletions": aligned.deletions, "insertions": aligned.insertions}
+        if ref.transcript is None:
+            return None
+        wanted, said = (" ".join(normalise.words(text or "")) for text in (ref.transcript, hyp.transcript))
+        counts = {"n": 1, unit: len(split(wanted)), "unread": int(hyp.transcript is None)}
+        if not wanted:  # jiwer has no alignment with an empty reference: all that is said is inserted
+            return {**counts, "substitutions": 0, "deletions": 0, "insertions": len(split(said))}
+        aligned = getattr(jiwer, align)(wanted, said)
+        return {**counts, "substitutions": aligned.substitutions, "deletions": aligned.deletions, "insertions": aligned.insertions}
 
-
-def _value(total: Mapping[str, float]) -> float:
-    errors = total.get("substitutions", 0) + total.get("deletions", 0) + total.get("insertions", 0)
-    return 100 * errors / total["words"] if total.get("words") else math.nan
+    return count
 
 
-def _share(counts: Mapping[str, float], total: Mapping[str, float]) -> float:
-    """Errors of an utterance in parts of the mean number of words."""
-    return _value({**counts, "words": total["words"] / total["n"]})
+def _rate(unit: str) -> Callable[[Mapping[str, float]], float]:
+    def value(total: Mapping[str, float]) -> float:
+        errors = total.get("substitutions", 0) + total.get("deletions", 0) + total.get("insertions", 0)
+        return 100 * errors / total[unit] if total.get(unit) else math.nan
+
+    return value
 
 
-METRICS = [Metric("wer", "WER %", _count, _value, share=_share, settings={"normaliser": normalise.NAME}, higher_is_better=False, column=10)]
+def _metric(name: str, title: str, unit: str, align: str, split: Callable[[str], Sequence[str]], column: int) -> Metric:
+    rate = _rate(unit)
+    return Metric(
+        name,
+        title,
+        _counter(unit, align, split),
+        rate,
+        # errors of an utterance in parts of the mean number of words
+        share=lambda counts, total: rate({**counts, unit: total[unit] / total["n"]}),
+        settings={"normaliser": normalise.NAME},
+        higher_is_better=False,
+        column=column,
+    )
+
+
+METRICS = [
+    _metric("wer", "WER %", "words", "process_words", str.split, column=10),
+    _metric("cer", "CER %", "characters", "process_characters", list, column=11),
+]
