@@ -244,6 +244,11 @@ def score(
     out: Annotated[Optional[Path], typer.Option("--out", help="score.json to write; by default beside the hypotheses.")] = None,
     refs: Annotated[Optional[Path], typer.Option("--refs", help="Other reference captions, `<utt_id> <caption>` a line.")] = None,
     missing: Annotated[str, typer.Option("--missing", help="An utterance without an answer is an `error`, or counts as `wrong`.")] = "error",
+    faithful: Annotated[bool, typer.Option("--faithful", help="Also measure the sound, and compare what the captions claim with it.")] = False,
+    train: Annotated[Optional[Path], typer.Option("--train", help="Where --faithful takes percentiles from; by default DATA/../train.")] = None,
+    counterfactual: Annotated[Optional[Path], typer.Option("--counterfactual", help="A trained fold: decode changed recordings with it.")] = None,
+    limit: Annotated[int, typer.Option("--limit", help="So many utterances are changed.")] = 100,
+    nj: Jobs = 1,
     config: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """Score hypotheses against a fold's labels: every figure with its count, interval and signature.
@@ -279,6 +284,15 @@ def score(
     target = out or hyp.with_name("score.json")
     scoring.write(target, scores, table, tokens)
     report.show(scores, wanted, f"{target}")
+    if faithful:
+        from serdesc.scoring import faithfulness
+
+        found = faithfulness.rows(data, train or data.parent / "train", hyps, settled.measure, nj)
+        report.show_table(faithfulness.cells(faithfulness.write(target.parent, found, settled.scoring)), "claimed and heard")
+    if counterfactual:
+        from serdesc.scoring import counterfactual as changes
+
+        report.show_table(changes.cells(changes.run(utterances, counterfactual, target.parent, settings or [], limit)), "changed and heard")
 
 
 @verb

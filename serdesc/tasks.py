@@ -255,7 +255,7 @@ def _phrases() -> list[tuple[str, dict[str, Any]]]:
 
 
 _PHRASES = [(re.compile(rf"\b{re.escape(phrase)}\b"), stands_for) for phrase, stands_for in _phrases()]
-_QUOTED = re.compile(r'"([^"]*)"')
+_QUOTED = re.compile(r'"([^"]*)(?:"|(?<!")$)')  # an answer that was cut off has no closing mark
 _STRESS_BEFORE = re.compile(r"(\bthe words?|\bemphasis on|\bstress on)\s*$")
 
 

@@ -157,6 +157,10 @@ def test_only_the_emotion_is_replaced(caption: str, changed: str | None) -> None
     assert tasks.with_emotion(caption, "angry") == changed
 
 
+def test_a_quote_that_was_cut_off_is_read() -> None:
+    assert tasks.read('A man says "one two') == Fields(gender="male", transcript="one two")
+
+
 def test_every_caption_takes_every_emotion() -> None:
     for i, emotion in enumerate(EMOTIONS):
         caption = tasks.render(Fields(transcript="so happy", emotion=emotion, gender="male"), str(i))

@@ -57,18 +57,22 @@ def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[s
         wave, _ = trim(wave)
     start = wave[: int(config.seconds * audio.SAMPLE_RATE)]
     out: dict[str, float] = {}
-    if (pitch := _f0(start) if config.pitch == "f0" else _brightness(start)) is not None:
+    if (pitch := median_f0(start) if config.pitch == "f0" else _brightness(start)) is not None:
         out["pitch"] = round(pitch, 3)
     normal = (start - start.mean()) / np.sqrt(start.var() + 1e-7)
     out["energy"] = round(float(rms(y=normal).mean()), 6)
-    sounds = espeak.phonemes(text, config.language) if text else []
     seconds = len(wave) / audio.SAMPLE_RATE
-    if config.speed == "syllable":
-        if syllables := sum(sound[0] in _VOWELS for sound in sounds):
-            out["rate"] = round(syllables / seconds, 6)
-    elif sounds:
+    if text and config.speed == "syllable":
+        if count := syllables(text, config.language):
+            out["rate"] = round(count / seconds, 6)
+    elif text and (sounds := espeak.phonemes(text, config.language)):
         out["speed"] = round(seconds / len(sounds), 6)
     return out
+
+
+def syllables(text: str, language: str) -> int:
+    """Vowels and diphthongs of espeak-ng's phonemes."""
+    return sum(sound[0] in _VOWELS for sound in espeak.phonemes(text, language))
 
 
 _VOWELS = frozenset("aeiouyAEIOUVY03@&")  # espeak-ng's mnemonics of vowels and diphthongs begin with one of these
@@ -84,7 +88,7 @@ def _brightness(wave: np.ndarray) -> float | None:
     return float((pitches.sum(axis=0)[voiced] / positive.sum(axis=0)[voiced]).mean()) if voiced.any() else None
 
 
-def _f0(wave: np.ndarray) -> float | None:
+def median_f0(wave: np.ndarray) -> float | None:
     """Median of the voiced frames' F0, Hz."""
     import librosa
 

@@ -12,8 +12,8 @@ from typing import Any, Mapping, Sequence
 from serdesc.config import Config
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_json, write_json, write_text
-from serdesc.scoring import metrics as all_metrics
+from serdesc.files import read_json, read_jsonl, write_json, write_text
+from serdesc.scoring import faithfulness, metrics as all_metrics
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.classes import confusion
@@ -31,7 +31,7 @@ def show(scores: Sequence[Score], metrics: Sequence[Metric], title: str) -> None
     rows = [["metric", "score", "95 %", "chance", "utterances", "unread"]]
     for s in scores:
         rows.append([by_name[s.metric].unit, _cell(s.value), _range(s.interval), _cell(s.chance), str(s.n), str(s.counts.get("unread", ""))])
-    _print(rows, title)
+    show_table(rows, title)
     for note in dict.fromkeys(s.note for s in scores if s.note):
         print(f"not computed: {', '.join(by_name[s.metric].unit for s in scores if s.note == note)}: {note}")
 
@@ -48,7 +48,7 @@ def show_comparisons(found: Sequence[Comparison], notes: Mapping[str, str], metr
     for c in found:
         cells = ["" if c.metric not in corrected[test] else f"{corrected[test][c.metric]:.4f}" for test in tests]
         rows.append([by_name[c.metric].unit, _cell(c.a), _cell(c.b), f"{c.a - c.b:+.1f}", _range(c.interval), f"{c.units} {c.unit}s", *cells])
-    _print(rows, title)
+    show_table(rows, title)
     print("p: one-tailed, for A better than B; Holm's correction over the rows of a column. Empty: the test does not apply.")
     for name, note in notes.items():
         print(f"not compared: {by_name[name].unit}: {note}")
@@ -93,8 +93,17 @@ def report(exp: Path, part: str, config: Config) -> None:
         },
     )
     table = _table(exp, metrics, pooled, by_fold, above)
-    write_text(exp / "RESULTS.md", _block(exp, folds, table) + _confusion(emotions))
-    _print(table, f"{exp}: {part}, {len(folds)} fold(s) pooled")
+    heard = [row for fold in folds for row in _heard(fold / f"decode_{part}")]
+    truth = faithfulness.cells(faithfulness.table(heard, config.scoring)) if heard else []
+    write_text(exp / "RESULTS.md", _block(exp, folds, table) + _confusion(emotions) + (f"\n{_markdown(truth)}\n" if truth else ""))
+    show_table(table, f"{exp}: {part}, {len(folds)} fold(s) pooled")
+    if truth:
+        show_table(truth, "claimed and heard")
+
+
+def _heard(decoded: Path) -> Lines:
+    path = decoded / "faithfulness.rows.jsonl"
+    return read_jsonl(path) if path.exists() else []
 
 
 def _folds(exp: Path, part: str) -> list[Path]:
@@ -206,7 +215,8 @@ def _signed(value: float, interval: tuple[float, float] | None) -> str:
     return f"{value:+.1f}" + (f" ({interval[0]:+.1f} to {interval[1]:+.1f})" if interval else "")
 
 
-def _print(rows: list[list[str]], title: str) -> None:
+def show_table(rows: list[list[str]], title: str) -> None:
+    """On the terminal; the first row is the head."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,0 +1,37 @@
+"""Every recording at a level of its own, so that quiet is not heard as a kind of speaker: recordings of the world are 40 dB apart.
+
+    python local/levels.py data/train downloads/levels data/levels
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from serdesc.data import audio, datadir
+
+SEED = 4
+LEVELS = (-6.0, -1.8)  # natural logarithm of the RMS, full scale 0
+
+
+def main() -> None:
+    source, wavs, out = map(Path, sys.argv[1:])
+    wavs.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(SEED)
+    changed = []
+    for utt in datadir.read(source):
+        wave = audio.load(utt.wav, span=utt.span)
+        gain = np.exp(rng.uniform(*LEVELS)) / np.sqrt(wave.var() + 1e-9)
+        path = wavs / f"{utt.utt_id}.wav"
+        soundfile.write(path, wave * min(gain, 0.99 / np.abs(wave).max()), audio.SAMPLE_RATE)
+        changed.append(replace(utt, wav=str(path), span=None))
+    datadir.write(out, changed)
+    print(f"{out}: {len(changed)} utterances")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Change the sound, and see whether the caption follows: pitch shifted, tempo stretched, loudness evened out or spread within the utterance.
+
+The descriptor that belongs to a change should move its way, the transcript and the emotion should stay. An utterance whose descriptor stood
+at the end of the scale already cannot move and is counted apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from serdesc.data import audio
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.fields import ENERGY, PITCH, SPEED, Fields
+from serdesc.files import write_json
+from serdesc.scoring import metrics
+from serdesc.scoring.score import read_hypotheses, total
+
+ORDER = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}
+WINDOW = 1600  # samples over which loudness is taken: 0.1 s
+
+
+def _shifted(semitones: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(wave: np.ndarray) -> np.ndarray:
+        from librosa.effects import pitch_shift
+
+        return np.asarray(pitch_shift(wave, sr=audio.SAMPLE_RATE, n_steps=semitones))
+
+    return change
+
+
+def _stretched(rate: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(wave: np.ndarray) -> np.ndarray:
+        from librosa.effects import time_stretch
+
+        return np.asarray(time_stretch(wave, rate=rate))
+
+    return change
+
+
+def _dynamics(power: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Loudness around each sample to a power, the loudest left as it is: below 1 quiet parts come up, above 1 they sink."""
+
+    def change(wave: np.ndarray) -> np.ndarray:
+        loud = np.sqrt(np.convolve(wave**2, np.ones(WINDOW) / WINDOW, mode="same") + 1e-10)
+        return np.asarray(wave * np.maximum(loud / loud.max(), 1e-2) ** (power - 1))
+
+    return change
+
+
+@dataclass(frozen=True)
+class Change:
+    field: str
+    way: int  # +1: the descriptor should rise
+    apply: Callable[[np.ndarray], np.ndarray]
+
+
+CHANGES = {
+    "pitch +4 semitones": Change("pitch", 1, _shifted(4)),
+    "pitch -4 semitones": Change("pitch", -1, _shifted(-4)),
+    "tempo x 1.3": Change("speed", 1, _stretched(1.3)),
+    "tempo x 0.77": Change("speed", -1, _stretched(0.77)),
+    "loudness evened out": Change("energy", 1, _dynamics(0.4)),
+    "loudness spread": Change("energy", -1, _dynamics(2.0)),
+}
+
+
+def changed(utterances: Sequence[Utterance], change: Change, folder: Path) -> list[Utterance]:
+    """The utterances with changed recordings, which are written to `folder`, no louder than they were."""
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    out = []
+    for utt in utterances:
+        path = folder / f"{utt.utt_id}.wav"
+        if not path.exists():
+            before = audio.load(utt.wav, span=utt.span)
+            after = change.apply(before)
+            soundfile.write(path, after * min(1.0, np.abs(before).max() / max(np.abs(after).max(), 1e-9)), audio.SAMPLE_RATE)
+        out.append(replace(utt, wav=str(path), span=None, seconds=audio.seconds(path)))
+    return out
+
+
+def followed(name: str, before: Sequence[Fields], after: Sequence[Fields]) -> dict[str, Any]:
+    """What a change did to the answers, in percent of the utterances whose descriptor was read before and could move."""
+    change = CHANGES[name]
+    order = ORDER[change.field]
+    end = order[-1] if change.way > 0 else order[0]
+    pairs = [(getattr(b, change.field), getattr(a, change.field)) for b, a in zip(before, after)]
+    free = [(b, a) for b, a in pairs if b is not None and b != end]
+    steps = [change.way * (order.index(a) - order.index(b)) for b, a in free if a is not None]
+    share = {"followed": sum(s > 0 for s in steps), "stayed": sum(s == 0 for s in steps), "against": sum(s < 0 for s in steps)}
+    (wer,) = metrics.chosen("wer")
+    counts = [c for b, a in zip(before, after) if wer.count and (c := wer.count(replace(b, transcript=b.transcript or ""), a))]
+    felt = [(b.emotion, a.emotion) for b, a in zip(before, after) if b.emotion]
+    return {
+        "change": name,
+        "field": change.field,
+        "n": len(free),
+        "at the end": sum(b == end for b, _ in pairs),
+        **{key: round(100 * value / len(free), 2) if free else None for key, value in share.items()},
+        "words changed": round(wer.value(total(counts)), 2),  # WER of the answer after, the answer before its reference
+        "emotion kept": round(100 * sum(b == a for b, a in felt) / len(felt), 2) if felt else None,
+    }
+
+
+def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[str], limit: int) -> list[dict[str, Any]]:
+    """Decode the first `limit` utterances (in order of a hash of their ids) as they are and changed; counterfactual.json in `out`."""
+    import hashlib
+
+    from serdesc import config as configs, runtime
+    from serdesc.decoding import decode
+    from serdesc.features.encoder import Encoder
+    from serdesc.features.store import Live
+    from serdesc.training import trainer
+
+    if not (exp / "config.yaml").exists():
+        raise UserError(f"--counterfactual {exp}: no experiment there (config.yaml is missing): name a fold's folder, for example exp/mini/fold1")
+    config = configs.load(exp / "config.yaml", [*settings, "decoding.posterior=false"])
+    device = runtime.start(config)
+    live = Live(Encoder.load(config.encoder, device))
+    model, _ = trainer.load(exp, live, device, [*settings, "decoding.posterior=false"])
+    chosen = sorted(utterances, key=lambda utt: hashlib.sha256(utt.utt_id.encode()).hexdigest())[:limit]
+    chosen = sorted(chosen, key=lambda utt: utt.utt_id)
+
+    def answers(name: str, asked: Sequence[Utterance]) -> list[Fields]:
+        hyp = out / "counterfactual" / f"{name.replace(' ', '_')}.jsonl"
+        if not hyp.exists():
+            decode(model, live, asked, hyp)
+        said = read_hypotheses(hyp)
+        return [said[utt.utt_id].fields for utt in asked]
+
+    before = answers("unchanged", chosen)
+    rows = []
+    for name, change in CHANGES.items():
+        folder = out / "counterfactual" / name.replace(" ", "_")
+        rows.append(followed(name, before, answers(name, changed(chosen, change, folder))))
+    write_json(out / "counterfactual.json", {"utterances": len(chosen), "changes": rows})
+    return rows
+
+
+def cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """As a table: a head, and a row a change."""
+    keys = ("followed", "stayed", "against", "words changed", "emotion kept")
+    body = [[r["change"], r["field"], *("" if r[k] is None else f"{r[k]:.1f}" for k in keys), str(r["n"]), str(r["at the end"])] for r in rows]
+    return [["change", "should move", *(f"{k} %" for k in keys), "could move", "at the end"], *body]
