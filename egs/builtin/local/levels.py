@@ -1,6 +1,6 @@
 """Every recording at a level of its own, so that quiet is not heard as a kind of speaker: recordings of the world are 40 dB apart.
 
-    python local/levels.py data/train downloads/levels data/levels
+python local/levels.py data/train downloads/levels data/levels
 """
 
 from __future__ import annotations
