@@ -290,7 +290,7 @@ def score(
         found = faithfulness.rows(data, train or data.parent / "train", hyps, settled.measure, nj)
         report.show_table(faithfulness.cells(faithfulness.write(target.parent, found, settled.scoring)), "claimed and heard")
     if counterfactual:
-        from serdesc.scoring import counterfactual as changes
+        from serdesc import counterfactual as changes
 
         report.show_table(changes.cells(changes.run(utterances, counterfactual, target.parent, settings or [], limit)), "changed and heard")
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, Sequence
 
-from serdesc import batches, tasks
+from serdesc import batches, reader, tasks
 from serdesc.data.datadir import Utterance
 from serdesc.features.store import Features
 from serdesc.files import write_jsonl
@@ -17,7 +17,7 @@ from serdesc.progress import progress
 
 def hypothesis(utt_id: str, response: str, posterior: dict[str, float] | None = None) -> dict[str, Any]:
     """A line of hyp.jsonl: the raw answer, what the reader makes of it, and the emotion's posterior where there is one."""
-    said = tasks.read(response).to_dict()
+    said = reader.read(response).to_dict()
     return {
         "utt_id": utt_id,
         "response": response,
@@ -39,7 +39,7 @@ def hypotheses(model: Describer, features: Features, utterances: Sequence[Uttera
 
 
 def _names_one(response: str, emotions: Sequence[str]) -> bool:
-    return len(emotions) > 1 and tasks.read(response).emotion is not None and tasks.with_emotion(response, emotions[0]) is not None
+    return len(emotions) > 1 and reader.read(response).emotion is not None and tasks.with_emotion(response, emotions[0]) is not None
 
 
 def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:

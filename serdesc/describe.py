@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from serdesc import batches, config as configs, runtime, tasks
+from serdesc import batches, config as configs, reader, runtime
 from serdesc.builtin import resolve
 from serdesc.data import audio
 from serdesc.errors import UserError
@@ -48,7 +48,7 @@ def describe(paths: list[Path], model_name: str, as_json: bool, settings: list[s
 
 
 def _show(path: Path, caption: str, seconds: float, took: float, as_json: bool) -> None:
-    fields = {name: value for name, value in tasks.read(caption).to_dict().items() if value is not None}
+    fields = {name: value for name, value in reader.read(caption).to_dict().items() if value is not None}
     if as_json:
         row: dict[str, Any] = {"audio": str(path), "caption": caption, "fields": fields, "seconds": round(seconds, 3), "took": round(took, 3)}
         print(json.dumps(row, ensure_ascii=False), flush=True)

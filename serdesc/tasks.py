@@ -1,6 +1,6 @@
-"""The language side: the prompt that speech tokens are spliced into, captions from fields, and fields from captions.
+"""The language side: the prompt that speech tokens are spliced into, and captions from fields.
 
-`read(render(fields)) == fields` holds for every caption that `render` makes.
+`reader.read(render(fields)) == fields` holds for every caption that `render` makes.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Mapping, Protocol
+from typing import Protocol
 
 from serdesc.fields import Fields
 from serdesc.errors import UserError
+from serdesc.reader import quotes
 
 SYSTEM = "You are a helpful language and speech assistant."
 INSTRUCTION = "Please caption the input audio according to content and speech descriptor-related information."
@@ -115,7 +116,7 @@ class Outputs:
 
 # ---- the words ---------------------------------------------------------------------------------------------------------
 
-# Every phrase stands for one value of one field, and for no other: `read` relies on it and a test holds it.
+# Every phrase stands for one value of one field, and for no other: a test holds it.
 PITCH = {
     "low": ("low pitch", "deep pitch"),
     "normal": ("normal pitch", "medium pitch"),
@@ -229,72 +230,11 @@ def with_emotion(caption: str, emotion: str) -> str | None:
 
     What stands in quotes is left alone.
     """
-    inside = [quoted.span() for quoted, _ in _quotes(caption)]
+    inside = quotes(caption)
     for found in _EMOTION_WORD.finditer(caption):
-        if not any(start <= found.start() < end for start, end in inside):
+        if not any(quote.start <= found.start() < quote.end for quote in inside):
             word = EMOTION[emotion][_FORMS[found["word"].lower()]]
             word = word.capitalize() if found["word"][0].isupper() else word
             article = found["article"] and found["article"][0] + ("n " if word[0] in "aeiou" else " ")
             return caption[: found.start()] + article + word + caption[found.end() :]
     return None
-
-
-# ---- fields from captions ----------------------------------------------------------------------------------------------
-
-
-def _phrases() -> list[tuple[str, dict[str, Any]]]:
-    """Every phrase with the fields it stands for, the longest first: "teenage girl" must not be read as "girl"."""
-    phrases: dict[str, dict[str, Any]] = {}
-    tables: dict[str, Mapping[str, tuple[str, ...]]] = {"pitch": PITCH, "energy": ENERGY, "speed": SPEED, "emotion": EMOTION}
-    for name, table in tables.items():
-        for value, wordings in table.items():
-            phrases.update({wording: {name: value} for wording in wordings})
-    for (age, gender), wordings in WHO.items():
-        phrases.update({wording: {"age": age, "gender": gender} for wording in wordings})
-    return sorted(phrases.items(), key=lambda item: (-len(item[0]), item[0]))
-
-
-_PHRASES = [(re.compile(rf"\b{re.escape(phrase)}\b"), stands_for) for phrase, stands_for in _phrases()]
-_QUOTED = re.compile(r'"([^"]*)(?:"|(?<!")$)')  # an answer that was cut off has no closing mark
-_STRESS_BEFORE = re.compile(r"(\bthe words?|\bemphasis on|\bstress on)\s*$")
-
-
-def _quotes(caption: str) -> list[tuple[re.Match[str], bool]]:
-    """What stands in double quotes, and whether it is said to be stressed rather than spoken."""
-    found: list[tuple[re.Match[str], bool]] = []
-    position = 0
-    for quoted in _QUOTED.finditer(caption):
-        before = caption[position : quoted.start()]
-        stressed = bool(_STRESS_BEFORE.search(before)) or bool(found) and found[-1][1] and before.strip() in ("and", ",")
-        found.append((quoted, stressed))
-        position = quoted.end()
-    return found
-
-
-def without_transcript(caption: str) -> str:
-    """The caption with what it quotes as spoken taken out; stressed words stay."""
-    for quoted, stressed in reversed(_quotes(caption)):
-        if not stressed:
-            caption = caption[: quoted.start()] + caption[quoted.end() :]
-    return caption
-
-
-def read(caption: str) -> Fields:
-    """The fields that a caption in `render`'s words says; what it does not say, or says in other words, is None."""
-    values: dict[str, Any] = {}
-    emphasis: list[str] = []
-    outside, position = "", 0
-    for quoted, stressed in _quotes(caption):
-        if stressed:
-            emphasis.append(quoted[1])
-        else:
-            values.setdefault("transcript", quoted[1].strip())
-        outside += caption[position : quoted.start()] + " , "
-        position = quoted.end()
-    rest = (outside + caption[position:]).lower()
-    for pattern, stands_for in _PHRASES:
-        rest, hits = pattern.subn(" , ", rest)
-        if hits:
-            for name, value in stands_for.items():
-                values.setdefault(name, value)
-    return Fields(**values, emphasis=tuple(emphasis) or None)

@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 from typer.testing import CliRunner
 
-from serdesc import tasks
+from serdesc import reader, tasks
 from serdesc.cli import app
 from serdesc.config import ScoringConfig
 from serdesc.data import datadir
@@ -140,7 +140,7 @@ def test_the_style_of_a_caption_has_no_transcript(fields: Fields) -> None:
     for seed in range(20):
         caption = tasks.render(fields, str(seed))
         style = captions.chosen(caption, ScoringConfig())
-        said = tasks.read(style)
+        said = reader.read(style)
         assert said.transcript is None and said.emphasis == fields.emphasis and said.emotion == fields.emotion and said.speed == fields.speed
         if fields.transcript is None:
             assert style == caption

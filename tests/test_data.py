@@ -274,13 +274,13 @@ def test_thresholds_do_not_move_with_the_test_part(corpus: Path) -> None:
 
 
 def test_annotated_parts_are_data_directories_with_what_the_captions_say(corpus: Path) -> None:
-    from serdesc import tasks
+    from serdesc import reader
 
     annotate.annotate(corpus, configs.Config(), nj=1)
     part = datadir.read(corpus / "fold1" / "test")
     assert [u.session for u in part] == ["session0"] * 6
     for utt in part:
-        assert utt.labels is not None and utt.labels.age is None and tasks.read(utt.caption or "") == utt.labels
+        assert utt.labels is not None and utt.labels.age is None and reader.read(utt.caption or "") == utt.labels
 
 
 # ---- mini ----

@@ -15,7 +15,8 @@ from serdesc.data import annotate, audio, datadir, descriptors
 from serdesc.errors import UserError
 from serdesc.fields import Fields
 from serdesc.files import read_json
-from serdesc.scoring import counterfactual, faithfulness
+from serdesc import counterfactual
+from serdesc.scoring import faithfulness
 from serdesc.scoring.score import Hypothesis
 
 

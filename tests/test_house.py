@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("errors", "builtin", ""),
     ("files", "fields"),
-    ("tasks", "progress"),
+    ("reader", "tasks", "progress"),
     ("config",),
     ("runtime", "data"),
     ("features",),
     ("batches", "scoring"),
     ("models",),
     ("training",),
-    ("decoding", "describe"),
+    ("decoding", "describe", "counterfactual"),
     ("cli",),
 )
 

@@ -11,7 +11,7 @@ from typing import Callable
 
 import pytest
 
-from serdesc import tasks
+from serdesc import reader, tasks
 from serdesc.errors import UserError
 from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields, age_group
 
@@ -33,7 +33,7 @@ def some_fields(n: int) -> list[Fields]:
 
 def test_what_is_rendered_is_read_back() -> None:
     for i, fields in enumerate(some_fields(3000)):
-        assert tasks.read(tasks.render(fields, str(i))) == fields, tasks.render(fields, str(i))
+        assert reader.read(tasks.render(fields, str(i))) == fields, tasks.render(fields, str(i))
 
 
 def test_every_phrase_stands_for_one_value() -> None:
@@ -51,18 +51,18 @@ def test_wording_depends_on_the_seed_alone_and_varies() -> None:
 @pytest.mark.parametrize("transcript, descriptors, emotion", list(itertools.product((True, False), repeat=3)))
 def test_outputs_leave_out_what_they_do_not_carry(transcript: bool, descriptors: bool, emotion: bool) -> None:
     full = Fields("so he said", "happy", "high", "low", "fast", "child", "male", ("he",))
-    said = tasks.read(tasks.render(tasks.Outputs(transcript, descriptors, emotion).of(full), "x"))
+    said = reader.read(tasks.render(tasks.Outputs(transcript, descriptors, emotion).of(full), "x"))
     assert (said.transcript is not None, said.pitch is not None, said.emotion is not None) == (transcript, descriptors, emotion)
     assert (said.gender is not None, said.emphasis is not None) == (descriptors, descriptors)
 
 
 def test_what_is_not_said_is_not_read() -> None:
-    assert tasks.read("") == tasks.read("今天天气很好。") == Fields()
-    assert tasks.read('the the "').transcript is None
+    assert reader.read("") == reader.read("今天天气很好。") == Fields()
+    assert reader.read('the the "').transcript is None
 
 
 def test_words_inside_the_transcript_are_no_descriptors() -> None:
-    assert tasks.read('A man says "an angry woman with low pitch at a slow pace".') == Fields(
+    assert reader.read('A man says "an angry woman with low pitch at a slow pace".') == Fields(
         "an angry woman with low pitch at a slow pace", gender="male"
     )
 
@@ -113,7 +113,7 @@ def test_prompt_is_the_papers_to_the_last_id(real_models: Callable[[str], Path])
         '"The way he talks about people", his anger evident in his speech, accentuating the word "people" distinctly.'
     )
     assert len(tokenizer.encode(example, False)) + 1 == 50
-    assert tasks.read(example) == Fields("The way he talks about people", "angry", "low", "normal", "slow", "elderly", "male", ("people",))
+    assert reader.read(example) == Fields("The way he talks about people", "angry", "low", "normal", "slow", "elderly", "male", ("people",))
 
 
 def test_prompt_is_the_same_on_two_days(tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,12 +158,12 @@ def test_only_the_emotion_is_replaced(caption: str, changed: str | None) -> None
 
 
 def test_a_quote_that_was_cut_off_is_read() -> None:
-    assert tasks.read('A man says "one two') == Fields(gender="male", transcript="one two")
+    assert reader.read('A man says "one two') == Fields(gender="male", transcript="one two")
 
 
 def test_every_caption_takes_every_emotion() -> None:
     for i, emotion in enumerate(EMOTIONS):
         caption = tasks.render(Fields(transcript="so happy", emotion=emotion, gender="male"), str(i))
         for other in EMOTIONS:
-            assert tasks.read(tasks.with_emotion(caption, other) or "") == replace(tasks.read(caption), emotion=other)
+            assert reader.read(tasks.with_emotion(caption, other) or "") == replace(reader.read(caption), emotion=other)
         assert tasks.with_emotion(caption, emotion) == caption

@@ -1,6 +1,6 @@
 # Sourced by egs/*/run.sh after its own defaults: the options that every recipe has, the environment, and the stages they share.
 : "${stage:=1}" "${stop_stage:=7}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}" "${adapt:=}"
-: "${max_disk:=}" "${baselines:=true}" "${checked:=false}"
+: "${max_disk:=}" "${baselines:=true}" "${checked:=false}" "${faithful:=false}"
 cd "$(dirname "$0")" || exit 1
 . ../../utils/parse_options.sh
 . ./path.sh
@@ -61,8 +61,15 @@ fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing
 }
 score_and_report() { # stages 6 and 7; options for `serdesc score` may follow
   if begin 6 "score $exp"; then
-    do_ $cmd JOB="$folds" "$exp/foldJOB/score.log" \
-      serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}" "$@"
+    local side_by_side=("$folds") some
+    if $faithful; then # the first fold measures every wav, the others find that done
+      read -ra side_by_side <<<"$folds"
+      set -- --faithful --nj "$nj" "$@"
+    fi
+    for some in "${side_by_side[@]}"; do
+      do_ $cmd JOB="$some" "$exp/foldJOB/score.log" \
+        serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}" "$@"
+    done
     ! $baselines || do_ serdesc baselines "$labelled" --out "$exp/baselines.json" "${with[@]}" --nj "$nj"
   fi
   if begin 7 "report $exp"; then

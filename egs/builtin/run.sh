@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How the built-in small models were made: hubert-mini, llama-mini, describer-mini. About two hours on two cores.
+# How the built-in small models were made: hubert-mini, llama-mini, describer-mini. About four hours on two cores.
 #   ./run.sh --librispeech ~/corpora/LibriSpeech --speechocean ~/corpora/speechocean762/train
 # Options: --librispeech --speechocean --stage --stop-stage --nj --bf16 true
 # Speakers of conf/heldout_speakers.txt are heard by none of the three; no sentence or voice of mini is used.
@@ -38,7 +38,8 @@ if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
 fi
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
   echo "stage 4: llama-mini"
-  python local/pretrain_llama.py data/train exp/llama-mini $flags
+  python local/pretrain_llama.py data/train exp/llama-start --steps 3500 --random 0.34 $flags
+  python local/pretrain_llama.py data/train exp/llama-mini --steps 4000 --random 0.67 --init exp/llama-start $flags
   cp exp/llama-mini/* $built/llama-mini/
 fi
 if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then

@@ -11,6 +11,7 @@
 #   --config FILE --set "key=value ..."   configuration, and settings over it
 #   --tag mini                 name of the experiment: exp/<tag>
 #   --init NAME                experiment or built-in model to start from, for example describer-mini
+#   --faithful                 stage 6 also asks whether captions are true of the sound, by measures that made no label
 #   --dry-run                  print the commands of every stage, do nothing
 config=conf/mini.yaml tag=mini quick=false
 . "$(dirname "$0")/../../utils/recipe.sh"

@@ -11,6 +11,7 @@
 #   --config FILE --set "key=value ..."   configuration, and settings over it
 #   --tag NAME                 name of the experiment, exp/<tag>; the configuration's name by default
 #   --init describer-mini      experiment or built-in model to start from; none: encoder and LLM alone
+#   --faithful                 stage 6 also asks whether captions are true of the sound, by measures that made no label
 #   --dry-run                  print the commands of every stage, do nothing
 corpus= config=conf/eight.yaml init=describer-mini
 . "$(dirname "$0")/../../utils/recipe.sh"

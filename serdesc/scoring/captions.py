@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Sequence
 
-from serdesc import tasks
+from serdesc import reader
 from serdesc.config import ScoringConfig
 from serdesc.scoring import java
 
@@ -51,7 +51,7 @@ class Captions:
 
 def chosen(caption: str, config: ScoringConfig) -> str:
     """The caption on one line, with or without the transcript that it quotes."""
-    text = tasks.without_transcript(caption) if config.caption_text == "style" else caption
+    text = reader.without_transcript(caption) if config.caption_text == "style" else caption
     return " ".join(text.split())
 
 

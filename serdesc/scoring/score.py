@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from serdesc import __version__, tasks
+from serdesc import __version__, reader, tasks
 from serdesc.config import ScoringConfig
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -57,7 +57,7 @@ def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
             raise UserError(f"{path}:{number}: a line needs utt_id and response, found {json.dumps(row)[:80]}")
         if row["utt_id"] in hyps:
             raise UserError(f"{path}:{number}: '{row['utt_id']}' stands twice: keep one of the two")
-        said = tasks.read(row["response"]).to_dict()
+        said = reader.read(row["response"]).to_dict()
         given = {name: row[name] for name in said if row.get(name) is not None}
         bad = [f"{name} '{given[name]}'" for name in VALUES if given.get(name) is not None and given[name] not in VALUES[name]]
         if bad:

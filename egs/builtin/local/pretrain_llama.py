@@ -4,7 +4,8 @@ It reads text alone. In place of speech tokens its prompt holds embeddings of th
 blurred, as speech would be) and of the descriptors: an instruction-tuned LLM in miniature. Sentences: transcripts of the
 training speakers, cut to phrases, and the same words in random order; nothing of mini, whose sentences are struck out.
 
-    python local/pretrain_llama.py data/train exp/llama-mini
+    python local/pretrain_llama.py data/train exp/llama-start --steps 3500 --random 0.34
+    python local/pretrain_llama.py data/train exp/llama-mini --steps 4000 --random 0.67 --init exp/llama-start
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from serdesc.data.corpora import mini
 from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 
 SEED = 3
-VOCABULARY, STEPS, BATCH, PEAK_RATE = 900, 3500, 16, 2e-3
+VOCABULARY, BATCH, PEAK_RATE = 900, 16, 2e-3
 VOWELS, CONSONANTS = "aeiouy", "bcdfghjklmnpqrstvwxz"
 PHRASE_TABLES = {"pitch": tasks.PITCH, "energy": tasks.ENERGY, "speed": tasks.SPEED, "emotion": tasks.EMOTION}
 
@@ -38,10 +39,10 @@ def sentences(folder: Path) -> list[tuple[str, ...]]:
     return sorted(words for words in said if words and words not in forbidden)
 
 
-def some_words(pool: list[tuple[str, ...]], vocabulary: list[str], rng: np.random.Generator) -> tuple[str, ...]:
-    """Two to ten words: a run of a sentence, or a third of the time words at random."""
+def some_words(pool: list[tuple[str, ...]], vocabulary: list[str], rng: np.random.Generator, share: float) -> tuple[str, ...]:
+    """Two to ten words: a run of a sentence or, so often as `share`, words at random, which can only be copied."""
     n = int(rng.integers(2, 11))
-    if rng.random() < 0.34:
+    if rng.random() < share:
         return tuple(vocabulary[int(i)] for i in rng.integers(len(vocabulary), size=n))
     words = pool[int(rng.integers(len(pool)))]
     start = int(rng.integers(max(1, len(words) - n + 1)))
@@ -68,6 +69,14 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=marks, initial_alphabet=alphabet, show_progress=False))
     return PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=marks[0], bos_token=turns.system, eos_token=turns.end)
+
+
+def shape(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=384, num_hidden_layers=5, num_attention_heads=4,
+        num_key_value_heads=4, max_position_embeddings=1024, tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
 
 
 class Interface:
@@ -162,22 +171,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--random", type=float, required=True, help="share of examples whose words are drawn at random")
+    parser.add_argument("--init", type=Path, help="an earlier llama-mini to go on from")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has AVX512-BF16")
     args = parser.parse_args()
     torch.manual_seed(SEED)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED + bool(args.init))
     pool = sentences(args.data)
     vocabulary = sorted({word for words in pool for word in words})
     heldout, train = pool[::20], [s for i, s in enumerate(pool) if i % 20]
-    captions = [tasks.render(some_fields(some_words(train, vocabulary, rng), rng), str(i)) for i in range(4000)]
-    tokenizer = make_tokenizer([" ".join(s) for s in train] * 2 + captions + [tasks.SYSTEM, "\n" + tasks.INSTRUCTION] * 500)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=384, num_hidden_layers=5, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=1024, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
+    if args.init:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(args.init)
+        model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32)
+    else:
+        captions = [tasks.render(some_fields(some_words(train, vocabulary, rng, args.random), rng), str(i)) for i in range(4000)]
+        tokenizer = make_tokenizer([" ".join(s) for s in train] * 2 + captions + [tasks.SYSTEM, "\n" + tasks.INSTRUCTION] * 500)
+        model = LlamaForCausalLM(shape(tokenizer))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(pool)} sentences, {len(tokenizer)} pieces", flush=True)
     interface = Interface(tokenizer, rng)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
@@ -187,7 +197,9 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = PEAK_RATE * min(step / 150, max(0.01, 0.5 + 0.5 * math.cos(math.pi * step / args.steps)))
         if not waiting:  # batches of neighbours in length, four at a time: half the padding
-            drawn = sorted((some_fields(some_words(train, vocabulary, rng), rng) for _ in range(4 * BATCH)), key=lambda f: len(f.transcript or ""))
+            drawn = sorted(
+                (some_fields(some_words(train, vocabulary, rng, args.random), rng) for _ in range(4 * BATCH)), key=lambda f: len(f.transcript or "")
+            )
             waiting = [drawn[i : i + BATCH] for i in range(0, len(drawn), BATCH)]
             rng.shuffle(waiting)
         examples = waiting.pop()
@@ -209,9 +221,18 @@ def main() -> None:
         )
     model.to(torch.bfloat16).save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
-    log = {"steps": args.steps, "seconds": round(time.time() - start), "heldout_loss": round(held, 4), "heldout_sentences": len(heldout)}
+    log = json.loads((args.init / "training.json").read_text()) if args.init else []
+    log.append(
+        {
+            "steps": args.steps,
+            "random": args.random,
+            "seconds": round(time.time() - start),
+            "heldout_loss": round(held, 4),
+            "heldout_sentences": len(heldout),
+        }
+    )
     (args.out / "training.json").write_text(json.dumps(log) + "\n")
-    print(log)
+    print(log[-1])
 
 
 if __name__ == "__main__":
