@@ -22,7 +22,7 @@ device: cpu
 encoder: {{model: hubert-mini, dtype: float32, max_seconds: 12}}
 llm: {{model: llama-mini, dtype: float32, lora: {{r: 16, alpha: 32, dropout: 0.0, targets: [q_proj, k_proj, v_proj, o_proj]}}}}
 branch: {{latent: 64, layer_norm: true}}
-adapter: {{hidden: 256}}
+adapter: {{k: 3, hidden: 256}}
 training: {{content: {{epochs: 1}}, descriptor: {{epochs: 1}}}}
 decoding: {{max_new_tokens: 20}}
 """
