@@ -153,6 +153,7 @@ class TrainingConfig:
     clip: float = 1.0  # gradient norm
     weight_decay: float = 0.0
     lora: bool = True  # LoRA trains in both phases
+    reword: bool = False  # every epoch says the fields in other words, and no wording can be learnt by heart; captions of a corpus are not used
     max_seconds: float = 30.0  # longer training utterances are skipped, and listed
     init: str = ""  # experiment folder, or the name of a built-in model, to start from
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from serdesc import config as configs
+from serdesc import config as configs, reader
 from serdesc.config import Config, PhaseConfig, TrainingConfig
 from serdesc.data import annotate, datadir
 from serdesc.data.datadir import Utterance
@@ -237,6 +237,17 @@ def test_two_processes_take_the_steps_of_one(lab: Lab) -> None:
     assert done.returncode == 0, done.stderr
     for a, b in zip(read_jsonl(single / "train.jsonl"), read_jsonl(pair / "train.jsonl"), strict=True):
         assert a["vib_loss"] == pytest.approx(b["vib_loss"], rel=1e-4) and a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+
+
+def test_rewording_says_the_same_fields_in_other_words(lab: Lab) -> None:
+    fixed, fresh = (trainer.examples(lab.train_part, lab.configured(f"training.reword={flag}"))[0] for flag in ("false", "true"))
+    for example in fixed:
+        assert {example.target("descriptor", epoch) for epoch in range(9)} == {example.utterance.caption}
+    for example in fresh:
+        targets = [example.target("descriptor", epoch) for epoch in range(9)]
+        assert len(set(targets)) > 3 and example.target("descriptor", 2) == targets[2]
+        assert all(reader.read(target) == example.utterance.labels for target in targets)
+        assert example.target("content", 5) == example.transcript
 
 
 def test_init_starts_from_another_experiment(lab: Lab) -> None:

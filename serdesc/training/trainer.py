@@ -45,27 +45,31 @@ def load(exp: Path, features: Features, device: torch.device, settings: list[str
 
 @dataclass(frozen=True)
 class Example:
-    """An utterance with the target of each phase."""
+    """An utterance with the target of each phase. Where there are fields to say, each epoch says them in other words."""
 
     utterance: Utterance
     transcript: str
     caption: str
+    reworded: Fields | None = None
 
-    def target(self, phase: Phase) -> str:
-        return self.transcript if phase == "content" else self.caption
+    def target(self, phase: Phase, epoch: int) -> str:
+        if phase == "content":
+            return self.transcript
+        return self.caption if self.reworded is None else tasks.render(self.reworded, f"{self.utterance.utt_id} {epoch}")
 
 
-def examples(utterances: Sequence[Utterance], outputs: tasks.Outputs, max_seconds: float) -> tuple[list[Example], list[Utterance]]:
+def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Example], list[Utterance]]:
     """Training examples, and the utterances that are too long."""
-    out, skipped = [], []
+    outputs, out, skipped = config.target, [], []
     for utt in utterances:
         if utt.text is None or utt.labels is None:
             what, step = ("text", "add it") if utt.text is None else ("labels", "run `serdesc annotate` and train on a fold's folder")
             raise UserError(f"'{utt.utt_id}' has no {what}: {step}.")
-        if (utt.seconds or 0.0) > max_seconds:
+        if (utt.seconds or 0.0) > config.training.max_seconds:
             skipped.append(utt)
         else:
-            out.append(Example(utt, utt.text, caption_of(utt, outputs)))
+            reworded = outputs.of(utt.labels) if config.training.reword else None
+            out.append(Example(utt, utt.text, caption_of(utt, outputs), reworded))
     return out, skipped
 
 
@@ -147,7 +151,7 @@ class Trainer:
         self.model.train_phase(phase)
         own = batch[self.rank :: self.world]
         features = self.features.load([example.utterance for example in own])
-        counts = self._counts(own, features, phase)
+        counts = self._counts(own, features, turn)
         optimizer.zero_grad()
         losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
         torch.manual_seed(seed(self.config.seed, self.fold, phase, turn.epoch, index, self.rank))  # LoRA's dropout
@@ -186,16 +190,16 @@ class Trainer:
             )
             for name in TRAINED[phase]
         }
-        loss: Loss = self.model(x, frames, [example.target(phase) for example in part], phase, eps)
+        loss: Loss = self.model(x, frames, [example.target(phase, epoch) for example in part], phase, eps)
         return loss
 
-    def _counts(self, own: list[Example], features: list[Tensor], phase: Phase) -> Tensor:
+    def _counts(self, own: list[Example], features: list[Tensor], turn: Turn) -> Tensor:
         """What the LLM loss and the KL are divided by: label tokens and frames, or utterances; over all devices."""
         counts = torch.tensor([float(len(own))] * 2, device=self.model.device)
         if self.config.training.loss == "mean":
             encode = self.model.tokenizer.encode
-            counts[0] = sum(len(encode(example.target(phase), add_special_tokens=False)) + 1 for example in own)
-            counts[1] = sum(x.shape[1] for x in features) * len(TRAINED[phase])
+            counts[0] = sum(len(encode(example.target(turn.phase, turn.epoch), add_special_tokens=False)) + 1 for example in own)
+            counts[1] = sum(x.shape[1] for x in features) * len(TRAINED[turn.phase])
         add_up([counts])
         return counts
 
@@ -213,7 +217,7 @@ def train(data: Sequence[Utterance], features: Features, config: Config, exp: Pa
         )
     configs.dump(config, saved)
     write_json(exp / "env.json", environment())
-    ready, skipped = examples(data, config.target, config.training.max_seconds)
+    ready, skipped = examples(data, config)
     if not ready:
         raise UserError(f"nothing to train on: all {len(skipped)} utterances are longer than training.max_seconds = {config.training.max_seconds}")
     if skipped:

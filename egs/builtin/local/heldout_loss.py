@@ -27,14 +27,14 @@ def main() -> None:
     features = open_features("live", config, device)
     model, _ = trainer.load(exp, features, device)
     model.eval()
-    examples, _ = trainer.examples(datadir.read(data), config.target, config.training.max_seconds)
+    examples, _ = trainer.examples(datadir.read(data), config)
     sums = {phase: [0.0, 0] for phase in PHASES}
     with torch.no_grad():
         for start in range(0, len(examples), 8):
             part = examples[start : start + 8]
             x, frames = batches.pad(features.load([example.utterance for example in part]))
             for phase in PHASES:
-                loss = model(x, frames, [example.target(phase) for example in part], phase)
+                loss = model(x, frames, [example.target(phase, 0) for example in part], phase)
                 sums[phase][0] += float(loss.llm)
                 sums[phase][1] += loss.tokens
     print(json.dumps({phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()} | {"utterances": len(examples)}))
