@@ -11,7 +11,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Sequence, TypeVar
 
 from serdesc.errors import UserError
 from serdesc.tasks import INSTRUCTION, SYSTEM, Outputs
@@ -103,6 +103,14 @@ class AdapterConfig:
 
 
 @dataclass(frozen=True)
+class BaselineConfig:
+    """Systems 1 to 3 of Table 2: emotion by a pooled classifier, transcript by CTC, on the frozen encoder alone."""
+
+    hidden: int = 256  # width between the encoder's and the output
+    ctc: float = 1.0  # weight of the CTC loss, a character's, beside the emotion's cross-entropy
+
+
+@dataclass(frozen=True)
 class LoraConfig:
     r: int = 8
     alpha: int = 32
@@ -182,6 +190,9 @@ class ScoringConfig:
 
 @dataclass(frozen=True)
 class Config:
+    # describer: the paper's; undivided: one weighted sum and one adapter, no bottleneck; ssl_baseline: no LLM
+    model: Literal["describer", "undivided", "ssl_baseline"] = "describer"
+    system: str = ""  # which of the paper's systems this is: the name of a file in serdesc/systems
     seed: int = 1
     threads: int = 0  # threads of one process; 0: torch's default. The number changes float sums in the last bits
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
@@ -193,6 +204,7 @@ class Config:
     branch: BranchConfig = field(default_factory=BranchConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     llm: LlmConfig = field(default_factory=LlmConfig)
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     target: Outputs = field(default_factory=Outputs)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -203,9 +215,23 @@ class Config:
 # ---- loading -------------------------------------------------------------------------------------------------------------
 
 
-def load(path: Path | None = None, settings: list[str] | None = None) -> Config:
-    """The configuration of a file, changed by `key.sub=value` settings. Raises UserError with all faults at once."""
-    tree = _read(path) if path else {}
+SYSTEMS = Path(__file__).parent / "systems"
+
+
+def systems() -> list[str]:
+    """Names of the systems of the paper's tables, each a file that holds its difference alone."""
+    return sorted(path.stem for path in SYSTEMS.glob("*.yaml"))
+
+
+def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None = None) -> Config:
+    """The configuration of a file, or of several, later over earlier, changed by `key.sub=value` settings.
+
+    A path may be the bare name of a system. Raises UserError with all faults at once.
+    """
+    paths = [path] if isinstance(path, Path) else list(path or ())
+    tree: dict[str, Any] = {}
+    for each in paths:
+        _merge(tree, _read(SYSTEMS / f"{each}.yaml" if str(each) in systems() and not each.exists() else each))
     faults: list[str] = []
     for setting in settings or []:
         key, equals, text = setting.partition("=")
@@ -213,9 +239,10 @@ def load(path: Path | None = None, settings: list[str] | None = None) -> Config:
             faults.append(f"--set {setting}: write key=value, for example --set training.beta=1e-3")
             continue
         _merge(tree, _nest(key.strip().split("."), _yaml(text, f"--set {setting}")))
-    config = _build(Config, tree, "", faults)
+    config = _build(Config(), tree, "", faults)
     if faults:
-        raise UserError(f"{path or 'the settings'}: {len(faults)} fault(s) in the configuration:\n  " + "\n  ".join(faults))
+        place = ", ".join(map(str, paths)) or "the settings"
+        raise UserError(f"{place}: {len(faults)} fault(s) in the configuration:\n  " + "\n  ".join(faults))
     assert config is not None
     return config
 
@@ -243,7 +270,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise UserError(f"{path}: includes itself, through {' -> '.join(p.name for p in seen)}: remove one include")
     if not path.exists():
-        raise UserError(f"{path}: no such configuration file. Recipes keep theirs in egs/*/conf/")
+        raise UserError(f"{path}: no such configuration file, nor a system ({', '.join(systems())}). Recipes keep theirs in egs/*/conf/")
     tree: dict[str, Any] = _yaml(path.read_text(encoding="utf-8"), str(path)) or {}
     if not isinstance(tree, dict):
         raise UserError(f"{path}: holds {type(tree).__name__} where `key: value` lines are expected")
@@ -269,11 +296,12 @@ def _nest(keys: list[str], value: Any) -> dict[str, Any]:
     return value  # type: ignore[no-any-return]
 
 
-def _build(cls: type[T], tree: Any, place: str, faults: list[str]) -> T | None:
+def _build(base: T, tree: Any, place: str, faults: list[str]) -> T | None:
+    """`base` with the tree's values in place of its own: a section that is named in part keeps the rest of its own defaults."""
     if not isinstance(tree, dict):
         faults.append(f"{place}: '{tree}' where a section of keys is expected")
         return None
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(type(base))
     values: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{place}.{key}" if place else str(key)
@@ -282,10 +310,10 @@ def _build(cls: type[T], tree: Any, place: str, faults: list[str]) -> T | None:
             hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(hints)}"
             faults.append(f"{name}: no such key; {hint}")
         elif dataclasses.is_dataclass(hints[key]):
-            values[key] = _build(hints[key], value, name, faults)  # type: ignore[arg-type]
+            values[key] = _build(getattr(base, key), value, name, faults)
         else:
             values[key] = _value(hints[key], value, name, faults)
-    return None if faults else cls(**values)
+    return None if faults else dataclasses.replace(base, **values)  # type: ignore[type-var]
 
 
 def _value(kind: Any, value: Any, place: str, faults: list[str]) -> Any:

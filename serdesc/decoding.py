@@ -11,7 +11,7 @@ from serdesc import batches, reader, tasks
 from serdesc.data.datadir import Utterance
 from serdesc.features.store import Features
 from serdesc.files import write_jsonl
-from serdesc.models.describer import Describer
+from serdesc.models import Model
 from serdesc.progress import progress
 
 
@@ -27,7 +27,7 @@ def hypothesis(utt_id: str, response: str, posterior: dict[str, float] | None = 
     }
 
 
-def hypotheses(model: Describer, features: Features, utterances: Sequence[Utterance], emotions: Sequence[str] = ()) -> list[dict[str, Any]]:
+def hypotheses(model: Model, features: Features, utterances: Sequence[Utterance], emotions: Sequence[str] = ()) -> list[dict[str, Any]]:
     """A line of hyp.jsonl for each of a batch of utterances, with posteriors over `emotions` if there are two or more."""
     x, frames = batches.pad(features.load(utterances))
     said = model.generate(x, frames, model.config.decoding.max_new_tokens)
@@ -48,7 +48,7 @@ def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[
     return {emotion: round(share / math.fsum(shares), 4) for emotion, share in zip(emotions, shares)}
 
 
-def decode(model: Describer, features: Features, utterances: Sequence[Utterance], out: Path) -> None:
+def decode(model: Model, features: Features, utterances: Sequence[Utterance], out: Path) -> None:
     """Write `out`, in order of id. Batches that a stopped run finished are kept beside it and not decoded again.
 
     The posterior is over the emotions that occur in `utterances`.

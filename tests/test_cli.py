@@ -52,6 +52,8 @@ def test_numbers_in_yaml_are_numbers(tmp_path: Path) -> None:
     path.write_text("training: {beta: 1e-3, content: {rate: 2e-4}}\n")
     loaded = configs.load(path, ["training.content.epochs=7", "folds.test_speakers=[[a],[b, c]]", "training.descriptor.rate=3e-5", "llm.model=x"])
     assert (loaded.training.beta, loaded.training.content.rate, loaded.training.descriptor.rate) == (1e-3, 2e-4, 3e-5)
+    papers = configs.Config().training.descriptor
+    assert (loaded.training.descriptor.epochs, loaded.training.descriptor.schedule) == (papers.epochs, "cosine")  # the rest of a section stays
     assert loaded.training.content.epochs == 7 and loaded.folds.test_speakers == [["a"], ["b", "c"]]
 
 

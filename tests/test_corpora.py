@@ -24,7 +24,7 @@ from serdesc.errors import UserError
 from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, write_lines
 from serdesc.tasks import Outputs
-from serdesc.training.trainer import caption_of
+from serdesc.examples import caption_of
 
 ROOT = Path(__file__).parents[1]
 LABELS = "age:Youth adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"

@@ -18,7 +18,7 @@ FLOORS = (
     ("config",),
     ("runtime", "data"),
     ("features",),
-    ("batches", "scoring"),
+    ("batches", "examples", "scoring"),
     ("models",),
     ("training",),
     ("decoding", "describe", "counterfactual"),

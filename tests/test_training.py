@@ -23,6 +23,7 @@ from serdesc.data import annotate, datadir
 from serdesc.data.datadir import Utterance
 from serdesc.decoding import decode
 from serdesc.errors import FailedError, UserError
+from serdesc.examples import examples
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 from serdesc.files import read_jsonl
@@ -240,7 +241,7 @@ def test_two_processes_take_the_steps_of_one(lab: Lab) -> None:
 
 
 def test_rewording_says_the_same_fields_in_other_words(lab: Lab) -> None:
-    fixed, fresh = (trainer.examples(lab.train_part, lab.configured(f"training.reword={flag}"))[0] for flag in ("false", "true"))
+    fixed, fresh = (examples(lab.train_part, lab.configured(f"training.reword={flag}"))[0] for flag in ("false", "true"))
     for example in fixed:
         assert {example.target("descriptor", epoch) for epoch in range(9)} == {example.utterance.caption}
     for example in fresh:

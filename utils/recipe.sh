@@ -1,6 +1,10 @@
 # Sourced by egs/*/run.sh after its own defaults: the options that every recipe has, the environment, and the stages they share.
-: "${stage:=1}" "${stop_stage:=7}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}" "${adapt:=}"
+: "${stage:=1}" "${stop_stage:=8}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}" "${adapt:=}"
 : "${max_disk:=}" "${baselines:=true}" "${checked:=false}" "${faithful:=false}"
+# --system NAME: one of the paper's systems (serdesc/systems) in place of the recipe's; --systems "NAME ..." or all: one after the other, and the
+# tables; those that are not rows 4 to 7 of Table 2 take --other-folds. Systems of which the recipe has no encoder stand in `without`.
+# A recipe's default_init is where its own system starts, its system_init where those of the tables do (SYSTEM: the name).
+: "${system:=}" "${systems:=}" "${other_folds:=}" "${without:=}" "${default_init:=}" "${system_init:=}"
 cd "$(dirname "$0")" || exit 1
 . ../../utils/parse_options.sh
 . ./path.sh
@@ -9,9 +13,14 @@ set -euo pipefail
 
 settings() { # settle the options: --config and --set as the verbs take them, one command for one and for several GPUs
   local setting
-  with=(--config "$config")
-  [ "$init" != none ] || init=
-  for setting in $set ${init:+training.init=$init}; do with+=(--set "$setting"); done
+  start=$init
+  [ -n "$start" ] || if [ -n "$system$systems" ]; then start=$system_init; else start=$default_init; fi
+  start=${start//SYSTEM/$system}
+  with=(--config "$config" ${system:+--config "$system"})
+  [ "$systems" != all ] || systems=$(cd ../../serdesc/systems && ls -- *.yaml | sed 's/\.yaml$//')
+  [ -z "$system" ] || tag=${tag:-$system}
+  [[ $start != none && $system != ssl_* ]] || start=
+  for setting in $set ${start:+training.init=$start}; do with+=(--set "$setting"); done
   [ "$ngpu" -gt 0 ] || with+=(--set device=cpu)
   train="serdesc train"
   [ "$ngpu" -le 1 ] || train="torchrun --standalone --nproc-per-node $ngpu --no-python serdesc train"
@@ -36,20 +45,46 @@ prepare_and_label() { # stages 1 and 2 of a corpus that was downloaded: its name
     do_ serdesc annotate "$data" --out "$labelled" "${with[@]}" --nj "$nj"
   fi
 }
-extract_to_report() { # stages 3 to 7: data has all utterances, labelled their folds, dump the features, exp the models
+extract() { # stage 3
   if begin 3 "extract features of $data to $dump"; then
     do_ $cmd JOB=1:"$nj" "$dump/log/extract.JOB.log" \
       serdesc extract "$data" "$dump" "${with[@]}" --shard JOB/"$nj" ${max_disk:+--max-disk "$max_disk"}
     $dry_run || grep -hs "computed live" "$dump/log/extract.1.log" || true
   fi
+}
+extract_to_report() { # stages 3 to 7: data has all utterances, labelled their folds, dump the features, exp the models
+  [ -z "$systems" ] || { each_system; return; }
+  extract
+  adapted_and_not
+}
+adapted_and_not() { # recipes with the option --adapt put the model that they start from beside it, as it is
   [ "$adapt" = false ] || fold_by_fold "$exp"
-  # recipes with the option --adapt put the model that they start from beside it, as it is
-  [ -z "$adapt" ] || [ -z "$init" ] || fold_by_fold "$exp-zero-shot"
+  [ -z "$adapt" ] || [ -z "$start" ] || fold_by_fold "$exp-zero-shot"
+}
+each_system() { # the sweep: what is finished is not done again
+  local first=$folds common=$dump own
+  baselines=false tag=
+  for system in $systems; do
+    exp=exp/$system dump=$common folds=$first
+    if [[ " $without " == *" $system "* ]]; then
+      $dry_run || { mkdir -p "$exp"; echo "no encoder in this recipe" >"$exp/not_run.txt"; }
+      continue
+    fi
+    case $system in no_disentanglement | ser_asr | ser_sed | full) ;; *) folds=${other_folds:-$first} ;; esac
+    settings
+    own=$(sed -n 's/^  model: *//p' "../../serdesc/systems/$system.yaml")
+    [ -z "$own" ] || dump=$(dirname "$common")/${own##*/}
+    extract
+    adapted_and_not
+  done
+  if begin 8 "the paper's tables, filled"; then
+    for n in 1 2 3; do do_ serdesc table $n exp --descriptors --format markdown --out "exp/table$n.md"; done
+  fi
 }
 fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing and decode with the model they start from
   local exp=$1 model=$1/foldJOB
   if [[ $exp == *-zero-shot ]]; then
-    model=$init
+    model=$start
   elif begin 4 "train folds $folds in $exp"; then
     do_ $cmd JOB="$folds" "$exp/foldJOB/train.log" $train "$labelled/foldJOB/train" "$dump" "$exp/foldJOB" "${with[@]}"
   fi
@@ -59,14 +94,23 @@ fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing
   fi
   score_and_report
 }
+unscored() { # the folds whose answers are newer than their scores
+  local fold
+  for fold in $folds; do
+    [ "$exp/fold$fold/decode_test/score.json" -nt "$exp/fold$fold/decode_test/hyp.jsonl" ] || printf '%s ' "$fold"
+  done
+}
 score_and_report() { # stages 6 and 7; options for `serdesc score` may follow
   if begin 6 "score $exp"; then
-    local side_by_side=("$folds") some
+    local folds=$folds side_by_side some
+    [ -z "$systems" ] || folds=$(unscored)
+    side_by_side=("$folds")
     if $faithful; then # the first fold measures every wav, the others find that done
       read -ra side_by_side <<<"$folds"
       set -- --faithful --nj "$nj" "$@"
     fi
     for some in "${side_by_side[@]}"; do
+      [ -n "$some" ] || continue
       do_ $cmd JOB="$some" "$exp/foldJOB/score.log" \
         serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}" "$@"
     done

@@ -1,1 +1,19 @@
 """x (B, L, T, D) -> z (B, T, K) -> s (B, U, H) -> caption. U = T // k speech tokens, H the LLM's width, M text tokens."""
+
+from __future__ import annotations
+
+from serdesc.config import Config
+from serdesc.models import llm as llms
+from serdesc.models.describer import Describer
+from serdesc.models.ssl_baseline import SslBaseline
+from serdesc.models.undivided import Undivided
+
+Model = Describer | SslBaseline  # what is trained, decoded and kept alike
+
+
+def build(config: Config, layers: int, width: int) -> Model:
+    """The model of a configuration for features of so many layers and such width."""
+    if config.model == "ssl_baseline":
+        return SslBaseline(layers, width, config)
+    llm, tokenizer = llms.load(config.llm)
+    return (Undivided if config.model == "undivided" else Describer)(llm, tokenizer, layers, width, config)

@@ -26,6 +26,14 @@ class Latent(NamedTuple):
         return 0.5 * (self.mu.square() + self.sigma.square() - 1 - 2 * self.sigma.log()).sum(-1)
 
 
+def weighted_sum(x: Tensor, layer_weights: Tensor, layer_norm: bool) -> Tensor:
+    """x (B, L, T, D) -> (B, T, D): layers weighed by softmax, each normalised before where that is asked for."""
+    assert x.ndim == 4 and x.shape[1] == len(layer_weights), (x.shape, len(layer_weights))
+    if layer_norm:
+        x = functional.layer_norm(x, x.shape[-1:])
+    return torch.einsum("l,bltd->btd", layer_weights.softmax(0), x)
+
+
 class Bottleneck(nn.Module):
     def __init__(self, layers: int, width: int, config: BranchConfig) -> None:
         super().__init__()
@@ -38,11 +46,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Latent:
         # at entry, x is (B, L, T, D)
-        assert x.ndim == 4 and x.shape[1] == len(self.layer_weights), (x.shape, len(self.layer_weights))
-        if self.config.layer_norm:
-            x = functional.layer_norm(x, x.shape[-1:])
-        x = torch.einsum("l,bltd->btd", self.layer_weights.softmax(0), x)  # weighted sum of layers
-        h = self.encoder(x)
+        h = self.encoder(weighted_sum(x, self.layer_weights, self.config.layer_norm))
         spread = functional.softplus(self.sigma(h))
         # The paper's softplus gives sigma; its ancestor's gives the variance. The floor keeps log(sigma) finite.
         sigma = (spread if self.config.sigma == "softplus_std" else spread.sqrt()).clamp_min(1e-6)

@@ -35,10 +35,19 @@ class Loss(NamedTuple):
     """Sums, so that parts of a batch and devices can be added up before they are divided by the counts."""
 
     llm: Tensor  # -log p over the label tokens
-    kl: Tensor  # over the frames of the trained branches
+    kl: Tensor  # over the frames of the branches that draw noise
     tokens: int
     frames: int
     utterances: int
+
+
+class Heard(NamedTuple):
+    """What an LLM gets to hear of a batch."""
+
+    s_con: Tensor  # (B, U, H)
+    s_des: Tensor | None  # (B, U, H); None: there is but one group of speech tokens
+    tokens: Tensor  # (B,), U of each utterance
+    kl: Tensor  # summed over the frames and branches that draw noise
 
 
 @dataclass
@@ -57,21 +66,35 @@ class Describer(nn.Module):
         self.tokenizer = tokenizer
         self.llm = llm
         self.llm_width = int(llms.embeddings(llm).embedding_dim)
-        self.content = Branch(layers, width, self.llm_width, config)
-        self.descriptor = Branch(layers, width, self.llm_width, config)
+        self.build_branches(layers, width, config)
         self.prompt = tasks.prompt(tokenizer, config.prompt.system, config.prompt.instruction)
         self.content_prompt = tasks.prompt(tokenizer, config.prompt.system, config.prompt.content or config.prompt.instruction)
 
+    def build_branches(self, layers: int, width: int, config: Config) -> None:
+        self.content = Branch(layers, width, self.llm_width, config)
+        self.descriptor = Branch(layers, width, self.llm_width, config)
+
     @property
     def device(self) -> torch.device:
-        return self.content.bottleneck.layer_weights.device
+        return next(p.device for p in self.parameters())
+
+    def noisy(self, phase: Phase) -> tuple[str, ...]:
+        """The branches whose z is drawn in a phase, and whose KL its loss has: those that it trains."""
+        return TRAINED[phase]
+
+    def label_count(self, target: str) -> int:
+        """How many label tokens a target has, its end included."""
+        return len(self.tokenizer.encode(target, add_special_tokens=False)) + 1
 
     def branch(self, name: str) -> Branch:
         return {"content": self.content, "descriptor": self.descriptor}[name]
 
+    def speech_parameters(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
+        return [(f"{name}.{n}", p) for name in TRAINED[phase] for n, p in self.branch(name).named_parameters()]
+
     def trained(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters that a phase trains, in a fixed order."""
-        named = [(f"{name}.{n}", p) for name in TRAINED[phase] for n, p in self.branch(name).named_parameters()]
+        named = self.speech_parameters(phase)
         if self.config.training.lora:
             named += [(f"llm.{name}", p) for name, p in llms.lora_parameters(self.llm)]
         return named
@@ -93,39 +116,47 @@ class Describer(nn.Module):
         if eps is not None:
             z = latent.sample(pad_sequence(list(eps), batch_first=True).to(x))
         # Frames past an utterance's end are zero before the adapter, so that its padding says nothing.
-        z = z * _mask(frames, x.shape[2])[..., None]
+        z = z * frame_mask(frames, x.shape[2])[..., None]
         return branch.adapter(z), branch.adapter.tokens(frames), latent
+
+    def hear(self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]) -> Heard:
+        """Both groups of speech tokens; in the content phase the descriptor's are zero (Section 3.5)."""
+        s_con, tokens, latent_con = self.speech("content", x, frames, noise.get("content"))
+        latents = {"content": latent_con}
+        s_des = torch.zeros_like(s_con)
+        if phase != "content":
+            s_des, _, latents["descriptor"] = self.speech("descriptor", x, frames, noise.get("descriptor"))
+        kl = x.new_zeros(())
+        for name in self.noisy(phase):
+            kl = kl + (latents[name].kl() * frame_mask(frames, x.shape[2])).sum()
+        return Heard(s_con, s_des, tokens, kl)
 
     # ---- training --------------------------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, frames: Tensor, targets: Sequence[str], phase: Phase, eps: dict[str, Sequence[Tensor]] | None = None) -> Loss:
         """Sums of -log p(target) and of the KL of the branches that the phase trains. x (B, L, T, D); eps[branch][i] (T_i, K)."""
         x, frames = x.to(self.device), frames.to(self.device)
-        noise = eps or {}
-        kl = x.new_zeros(())
-        s_con, tokens, latent_con = self.speech("content", x, frames, noise.get("content"))
-        if phase == "content":
-            s_des = torch.zeros_like(s_con)
-            latents = {"content": latent_con}
-        else:
-            s_des, _, latent_des = self.speech("descriptor", x, frames, noise.get("descriptor"))
-            latents = {"content": latent_con, "descriptor": latent_des}
-        for name in TRAINED[phase]:
-            kl = kl + (latents[name].kl() * _mask(frames, x.shape[2])).sum()
+        heard = self.hear(x, frames, phase, eps or {})
         prompt = self.content_prompt if phase == "content" else self.prompt
-        rows = [
-            self._row(prompt, s_con[i, :u], s_des[i, :u], targets[i], attend=phase != "content" or self.config.prompt.attend_zeros)
-            for i, u in enumerate(tokens.tolist())
-        ]
+        attend = phase != "content" or self.config.prompt.attend_zeros
+        rows = self._rows(prompt, heard, targets, attend)
         nll, count = self._nll(rows)
-        return Loss(nll, kl, count, int(frames.sum()) * len(TRAINED[phase]), len(rows))
+        return Loss(nll, heard.kl, count, int(frames.sum()) * len(self.noisy(phase)), len(rows))
 
-    def _row(self, prompt: tasks.Prompt, s_con: Tensor, s_des: Tensor, target: str | None, attend: bool = True) -> Row:
-        """Prompt(S) of one utterance, with the target and its end behind it in training."""
+    def _rows(self, prompt: tasks.Prompt, heard: Heard, targets: Sequence[str | None], attend: bool = True) -> list[Row]:
+        return [
+            self._row(prompt, heard.s_con[i, :u], None if heard.s_des is None else heard.s_des[i, :u], target, attend)
+            for i, (u, target) in enumerate(zip(heard.tokens.tolist(), targets, strict=True))
+        ]
+
+    def _row(self, prompt: tasks.Prompt, s_con: Tensor, s_des: Tensor | None, target: str | None, attend: bool = True) -> Row:
+        """Prompt(S) of one utterance, with the target and its end behind it in training. One group of tokens stands in the first's place."""
         answer = [] if target is None else [*self.tokenizer.encode(target, add_special_tokens=False), prompt.end]
         table = llms.embeddings(self.llm)
         text = table(torch.tensor([*prompt.before, *prompt.between, *prompt.after, *answer], device=self.device))
         before, between, after, tail = text.split([len(prompt.before), len(prompt.between), len(prompt.after), len(answer)])
+        if s_des is None:
+            between, s_des = between[:0], s_con[:0]
         embeds = torch.cat([before, s_con.to(text.dtype), between, s_des.to(text.dtype), after, tail])
         mask = torch.ones(len(embeds), dtype=torch.long, device=self.device)
         if not attend:
@@ -156,23 +187,20 @@ class Describer(nn.Module):
     @torch.inference_mode()
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
         """Greedy answers: z = mu, one pass with both token groups."""
+        return self.answer(self._rows(self.prompt, self._listen(x, frames), [None] * len(x)), max_new_tokens)
+
+    def _listen(self, x: Tensor, frames: Tensor) -> Heard:
         self.eval()
-        x, frames = x.to(self.device), frames.to(self.device)
-        s_con, tokens, _ = self.speech("content", x, frames)
-        s_des, _, _ = self.speech("descriptor", x, frames)
-        rows = [self._row(self.prompt, s_con[i, :u], s_des[i, :u], None) for i, u in enumerate(tokens.tolist())]
-        return self.answer(rows, max_new_tokens)
+        return self.hear(x.to(self.device), frames.to(self.device), "descriptor", {})
 
     @torch.inference_mode()
     def log_likelihoods(self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]) -> list[list[float]]:
         """log p(answer | speech) of any number of answers to each utterance, its end included; z = mu."""
-        self.eval()
-        x, frames = x.to(self.device), frames.to(self.device)
-        s_con, tokens, _ = self.speech("content", x, frames)
-        s_des, _, _ = self.speech("descriptor", x, frames)
+        heard = self._listen(x, frames)
         found: list[list[float]] = []
-        for i, u in enumerate(tokens.tolist()):
-            losses, wanted = self._losses([self._row(self.prompt, s_con[i, :u], s_des[i, :u], answer) for answer in answers[i]])
+        for i, said in enumerate(answers):
+            rows = self._rows(self.prompt, _repeated(heard, i, len(said)), said)
+            losses, wanted = self._losses(rows)
             found.append([-float(of_row.sum()) for of_row in losses.split(wanted.sum(1).tolist())])
         return found
 
@@ -189,11 +217,20 @@ class Describer(nn.Module):
         return [self.tokenizer.decode(_until(row, self.prompt.end), skip_special_tokens=True).strip() for row in ids.tolist()]
 
 
+def _repeated(heard: Heard, i: int, times: int) -> Heard:
+    """Utterance i so many times."""
+
+    def repeat(t: Tensor) -> Tensor:
+        return t[i : i + 1].expand(times, *t.shape[1:])
+
+    return Heard(repeat(heard.s_con), None if heard.s_des is None else repeat(heard.s_des), repeat(heard.tokens), heard.kl)
+
+
 def _until(ids: list[int], end: int) -> list[int]:
     return ids[: ids.index(end)] if end in ids else ids
 
 
-def _mask(frames: Tensor, length: int) -> Tensor:
+def frame_mask(frames: Tensor, length: int) -> Tensor:
     """(B, T), one where there is speech."""
     return (torch.arange(length, device=frames.device) < frames[:, None]).float()
 

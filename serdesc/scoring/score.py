@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import VALUES, Fields
 from serdesc.files import read_jsonl, write_json, write_jsonl
+from serdesc.scoring import answers
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
 from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Counts, Metric
@@ -48,13 +48,9 @@ Rows = list[tuple[Utterance, Counts]]
 
 
 def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
-    """Fields of each line of hyp.jsonl; the reader fills what a line does not give."""
-    if not path.exists():
-        raise UserError(f"{path}: no such hypotheses. Make them with: serdesc decode DATA STORE EXP")
+    """Fields of each answer in a file of any form that `answers` knows; the reader fills what a line does not give."""
     hyps: dict[str, Hypothesis] = {}
-    for number, row in enumerate(read_jsonl(path), start=1):
-        if not isinstance(row, dict) or not {"utt_id", "response"} <= row.keys():
-            raise UserError(f"{path}:{number}: a line needs utt_id and response, found {json.dumps(row)[:80]}")
+    for number, row in answers.read(path):
         if row["utt_id"] in hyps:
             raise UserError(f"{path}:{number}: '{row['utt_id']}' stands twice: keep one of the two")
         said = reader.read(row["response"]).to_dict()
@@ -106,7 +102,7 @@ def rows(
     tokens: dict[str, tuple[str, str]] = {}
     if captioned and any(metric.captions for metric in metrics):
         said = [chosen(hyps[utt.utt_id].response, config) for utt in captioned]
-        captions = Captions(said, [chosen(_reference(utt, outputs), config) for utt in captioned], config)
+        captions = Captions(said, [chosen(_reference(utt, outputs, config), config) for utt in captioned], config)
         for counts_of in dict.fromkeys(metric.captions for metric in metrics if metric.captions):
             named = [metric.name for metric in metrics if metric.captions is counts_of]
             try:
@@ -119,10 +115,10 @@ def rows(
     return table, notes, tokens
 
 
-def _reference(utt: Utterance, outputs: tasks.Outputs) -> str:
-    """The reference caption, saying what the target carries."""
+def _reference(utt: Utterance, outputs: tasks.Outputs, config: ScoringConfig) -> str:
+    """The reference caption, saying what the target carries. Where transcripts are not compared, a target without one changes nothing."""
     fields = utt.labels or Fields()
-    said = outputs.of(fields)
+    said = (replace(outputs, transcript=True) if config.caption_text == "style" else outputs).of(fields)
     return utt.caption or "" if said == fields else tasks.render(said, utt.utt_id)
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: safetensors and JSON only, complete or absent, and enough to go on as if nothing had happened.
 
 checkpoint/model.safetensors        both branches
-checkpoint/lora/                    the LoRA part, as PEFT writes and reads it
+checkpoint/lora/                    the LoRA part, as PEFT writes and reads it; absent of a model without LLM
 checkpoint/optimizer.safetensors    moments of every phase's optimizer; gone when training is finished
 checkpoint/state.json               blocks done and in all, and a hash of each file; written last
 """
@@ -21,8 +21,7 @@ from torch import Tensor
 
 from serdesc.errors import FailedError, UserError
 from serdesc.files import free_gb, read_json, write_json
-from serdesc.models import llm as llms
-from serdesc.models.describer import Describer
+from serdesc.models import Model, llm as llms
 
 NAME = "checkpoint"
 
@@ -38,7 +37,7 @@ class State:
         return self.done == self.blocks
 
 
-def save(folder: Path, model: Describer, optimizers: dict[str, torch.optim.Optimizer], state: State) -> None:
+def save(folder: Path, model: Model, optimizers: dict[str, torch.optim.Optimizer], state: State) -> None:
     """Write beside the previous checkpoint, then take its place: at any moment one of the two is complete."""
     new, old = folder / f"{NAME}.new", folder / f"{NAME}.old"
     shutil.rmtree(new, ignore_errors=True)
@@ -46,8 +45,9 @@ def save(folder: Path, model: Describer, optimizers: dict[str, torch.optim.Optim
         new.mkdir(parents=True)
         branches = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if not n.startswith("llm.")}
         save_file(branches, new / "model.safetensors")
-        model.llm.save_pretrained(new / "lora")  # type: ignore[operator]
-        (new / "lora" / "README.md").unlink(missing_ok=True)
+        if model.llm is not None:
+            model.llm.save_pretrained(new / "lora")  # type: ignore[operator]
+            (new / "lora" / "README.md").unlink(missing_ok=True)
         if not state.finished:
             save_file(_moments(optimizers), new / "optimizer.safetensors")
         files = sorted(p for p in new.rglob("*") if p.is_file())
@@ -96,7 +96,7 @@ def verify(checkpoint: Path) -> State:
     return _state(about)
 
 
-def load(checkpoint: Path, model: Describer, encoder: dict[str, Any], optimizers: dict[str, torch.optim.Optimizer] | None = None) -> State:
+def load(checkpoint: Path, model: Model, encoder: dict[str, Any], optimizers: dict[str, torch.optim.Optimizer] | None = None) -> State:
     """Put a checkpoint's weights, and its optimizers' moments where they are given, in place.
 
     Refuses a damaged checkpoint, and one that was trained on another encoder's features than those of `encoder`.
@@ -122,7 +122,8 @@ def load(checkpoint: Path, model: Describer, encoder: dict[str, Any], optimizers
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(branches[name])
-    llms.load_adapter(model.llm, checkpoint / "lora")
+    if model.llm is not None:
+        llms.load_adapter(model.llm, checkpoint / "lora")
     if optimizers is not None and (checkpoint / "optimizer.safetensors").exists():
         _restore(optimizers, load_file(checkpoint / "optimizer.safetensors"))
     return state

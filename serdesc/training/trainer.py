@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from serdesc import batches, config as configs, tasks
+from serdesc import batches, config as configs, models
 from serdesc.builtin import resolve
 from serdesc.config import Config
 from serdesc.data.datadir import Utterance
-from serdesc.fields import Fields
 from serdesc.errors import FailedError, UserError
+from serdesc.examples import Example, examples
 from serdesc.features.store import Features
 from serdesc.files import read_jsonl, write_json, write_jsonl
-from serdesc.models import llm as llms
-from serdesc.models.describer import TRAINED, Describer, Loss, Phase, noise
+from serdesc.models import Model
+from serdesc.models.describer import Loss, Phase, noise
 from serdesc.progress import progress
 from serdesc.runtime import add_up, environment, join, seed, wait_for_all
 from serdesc.training import checkpoint
 from serdesc.training.phases import Block, Turn, phases_of, plan, rate
 
 
-def build(config: Config, features: Features, device: torch.device) -> Describer:
+def build(config: Config, features: Features, device: torch.device) -> Model:
     """The model of a configuration, with fresh branches and LoRA drawn from its seed."""
     torch.manual_seed(seed(config.seed, "init"))
-    llm, tokenizer = llms.load(config.llm)
-    return Describer(llm, tokenizer, features.layers, features.width, config).to(device)
+    return models.build(config, features.layers, features.width).to(device)
 
 
-def load(exp: Path, features: Features, device: torch.device, settings: list[str] | None = None) -> tuple[Describer, Config]:
+def load(exp: Path, features: Features, device: torch.device, settings: list[str] | None = None) -> tuple[Model, Config]:
     """The model of a finished experiment (or of a built-in one), with the configuration that it was trained with."""
     config = configs.load(exp / "config.yaml", settings)
     found = checkpoint.find(exp)
@@ -43,46 +41,8 @@ def load(exp: Path, features: Features, device: torch.device, settings: list[str
     return model, config
 
 
-@dataclass(frozen=True)
-class Example:
-    """An utterance with the target of each phase. Where there are fields to say, each epoch says them in other words."""
-
-    utterance: Utterance
-    transcript: str
-    caption: str
-    reworded: Fields | None = None
-
-    def target(self, phase: Phase, epoch: int) -> str:
-        if phase == "content":
-            return self.transcript
-        return self.caption if self.reworded is None else tasks.render(self.reworded, f"{self.utterance.utt_id} {epoch}")
-
-
-def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Example], list[Utterance]]:
-    """Training examples, and the utterances that are too long."""
-    outputs, out, skipped = config.target, [], []
-    for utt in utterances:
-        if utt.text is None or utt.labels is None:
-            what, step = ("text", "add it") if utt.text is None else ("labels", "run `serdesc annotate` and train on a fold's folder")
-            raise UserError(f"'{utt.utt_id}' has no {what}: {step}.")
-        if (utt.seconds or 0.0) > config.training.max_seconds:
-            skipped.append(utt)
-        else:
-            reworded = outputs.of(utt.labels) if config.training.reword else None
-            out.append(Example(utt, utt.text, caption_of(utt, outputs), reworded))
-    return out, skipped
-
-
-def caption_of(utt: Utterance, outputs: tasks.Outputs) -> str:
-    """The target of the descriptor phase: the reference caption, or one with fewer outputs from the same fields."""
-    fields = utt.labels or Fields()
-    if utt.caption is not None and outputs.of(fields) == fields:
-        return utt.caption
-    return tasks.render(outputs.of(fields), utt.utt_id)
-
-
 class Trainer:
-    def __init__(self, model: Describer, features: Features, config: Config, exp: Path, fold: int) -> None:
+    def __init__(self, model: Model, features: Features, config: Config, exp: Path, fold: int) -> None:
         self.model, self.features, self.config, self.exp, self.fold = model, features, config, exp, fold
         training = config.training
         self.rank, self.world = join()
@@ -188,7 +148,7 @@ class Trainer:
                 frames.tolist(),
                 [seed(self.config.seed, self.fold, phase, epoch, name, example.utterance.utt_id) for example in part],
             )
-            for name in TRAINED[phase]
+            for name in self.model.noisy(phase)
         }
         loss: Loss = self.model(x, frames, [example.target(phase, epoch) for example in part], phase, eps)
         return loss
@@ -197,11 +157,10 @@ class Trainer:
         """What the LLM loss and the KL are divided by: label tokens and frames, or utterances; over all devices."""
         counts = torch.tensor([float(len(own))] * 2, device=self.model.device)
         if self.config.training.loss == "mean":
-            encode = self.model.tokenizer.encode
-            counts[0] = sum(len(encode(example.target(turn.phase, turn.epoch), add_special_tokens=False)) + 1 for example in own)
-            counts[1] = sum(x.shape[1] for x in features) * len(TRAINED[turn.phase])
+            counts[0] = sum(self.model.label_count(example.target(turn.phase, turn.epoch)) for example in own)
+            counts[1] = sum(x.shape[1] for x in features) * len(self.model.noisy(turn.phase))
         add_up([counts])
-        return counts
+        return counts.clamp_min(1)  # a model without latents has no frames to divide by
 
 
 def _log(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from serdesc import batches, config as configs, runtime
+from serdesc import batches, config as configs, examples, runtime
 from serdesc.data import datadir
 from serdesc.features.store import open_features
 from serdesc.models.describer import Phase
@@ -27,17 +27,17 @@ def main() -> None:
     features = open_features("live", config, device)
     model, _ = trainer.load(exp, features, device)
     model.eval()
-    examples, _ = trainer.examples(datadir.read(data), config)
+    ready, _ = examples.examples(datadir.read(data), config)
     sums = {phase: [0.0, 0] for phase in PHASES}
     with torch.no_grad():
-        for start in range(0, len(examples), 8):
-            part = examples[start : start + 8]
+        for start in range(0, len(ready), 8):
+            part = ready[start : start + 8]
             x, frames = batches.pad(features.load([example.utterance for example in part]))
             for phase in PHASES:
                 loss = model(x, frames, [example.target(phase, 0) for example in part], phase)
                 sums[phase][0] += float(loss.llm)
                 sums[phase][1] += loss.tokens
-    print(json.dumps({phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()} | {"utterances": len(examples)}))
+    print(json.dumps({phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()} | {"utterances": len(ready)}))
 
 
 if __name__ == "__main__":

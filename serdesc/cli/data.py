@@ -1,0 +1,91 @@
+"""Verbs of stages 1 and 2: corpora into data directories, labels, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from serdesc.cli.verbs import ConfigFile, Data, Jobs, Set, verb
+from serdesc.errors import FailedError, UserError
+
+
+@verb
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="A module of serdesc/data/corpora: mini, ravdess, speechcraft ...", show_default=False)],
+    src: Annotated[Path, typer.Argument(help="The corpus as it was downloaded (mini: where to put it).", show_default=False)],
+    data: Data,
+    config: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
+) -> None:  # fmt: skip
+    """Turn a downloaded corpus into a Kaldi-style data directory.
+
+    Example: `serdesc prepare ravdess ~/corpora/ravdess data/ravdess`
+    """
+    from serdesc import config as configs
+    from serdesc.data import prepare as preparation
+
+    accepted, rejected = preparation.prepare(corpus, src, data, configs.load(config, settings).prepare, nj)
+    hours = sum(utt.seconds or 0.0 for utt in accepted) / 3600
+    typer.echo(f"{data}: {len(accepted)} utterances, {len({u.spk for u in accepted})} speakers, {hours:.2f} h; {len(rejected)} rejected")
+    for item in rejected[:10]:
+        typer.echo(f"  rejected {item.utt_id}: {item.reason} ({item.path})", err=True)
+    if rejected:
+        typer.echo(f"  all of them, with reasons: {data / 'rejected.tsv'}", err=True)
+
+
+@verb
+def annotate(
+    data: Data,
+    out: Annotated[Optional[Path], typer.Option("--out", help="Folder for the folds, for one of several label sets; DATA by default.")] = None,
+    config: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
+) -> None:  # fmt: skip
+    """Measure pitch, energy and speed; label every fold by the thresholds of its training part; write reference captions.
+
+    Example: `serdesc annotate data/ravdess --config conf/ravdess.yaml --nj 4`
+    """
+    from serdesc import config as configs
+    from serdesc.data.annotate import annotate as run
+
+    for fold in run(data, configs.load(config, settings), nj, out):
+        counts = ", ".join(f"{len(part)} {name}" for name, part in fold.parts().items())
+        typer.echo(f"{out or data}/fold{fold.number}: {counts}")
+
+
+@verb
+def check(
+    path: Annotated[Path, typer.Argument(help="Data directory, feature store or experiment.", show_default=False)],
+    corpus: Annotated[str, typer.Option("--corpus", help="Compare a data directory with what is published of this corpus, and hear its audio.")] = "",
+    listed: Annotated[Optional[Path], typer.Option("--list", help="TSV with utt_id (or key) and seconds to compare with, such as EmoBox's.")] = None,
+    nj: Jobs = 1,
+) -> None:
+    """Say whether a data directory, a feature store or an experiment is sound, and if not, what is wrong where.
+
+    Example: `serdesc check data/iemocap --corpus iemocap --nj 4`
+    """
+    if (path / "feats.scp").exists() or (path / "header.json").exists():
+        from serdesc.features.store import Store
+
+        store = Store(path)
+        typer.echo(f"{path}: features of {store.verify()} utterances by {store.header['encoder']}, {store.layers} layers of {store.width}")
+    elif (path / "config.yaml").exists():
+        from serdesc.training import checkpoint
+
+        found = checkpoint.find(path)
+        if found is None:
+            raise UserError(f"{path}: no checkpoint yet. Run: serdesc train DATA STORE {path}")
+        state = checkpoint.verify(found)
+        typer.echo(f"{path}: {state.done} of {state.blocks} blocks trained{'' if state.finished else '; `serdesc train` goes on from there'}")
+    else:
+        from serdesc.data import datadir, doctor
+
+        utterances = datadir.read(path)
+        hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
+        typer.echo(f"{path}: {len(utterances)} utterances, {len({u.spk for u in utterances})} speakers, {hours:.2f} h")
+        if corpus or listed:
+            findings = doctor.check(path, corpus, listed, nj)
+            for line in doctor.summary(findings):
+                typer.echo(line)
+            if faults := sum(finding.is_fault for finding in findings):
+                raise FailedError(f"{path}: {faults} faults, as listed above")
+            typer.echo(f"{path}: sound")

@@ -1,0 +1,126 @@
+"""Verbs of stages 3 to 5: features, training, captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from serdesc.cli.verbs import ConfigFile, Data, Exp, Set, StoreArg, verb
+from serdesc.errors import FailedError, UserError
+
+
+@verb
+def extract(
+    data: Data,
+    store: Annotated[Path, typer.Argument(help="Folder for the features.", show_default=False)],
+    config: ConfigFile = None, settings: Set = None,
+    shard: Annotated[str, typer.Option("--shard", help="i/n: do the i-th of n equal shares, for array jobs.")] = "1/1",
+    max_disk: Annotated[Optional[float], typer.Option("--max-disk", help="GB; for more, STORE says that features are computed live.")] = None,
+) -> None:  # fmt: skip
+    """Run the frozen encoder over a data directory and keep the outputs of all its layers.
+
+    Example: `serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml`
+    """
+    from serdesc import config as configs, runtime
+    from serdesc.data import datadir
+    from serdesc.features import store as stores
+    from serdesc.features.encoder import Encoder
+    from serdesc.progress import progress
+
+    job = _share(shard)
+    settled = configs.load(config, settings)
+    device = runtime.start(settled)
+    utterances = datadir.read(data)
+    encoder = Encoder.load(settled.encoder, device)
+    if max_disk is not None and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk:
+        stores.mark_live(store, encoder, settled.store)
+        hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
+        typer.echo(f"{store}: features of {hours:.3g} h would take {need:.3g} GB, more than {max_disk:g} GB (--max-disk): they are computed live")
+        return
+    groups = stores.shards(utterances, settled.store.shard_seconds)
+    mine = sum(len(group) for number, group in enumerate(groups) if number % job[1] == job[0] - 1)
+    with progress("extract", mine, "utterances") as advance:
+        stores.write(store, utterances, encoder, settled.store, job, advance)
+
+
+def _share(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("/")
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+        raise UserError(f"--shard {text}: write i/n with 1 <= i <= n, for example 2/5")
+    return int(first), int(last)
+
+
+def _fold(data: Path) -> int:
+    """The fold that a folder such as data/X/fold3 or data/X/fold3/test belongs to; 1 where the path names none."""
+    names = [part for part in data.resolve().parts if part.startswith("fold") and part[4:].isdigit()]
+    return int(names[-1][4:]) if names else 1
+
+
+@verb
+def train(data: Data, store: StoreArg, exp: Exp, config: ConfigFile = None, settings: Set = None) -> None:
+    """Fine-tune branches, adapters and LoRA on a fold's training part; goes on where it was stopped.
+
+    Example: `serdesc train data/mini/fold1/train dump/hubert-mini/mini exp/mini/fold1 --config conf/mini.yaml`
+    """
+    from serdesc import config as configs, runtime
+    from serdesc.data import datadir
+    from serdesc.features.store import open_features
+    from serdesc.training import trainer
+
+    settled = configs.load(config, settings)
+    device = runtime.start(settled)
+    utterances = datadir.read(data)
+    trainer.train(utterances, open_features(store, settled, device), settled, exp, _fold(data), device)
+
+
+@verb
+def decode(
+    data: Data, store: StoreArg, exp: Exp,
+    out: Annotated[Optional[Path], typer.Option("--out", help="hyp.jsonl to write; by default EXP/decode_<name of DATA>/hyp.jsonl.")] = None,
+    settings: Set = None,
+) -> None:  # fmt: skip
+    """Caption a data directory with a trained experiment; the configuration is the experiment's own.
+
+    Example: `serdesc decode data/mini/fold1/test dump/hubert-mini/mini exp/mini/fold1`
+    """
+    from serdesc import config as configs, runtime
+    from serdesc.builtin import resolve
+    from serdesc.data import datadir
+    from serdesc.decoding import decode as run
+    from serdesc.features.store import open_features
+    from serdesc.files import write_json
+    from serdesc.training import trainer
+
+    target, exp = out or exp / f"decode_{data.name}" / "hyp.jsonl", Path(resolve(str(exp)))
+    if target.exists():
+        typer.echo(f"{target} is there already; remove it to decode again", err=True)
+        return
+    settled = configs.load(exp / "config.yaml", settings)
+    device = runtime.start(settled)
+    features = open_features(store, settled, device, any_length=True)
+    model, _ = trainer.load(exp, features, device, settings)
+    run(model, features, datadir.read(data), target)
+    if target.parent.name.startswith("decode_") and not (record := target.parent.parent / "config.yaml").exists():
+        configs.dump(settled, record)  # an experiment of answers alone: `report` says what made them
+        write_json(record.with_name("env.json"), runtime.environment())
+    typer.echo(str(target))
+
+
+@verb
+def describe(
+    audio: Annotated[list[Path], typer.Argument(help="Audio files of any format that libsndfile reads.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", help="Experiment folder, or the name of a built-in model.")] = "describer-mini",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: audio, caption, fields, seconds.")] = False,
+    settings: Set = None,
+) -> None:  # fmt: skip
+    """Caption recordings: transcript, pitch, energy, speed, age, gender, emphasis and emotion.
+
+    Example: `serdesc describe my_voice.wav`
+    """
+    from serdesc.describe import describe as run
+
+    unusable = run(audio, model, as_json, settings or [])
+    if unusable:
+        raise FailedError(f"{unusable} of {len(audio)} files could not be used, as said above")

@@ -1,0 +1,164 @@
+"""Verbs of stages 6 and 7: scores, comparisons, reports and the paper's tables."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from serdesc.cli.verbs import ConfigFile, Data, Jobs, Set, verb
+from serdesc.errors import UserError
+
+
+@verb
+def score(
+    data: Data,
+    hyp: Annotated[Path, typer.Option("--hyp", help="Captions: hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt.", show_default=False)],
+    metric: Annotated[str, typer.Option("--metric", help="Names separated by commas; all by default.")] = "",
+    out: Annotated[Optional[Path], typer.Option("--out", help="score.json to write; by default beside the hypotheses.")] = None,
+    refs: Annotated[Optional[Path], typer.Option("--refs", help="Other reference captions, `<utt_id> <caption>` a line.")] = None,
+    missing: Annotated[str, typer.Option("--missing", help="An utterance without an answer is an `error`, or counts as `wrong`.")] = "error",
+    faithful: Annotated[bool, typer.Option("--faithful", help="Also measure the sound, and compare what the captions claim with it.")] = False,
+    train: Annotated[Optional[Path], typer.Option("--train", help="Where --faithful takes percentiles from; by default DATA/../train.")] = None,
+    counterfactual: Annotated[Optional[Path], typer.Option("--counterfactual", help="A trained fold: decode changed recordings with it.")] = None,
+    limit: Annotated[int, typer.Option("--limit", help="So many utterances are changed.")] = 100,
+    nj: Jobs = 1,
+    config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """Score hypotheses against a fold's labels: every figure with its count, interval and signature.
+
+    Example: `serdesc score data/mini/fold1/test --hyp exp/mini/fold1/decode_test/hyp.jsonl`
+    """
+    from serdesc import config as configs
+    from serdesc.data import datadir
+    from serdesc.fields import Fields
+    from serdesc.scoring import metrics, report, score as scoring, typeset
+
+    settled = configs.load(config, settings)
+    utterances = datadir.read(data)
+    wanted = metrics.chosen(metric)
+    signed = {"fold_rule": settled.folds.rule, "protocol": settled.folds.protocol, "labels": "+".join(settled.folds.labels) or "all"}
+    if refs:
+        utterances = scoring.read_references(refs, utterances)
+        signed["refs"] = f"{refs.name} {hashlib.sha256(refs.read_bytes()).hexdigest()[:8]}"
+    hyps = scoring.read_hypotheses(hyp)
+    if missing not in ("error", "wrong"):
+        raise UserError(f"--missing {missing}: not one of error, wrong")
+    if missing == "wrong":
+        silent = [utt.utt_id for utt in utterances if utt.utt_id not in hyps]
+        hyps |= {utt_id: scoring.Hypothesis("", Fields()) for utt_id in silent}
+        signed["missing"] = "wrong"
+        typer.echo(f"{len(silent)} utterances without an answer count as wrong{': ' if silent else ''}{' '.join(silent[:10])}", err=True)
+    table, notes, tokens = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring, hyp)
+    scores = [
+        scoring.score(m, table[m.name], settled.scoring, signed, notes.get(m.name, ""))
+        for m in wanted
+        if table[m.name] or m.name in notes
+    ]  # fmt: skip
+    target = out or hyp.with_name("score.json")
+    scoring.write(target, scores, table, tokens)
+    report.show(scores, wanted, f"{target}")
+    if faithful:
+        from serdesc.scoring import faithfulness
+
+        found = faithfulness.rows(data, train or data.parent / "train", hyps, settled.measure, nj)
+        typeset.terminal(faithfulness.cells(faithfulness.write(target.parent, found, settled.scoring)), "claimed and heard")
+    if counterfactual:
+        from serdesc import counterfactual as changes
+
+        typeset.terminal(changes.cells(changes.run(utterances, counterfactual, target.parent, settings or [], limit)), "changed and heard")
+
+
+@verb
+def compare(
+    data: Data,
+    hyp_a: Annotated[Path, typer.Argument(help="hyp.jsonl of DATA, or an experiment of its folds.", show_default=False)],
+    hyp_b: Annotated[Path, typer.Argument(help="The reference system, likewise.", show_default=False)],
+    metric: Annotated[str, typer.Option("--metric", help="Names separated by commas.")] = "ua,wer",
+    unit: Annotated[str, typer.Option("--unit", help="What varies: utterance, speaker or fold.")] = "speaker",
+    out: Annotated[Optional[Path], typer.Option("--out", help="JSON to write.")] = None,
+    config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """Say whether system A is better than system B: differences, intervals and one-tailed p-values, corrected for their number.
+
+    Example: `serdesc compare data/mini exp/mini exp/beta1 --metric ua,wer,cider --unit utterance`
+    """
+    from serdesc import config as configs
+    from serdesc.files import write_json
+    from serdesc.scoring import metrics, report, significance
+
+    if unit not in significance.UNITS:
+        raise UserError(f"--unit {unit}: not one of {', '.join(significance.UNITS)}")
+    wanted = metrics.chosen(metric)
+    found, notes = significance.compare_all(data, hyp_a, hyp_b, wanted, configs.load(config, settings), unit)
+    report.show_comparisons(found, notes, wanted, f"{hyp_a} over {hyp_b}")
+    if out:
+        write_json(out, {"a": str(hyp_a), "b": str(hyp_b), "comparisons": [comparison.to_dict() for comparison in found]})
+
+
+@verb
+def baselines(
+    data: Data, out: Annotated[Path, typer.Option("--out", help="JSON to write.", show_default=False)],
+    nj: Jobs = 1, config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """What little can be had without the model, on the same folds: a constant, words alone, reference descriptors, log-mel statistics.
+
+    Example: `serdesc baselines data/mini --out exp/mini/baselines.json`
+    """
+    from serdesc import config as configs
+    from serdesc.scoring import baselines as run
+
+    run.write(out, run.baselines(data, nj, configs.load(config, settings).scoring))
+    typer.echo(str(out))
+
+
+@verb
+def report(
+    exp: Annotated[Path, typer.Argument(help="Experiment with folds in it, for example exp/mini.", show_default=False)],
+    part: Annotated[str, typer.Option("--part", help="Which decoded set.")] = "test",
+    config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """Pool the folds of an experiment: a table on the terminal, `score_<part>.json`, and a RESULTS.md block with what made it.
+
+    Example: `serdesc report exp/mini`
+    """
+    from serdesc import config as configs
+    from serdesc.scoring import report as run
+
+    run.report(exp, part, configs.load(config, settings))
+
+
+@verb
+def table(
+    number: Annotated[int, typer.Argument(metavar="1|2|3", help="Which of the paper's tables.", show_default=False)],
+    exp: Annotated[list[str], typer.Argument(metavar="EXP...", help="Folder of experiments, one a corpus; NAME=FOLDER names it.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", help="terminal, markdown, csv or latex.")] = "terminal",
+    out: Annotated[Optional[Path], typer.Option("--out", help="File to write; by default the table is printed.")] = None,
+    unit: Annotated[str, typer.Option("--unit", help="What the tests go over: utterance, speaker or fold.")] = "utterance",
+    descriptors: Annotated[bool, typer.Option("--descriptors", help="Also a column for each descriptor.")] = False,
+    part: Annotated[str, typer.Option("--part", help="Which decoded set.")] = "test",
+    config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """The paper's Table 1, 2 or 3: published rows beside the measured ones, with significance marks.
+
+    Example: `serdesc table 2 egs/mini/exp egs/ravdess/exp --format markdown`
+    """
+    from serdesc import config as configs
+    from serdesc.files import write_text
+    from serdesc.scoring import significance, tables, typeset
+
+    if form not in ("terminal", *typeset.FORMS):
+        raise UserError(f"--format {form}: not one of terminal, {', '.join(typeset.FORMS)}")
+    if unit not in significance.UNITS:
+        raise UserError(f"--unit {unit}: not one of {', '.join(significance.UNITS)}")
+    made = tables.table(number, exp, part, unit, configs.load(config, settings), descriptors)
+    if form == "terminal" and not out:
+        typeset.terminal(made.rows, made.title)
+        text = "\n".join(made.notes)
+    else:
+        text = typeset.set_table(made.rows, made.title, made.notes, form)
+    if out:
+        write_text(out, text + "\n")
+    typer.echo(str(out) if out else text)

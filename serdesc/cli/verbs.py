@@ -1,0 +1,59 @@
+"""What all verbs share: the app, its arguments, and errors that are one message."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated, Any, Callable, Optional
+
+import typer
+
+from serdesc import __version__
+from serdesc.errors import FailedError, UserError
+
+app = typer.Typer(
+    help="Hear speech, and say what was said, how, and what it means for the emotion.",
+    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
+)  # fmt: skip
+
+Data = Annotated[Path, typer.Argument(help="Kaldi-style data directory.", show_default=False)]
+StoreArg = Annotated[str, typer.Argument(metavar="STORE", help="Feature store, or `live` to compute features on the way.", show_default=False)]
+Exp = Annotated[Path, typer.Argument(help="Experiment folder of one fold.", show_default=False)]
+ConfigFile = Annotated[
+    Optional[list[Path]], typer.Option("--config", help="YAML file, or a system of the paper by name. Repeatable; later over earlier.")
+]
+Set = Annotated[Optional[list[str]], typer.Option("--set", help="key=value over the file, for example training.beta=1e-3. Repeatable.")]
+Jobs = Annotated[int, typer.Option("--nj", min=1, help="Processes at a time; the result does not depend on it.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """A command whose errors are one message: exit code 2 for the user's mistakes, 1 for failures."""
+
+    @functools.wraps(function)
+    def run(*args: Any, debug: bool = False, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except (UserError, FailedError, OSError) as error:
+            if debug:
+                raise
+            typer.echo(f"serdesc {function.__name__}: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
+        except KeyboardInterrupt:
+            typer.echo(f"\nserdesc {function.__name__}: stopped. What was finished is kept; the same command goes on from there.", err=True)
+            raise typer.Exit(130) from None
+
+    import inspect
+
+    signature = inspect.signature(function, eval_str=True)
+    option = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in (*signature.parameters.values(), option)}
+    return app.command(name=function.__name__)(run)
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"serdesc {__version__}")
+        raise typer.Exit()

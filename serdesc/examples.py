@@ -1,0 +1,50 @@
+"""Training examples: an utterance with what each phase asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+from serdesc import tasks
+from serdesc.config import Config
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.fields import Fields
+
+
+@dataclass(frozen=True)
+class Example:
+    """An utterance with the target of each phase. Where there are fields to say, each epoch says them in other words."""
+
+    utterance: Utterance
+    transcript: str
+    caption: str
+    reworded: Fields | None = None
+
+    def target(self, phase: str, epoch: int) -> str:
+        if phase == "content":
+            return self.transcript
+        return self.caption if self.reworded is None else tasks.render(self.reworded, f"{self.utterance.utt_id} {epoch}")
+
+
+def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Example], list[Utterance]]:
+    """Training examples, and the utterances that are too long."""
+    outputs, out, skipped = config.target, [], []
+    for utt in utterances:
+        if utt.text is None or utt.labels is None:
+            what, step = ("text", "add it") if utt.text is None else ("labels", "run `serdesc annotate` and train on a fold's folder")
+            raise UserError(f"'{utt.utt_id}' has no {what}: {step}.")
+        if (utt.seconds or 0.0) > config.training.max_seconds:
+            skipped.append(utt)
+        else:
+            reworded = outputs.of(utt.labels) if config.training.reword else None
+            out.append(Example(utt, utt.text, caption_of(utt, outputs), reworded))
+    return out, skipped
+
+
+def caption_of(utt: Utterance, outputs: tasks.Outputs) -> str:
+    """The target of the descriptor phase: the reference caption, or one with fewer outputs from the same fields."""
+    fields = utt.labels or Fields()
+    if utt.caption is not None and outputs.of(fields) == fields:
+        return utt.caption
+    return tasks.render(outputs.of(fields), utt.utt_id)

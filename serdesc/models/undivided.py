@@ -1,0 +1,34 @@
+"""No disentanglement: "HuBERT+LLM-SER+SED+ASR", system 1 of Table 1 and 4 of Table 2, alternating multi-task fine-tuning alone.
+
+One weighted sum of layers and one adapter, both trained in both phases; no bottleneck, no KL. Its tokens stand in the place of
+<Content>; the line feed before <Speech descriptor> and that group are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from serdesc.config import Config
+from serdesc.models.adapter import Adapter
+from serdesc.models.bottleneck import weighted_sum
+from serdesc.models.describer import Describer, Heard, Phase, frame_mask
+
+
+class Undivided(Describer):
+    def build_branches(self, layers: int, width: int, config: Config) -> None:
+        self.layer_weights = nn.Parameter(torch.zeros(layers))
+        self.adapter = Adapter(width, self.llm_width, config.adapter)
+
+    def noisy(self, phase: Phase) -> tuple[str, ...]:
+        return ()
+
+    def speech_parameters(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
+        return [("layer_weights", self.layer_weights), *((f"adapter.{name}", p) for name, p in self.adapter.named_parameters())]
+
+    def hear(self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]) -> Heard:
+        summed = weighted_sum(x, self.layer_weights, self.config.branch.layer_norm)  # (B, T, D)
+        s = self.adapter(summed * frame_mask(frames, x.shape[2])[..., None])  # (B, U, H)
+        return Heard(s, None, self.adapter.tokens(frames), x.new_zeros(()))

@@ -1,0 +1,242 @@
+"""The paper's Tables 1 to 3: published rows beside what was measured, with the paper's significance marks.
+
+A measured cell is the mean of the folds for what is counted over classes (UA), and the value of all folds as one set for WER and captions; with
+the folds' deviation behind it. Marks come from the paper's paired one-tailed t-test on stored predictions, on the folds that both systems have; one
+in brackets does not survive Holm's correction over the table. Values with different signatures are never put into one column.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+from serdesc import config as configs
+from serdesc.config import Config
+from serdesc.errors import UserError
+from serdesc.scoring import metrics as all_metrics
+from serdesc.scoring.experiment import Experiment
+from serdesc.scoring.metric import Metric
+from serdesc.scoring.score import score
+from serdesc.scoring.significance import Comparison, compare, holm
+
+LAYOUT = Path(__file__).with_name("paper.yaml")
+DESCRIPTORS = ("pitch", "energy", "speed", "age", "gender", "emphasis")
+OF_CLASSES = ("ua", "wa", "macro_f1", "weighted_f1")  # their headline is the mean of the folds
+CAPTIONS = ("bleu4", "meteor", "rouge_l", "cider", "spice")
+NOT_RUN = "not_run.txt"  # in an experiment's folder: why there is nothing else in it
+ZERO_SHOT = "-zero-shot"  # how recipes name them
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The experiments of one corpus: each system's, and those that are none of the paper's."""
+
+    name: str
+    systems: Mapping[str, Experiment]
+    zero_shot: Mapping[str, Experiment]  # the systems that were not adapted to the corpus, by system
+    others: Mapping[str, Experiment]
+    absent: Mapping[str, str]  # system -> why it was not run
+
+    @cached_property
+    def every(self) -> list[Experiment]:
+        return [*self.systems.values(), *self.zero_shot.values(), *self.others.values()]
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    rows: list[list[str]]  # the head first
+    notes: list[str]
+
+
+def table(number: int, named: Sequence[str], part: str, unit: str, config: Config, descriptors: bool = False) -> Table:
+    """Table 1, 2 or 3 from folders of experiments (`NAME=FOLDER`, or a folder such as egs/mini/exp, whose corpus is then mini)."""
+    layout = _layout(number)
+    corpora = [_corpus(argument, part, config) for argument in named]
+    published = [(corpus, name) for corpus, names in layout["columns"].items() for name in names]
+    measured = [m for m in all_metrics.every() if m.name in {name for _, name in published} | (set(DESCRIPTORS) if descriptors else set())]
+    for corpus in corpora:
+        _same_signatures(corpus, measured)
+    columns = [(corpus, metric) for corpus in corpora for metric in measured if any(metric.name in e.signatures for e in corpus.every)]
+    marks, notes = _marks(layout, corpora, measured, unit)
+    by_name = {metric.name: metric for metric in all_metrics.every()}
+    head = ["ID", "system"] + [f"{corpus} {by_name[name].unit}, published" for corpus, name in published]
+    rows = [head + [f"{corpus.name} {metric.unit}" for corpus, metric in columns]]
+    for row in layout["rows"]:
+        values = [value for corpus, _ in layout["columns"].items() for value in row["published"][corpus]]
+        cells = [_cell(corpus, row.get("system"), metric, marks) for corpus, metric in columns]
+        rows.append([row["id"], row["name"], *("–" if value is None else f"{value:g}" for value in values), *cells])
+        if any(row.get("system") in corpus.zero_shot for corpus in corpora):
+            cells = [_value(corpus.zero_shot[row["system"]], metric) if row["system"] in corpus.zero_shot else "" for corpus, metric in columns]
+            rows.append(["", "zero-shot (protocol not stated in the paper)", *("" for _ in published), *cells])
+    for corpus in corpora:
+        for name, experiment in corpus.others.items():
+            cells = [_value(experiment, metric) if corpus is owner else "" for owner, metric in columns]
+            rows.append(["+", f"{name} ({corpus.name})", *("" for _ in published), *cells])
+    return Table(f"Table {number}: {layout['title']}", rows, notes + [note for corpus in corpora for note in _differences(corpus)])
+
+
+def _layout(number: int) -> dict[str, Any]:
+    import yaml
+
+    tables: dict[int, dict[str, Any]] = yaml.safe_load(LAYOUT.read_text(encoding="utf-8"))
+    if number not in tables:
+        raise UserError(f"table {number}: the paper has {', '.join(map(str, tables))}")
+    return tables[number]
+
+
+def _corpus(argument: str, part: str, config: Config) -> Corpus:
+    name, equals, place = argument.rpartition("=")
+    folder = Path(place)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder. Give one that holds experiments, for example egs/mini/exp or mini=egs/mini/exp")
+    single = any(folder.glob("fold*"))
+    paths = [folder] if single else sorted(path for path in folder.iterdir() if path.is_dir())
+    found = [Experiment.open(path, part, config) for path in paths if single or list(path.glob(f"fold*/decode_{part}/score.json"))]
+    absent = {path.name: (path / NOT_RUN).read_text(encoding="utf-8").strip() for path in paths if (path / NOT_RUN).exists()}
+    systems: dict[str, Experiment] = {}
+    zero_shot: dict[str, Experiment] = {}
+    for experiment in found:
+        if system := str(experiment.config.get("system") or ""):
+            same = zero_shot if experiment.path.name.endswith(ZERO_SHOT) else systems
+            if system in same:
+                raise UserError(f"{experiment.path} and {same[system].path} are both the system {system}: name one of the two")
+            same[system] = experiment
+    if not found and not absent:
+        raise UserError(f"{folder}: no scored experiment in it (fold*/decode_{part}/score.json). Run stages 4 to 6 first")
+    others = {e.path.name: e for e in found if e not in (*systems.values(), *zero_shot.values())}
+    named = folder.resolve().parent.name if folder.name == "exp" else folder.name
+    return Corpus(name if equals else named, systems, zero_shot, others, absent)
+
+
+def _same_signatures(corpus: Corpus, metrics: Sequence[Metric]) -> None:
+    for metric in metrics:
+        signed: dict[str, Experiment] = {}
+        for experiment in corpus.every:
+            if metric.name in experiment.signatures:
+                signed.setdefault(experiment.signatures[metric.name], experiment)
+        if len(signed) > 1:
+            (one, a), (other, b) = list(signed.items())[:2]
+            raise UserError(
+                f"{corpus.name}: {metric.name} is signed {one} in {a.path}, and {other} in {b.path}: these do not belong into one column. "
+                "Score both with one configuration."
+            )
+
+
+# ---- cells ---------------------------------------------------------------------------------------------------------------
+
+
+def _cell(corpus: Corpus, system: str | None, metric: Metric, marks: Mapping[tuple[str, str, str], str]) -> str:
+    if system is None:
+        return "published only"
+    if system not in corpus.systems:
+        return corpus.absent.get(system, "not run")
+    value = _value(corpus.systems[system], metric)
+    return value + marks.get((corpus.name, system, metric.name), "")
+
+
+def _value(experiment: Experiment, metric: Metric) -> str:
+    """The value with the folds' deviation, or why there is none."""
+    target = experiment.config.get("target", {})
+    if metric.name in ("wer", "cer") and not target.get("transcript", True):
+        return "no transcript in the target"
+    if metric.name in (*CAPTIONS, *DESCRIPTORS) and not target.get("descriptors", True):
+        return "no descriptors in the target"
+    folds = experiment.by_fold(metric)
+    if not folds:
+        return "not computed" if metric.name in experiment.notes else "not in this corpus"
+    whole = score(metric, experiment.rows(metric), experiment.scoring, {}).value
+    headline = statistics.fmean(folds) if metric.name in OF_CLASSES or whole is None else whole
+    return f"{headline:.1f}" + (f" ± {statistics.stdev(folds):.1f}" if len(folds) > 1 else " (1 fold)")
+
+
+# ---- marks ---------------------------------------------------------------------------------------------------------------
+
+
+def _marks(
+    layout: Mapping[str, Any], corpora: Sequence[Corpus], metrics: Sequence[Metric], unit: str
+) -> tuple[dict[tuple[str, str, str], str], list[str]]:
+    """(corpus, system, metric) -> the marks on that cell; and what they mean."""
+    marks: dict[tuple[str, str, str], str] = {}
+    notes: list[str] = []
+    for corpus in corpora:
+        asked = list(_asked(layout, corpus, metrics))
+        found = [_compared(corpus.systems[a], corpus.systems[b], metric, unit) for _, _, a, b, metric in asked]
+        p = [comparison.p["t"] if comparison else None for comparison in found]
+        known = [i for i, value in enumerate(p) if value is not None]
+        corrected = dict(zip(known, holm([p[i] or 0.0 for i in known])))
+        for i, (mark, on, a, b, metric) in enumerate(asked):
+            comparison, value = found[i], p[i]
+            if comparison is None or value is None:
+                continue
+            if value < ALPHA:
+                key = (corpus.name, on, metric.name)
+                marks[key] = marks.get(key, "") + (mark if corrected[i] < ALPHA else f"({mark})")
+            low, high = comparison.interval or (float("nan"), float("nan"))
+            notes.append(
+                f"{corpus.name}, {metric.unit}: {a} over {b} {comparison.a - comparison.b:+.1f} (95 % {low:+.1f} to {high:+.1f}), p {value:.4f}, "
+                f"Holm {corrected[i]:.4f}; {comparison.units} {unit}s"
+            )
+    legend = {m["mark"]: m["over"] for m in layout["marks"]}
+    said = "; ".join(f"{mark} {'full is better than this row' if over == 'each' else f'better than {over}'}" for mark, over in legend.items())
+    return marks, [f"{said}: paired one-tailed t-test over {unit}s, p < {ALPHA}; in brackets: not after Holm's correction.", *notes]
+
+
+def _asked(layout: Mapping[str, Any], corpus: Corpus, metrics: Sequence[Metric]) -> Any:
+    """(mark, the system that it stands on, A, B, metric) of each comparison that can be made."""
+    own = [row["system"] for row in layout["rows"] if "system" in row]
+    for rule in layout["marks"]:
+        pairs = [
+            (a, b, b if rule["over"] == "each" else a) for a in rule["holds_for"] for b in (own if rule["over"] == "each" else [rule["over"]]) if a != b
+        ]
+        for a, b, on in pairs:
+            for metric in metrics:
+                if metric.name in rule["metrics"] and all(s in corpus.systems and corpus.systems[s].by_fold(metric) for s in (a, b)):
+                    yield rule["mark"], on, a, b, metric
+
+
+def _compared(a: Experiment, b: Experiment, metric: Metric, unit: str) -> Comparison | None:
+    """On the folds that both have."""
+    both = [fold for fold in a.lines if fold in b.lines]
+    sides = [sorted(e.rows(metric, both), key=lambda row: row[0].utt_id) for e in (a, b)]
+    if not all(sides):
+        return None
+    fold_of = {utt.utt_id: fold for fold in both for utt, _ in a.counts(metric, fold)}
+    return compare(metric, sides[0], sides[1], unit, fold_of)
+
+
+# ---- notes ---------------------------------------------------------------------------------------------------------------
+
+COMPARED = ("encoder", "branch", "adapter", "llm", "prompt", "training")
+
+
+def _differences(corpus: Corpus) -> list[str]:
+    """What differs from the paper's protocol in all systems of a corpus, key by key."""
+    told: list[str] = []
+    for name, experiment in corpus.systems.items():
+        papers = asdict(configs.load([Path(name)] if name in configs.systems() else None))
+        differ = [
+            f"{key} {value} (paper: {_look(papers, key)})"
+            for section in COMPARED
+            for key, value in _leaves(experiment.config.get(section, {}), section)
+            if value != _look(papers, key)
+        ]
+        folds = ", ".join(fold.name[4:] for fold in experiment.folds)
+        told.append(f"{corpus.name}, {name}: folds {folds}; differs from the paper: {'; '.join(differ) or 'in nothing that is configured'}")
+    return told
+
+
+def _leaves(tree: Any, place: str) -> list[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        return [leaf for key, value in tree.items() for leaf in _leaves(value, f"{place}.{key}")]
+    return [(place, tree)]
+
+
+def _look(tree: Any, place: str) -> Any:
+    for key in place.split("."):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree

@@ -1,0 +1,198 @@
+"""The paper's tables: published values as they are printed, measured cells by hand, marks by scipy, and what stays empty says why."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from pathlib import Path
+from typing import Callable
+
+import pytest
+import yaml
+from scipy.stats import ttest_rel
+from typer.testing import CliRunner
+
+from serdesc import config as configs
+from serdesc.cli import app
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.fields import Fields
+from serdesc.scoring import metrics, score as scoring, tables, typeset
+from serdesc.scoring.score import Hypothesis
+
+CLASSES = ("angry", "happy", "neutral", "sad")
+N = 40  # utterances a fold
+
+
+def experiment(folder: Path, system: str, right: Callable[[int], bool], folds: int = 2, signed: str = "all") -> None:
+    """A scored experiment: emotions are right where `right` says so, transcripts always but for every fifth word."""
+    config = configs.load([Path(system)] if system else None)
+    wanted = metrics.chosen("ua,wer,pitch")
+    for fold in range(1, folds + 1):
+        utterances, hyps = [], {}
+        for i in range((fold - 1) * N, fold * N):
+            emotion = CLASSES[i % 4]
+            labels = Fields(transcript="one two three four five", emotion=emotion, pitch="low")
+            utterances.append(Utterance(f"u{i:03d}", "", f"s{i % 8}", labels=labels))
+            said = emotion if right(i) else CLASSES[(i + 1) % 4]
+            text = "one two three four six" if i % 2 else "one two three four five"
+            hyps[f"u{i:03d}"] = Hypothesis("", Fields(transcript=text, emotion=said, pitch="low"))
+        table, notes, tokens = scoring.rows(utterances, hyps, config.target, wanted, config.scoring, folder)
+        scores = [scoring.score(m, table[m.name], config.scoring, {"protocol": signed}) for m in wanted if table[m.name]]
+        scoring.write(folder / f"fold{fold}" / "decode_test" / "score.json", scores, table, tokens)
+        configs.dump(config, folder / f"fold{fold}" / "config.yaml")
+
+
+@pytest.fixture
+def exps(tmp_path: Path) -> Path:
+    exp = tmp_path / "toy" / "exp"
+    experiment(exp / "full", "full", lambda i: i % 5 != 0)
+    experiment(exp / "no_disentanglement", "no_disentanglement", lambda i: i % 3 == 0)
+    experiment(exp / "ser_asr", "ser_asr", lambda i: i % 5 != 1, folds=1)
+    experiment(exp / "ser_sed", "ser_sed", lambda i: i % 5 != 0)
+    experiment(exp / "somebody", "", lambda i: i % 2 == 0)
+    (exp / "ssl_wavlm").mkdir()
+    (exp / "ssl_wavlm" / tables.NOT_RUN).write_text("no encoder in this recipe\n")
+    return exp
+
+
+def made(number: int, exp: Path, **options: bool) -> dict[tuple[str, str], str]:
+    """(id, column) -> cell."""
+    rows = tables.table(number, [str(exp)], "test", "utterance", configs.Config(), **options).rows
+    return {(row[0], name): cell for row in rows[1:] for name, cell in zip(rows[0], row)}
+
+
+def test_published_values_are_those_of_the_papers_sentences() -> None:
+    """Section 4.4: differences that the paper states in words; and a system that stands in two tables has the same values in both."""
+    layouts = yaml.safe_load(tables.LAYOUT.read_text())
+    assert [len(layouts[n]["rows"]) for n in (1, 2, 3)] == [7, 15, 8]
+    values = {(n, row["id"]): row["published"] for n in layouts for row in layouts[n]["rows"]}
+
+    def over(table: int, a: str, b: str, corpus: str) -> list[float]:
+        return [round(x - y, 1) for x, y in zip(values[table, a][corpus], values[table, b][corpus]) if None not in (x, y)]
+
+    assert over(1, "3", "1", "EMOSEC") == [3.2, 6.3, 6.3, 8.6, 3.1]
+    assert (over(2, "7", "4", "IEMOCAP")[0], over(2, "7", "4", "MELD")[0]) == (4.0, 3.7)
+    assert (over(3, "4", "3", "IEMOCAP")[0], over(3, "4", "3", "MELD")[0]) == (7.0, 6.8)
+    by_system: dict[tuple[str, str], list[float]] = {}
+    for layout in layouts.values():
+        for row in layout["rows"]:
+            assert all(len(row["published"][corpus]) == len(names) for corpus, names in layout["columns"].items())
+            for corpus, printed in row["published"].items():
+                if row.get("system") and None not in printed:
+                    assert by_system.setdefault((row["system"], corpus), printed) == printed
+    assert {row["system"] for layout in layouts.values() for row in layout["rows"] if "system" in row} == set(configs.systems())
+
+
+def test_cells_say_the_value_or_why_there_is_none(exps: Path) -> None:
+    cells = made(2, exps)
+    folds = [100 * sum(i % 5 != 0 for i in range(k * N, (k + 1) * N)) / N for k in (0, 1)]  # classes are even, so UA is accuracy
+    assert cells["7", "toy UA %"].startswith(f"{statistics.fmean(folds):.1f} ± {statistics.stdev(folds):.1f}")
+    assert cells["7", "toy WER %"] == "10.0 ± 0.0"  # one word of five in every second utterance
+    assert cells["6", "toy WER %"] == "no transcript in the target" and cells["6", "toy UA %"] == "80.0 ± 0.0"
+    assert cells["1", "toy UA %"] == "not run" and cells["2", "toy UA %"] == "no encoder in this recipe"
+    assert (
+        cells["P3", "toy UA %"] == "published only" and cells["P3", "IEMOCAP UA %, published"] == "72" and cells["P3", "MELD UA %, published"] == "–"
+    )
+    assert cells["5", "toy UA %"] == "80.0 (1 fold)"
+    assert cells["+", "system"] == "somebody (toy)" and cells["+", "toy UA %"] == "50.0 ± 0.0"
+    assert made(3, exps, descriptors=True)["3", "toy pitch %"] == "no descriptors in the target"
+
+
+def test_marks_are_the_papers_t_test(exps: Path) -> None:
+    found = tables.table(2, [str(exps)], "test", "utterance", configs.Config())
+    ua = {row[0]: row[found.rows[0].index("toy UA %")] for row in found.rows[1:]}
+    full = [100.0 * (i % 5 != 0) for i in range(2 * N)]
+    other = [100.0 * (i % 3 == 0) for i in range(2 * N)]
+    p = ttest_rel(full, other, alternative="greater").pvalue
+    assert p < 0.05 and ua["7"] == "80.0 ± 0.0*"
+    assert any(
+        note.startswith("toy, UA %: full over no_disentanglement +46.2") and f"p {p:.4f}" in note and "80 utterances" in note for note in found.notes
+    )
+    assert any("full over ser_asr +0.0" in note and "40 utterances" in note for note in found.notes)  # on the one fold that both have
+    assert not any("full over ser_sed" in note for note in found.notes)  # equal answers: there is nothing to test
+    assert any("toy, full: folds 1, 2; differs from the paper: in nothing that is configured" in note for note in found.notes)
+    third = tables.table(3, [str(exps)], "test", "utterance", configs.Config()).rows
+    assert not any("*" in cell for row in third[1:] for cell in row)  # the mark stands on rows that the full system is better than
+
+
+def test_signatures_are_not_mixed(exps: Path) -> None:
+    experiment(exps / "two_stage", "two_stage", lambda i: True, signed="emobox")
+    with pytest.raises(UserError, match="do not belong into one column"):
+        made(3, exps)
+
+
+def test_two_folders_of_one_system_are_refused(exps: Path) -> None:
+    experiment(exps / "full2", "full", lambda i: True)
+    with pytest.raises(UserError, match="both the system full"):
+        made(2, exps)
+
+
+def test_zero_shot_stands_under_its_system(exps: Path) -> None:
+    experiment(exps / "full-zero-shot", "full", lambda i: i % 2 == 0)
+    rows = tables.table(2, [f"named={exps}"], "test", "utterance", configs.Config()).rows
+    at = next(i for i, row in enumerate(rows) if row[0] == "7")
+    assert rows[at + 1][1].startswith("zero-shot") and rows[at + 1][rows[0].index("named UA %")] == "50.0 ± 0.0"
+
+
+def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    for form in ("terminal", "markdown", "csv", "latex"):
+        out = tmp_path / f"table.{form}"
+        assert run(app, ["table", "2", str(exps), "--format", form, "--out", str(out)]).exit_code == 0
+    read = list(csv.reader(io.StringIO((tmp_path / "table.csv").read_text())))
+    assert len(read) == 17 and {len(row) for row in read} == {8}
+    assert (tmp_path / "table.latex").read_text().count(r"\\") == 17 and r"UA \%" in (tmp_path / "table.latex").read_text()
+    assert "| 7 | HuBERT+FD+LLM-SER+SED+ASR | 77.6 | 11.1 | 60.1 | 25.3 | 80.0 ± 0.0* |" in (tmp_path / "table.markdown").read_text()
+    for arguments, wanted in (
+        (["4", str(exps)], "the paper has 1, 2, 3"),
+        (["2", str(exps / "nowhere")], "no such folder"),
+        (["2", str(exps), "--format", "word"], "not one of terminal, markdown, csv, latex"),
+        (["2", str(exps / "ssl_wavlm" / "..")], ""),
+    ):
+        done = run(app, ["table", *arguments])
+        assert done.exit_code == (2 if wanted else 0) and wanted in done.output.replace("\n", "")
+
+
+def test_a_cell_with_a_bar_stays_one_cell() -> None:
+    assert typeset.markdown([["a", "b"], ["x|y", "z"]]).splitlines()[-1] == "| x\\|y | z |"
+
+
+# ---- anybody's captions ----
+
+FORMS = {
+    "hyp.jsonl": '{"utt_id": "a", "response": "She is sad."}\n{"utt_id": "b", "response": "A man, angry."}\n',
+    "text": "a She is sad.\nb A man, angry.\n",
+    "two.tsv": "a\tShe is sad.\nb\tA man, angry.\n",
+    "head.tsv": "caption\tscore\tkey\nShe is sad.\t1\ta.wav\nA man, angry.\t2\tclips/b.flac\n",
+    "object.json": json.dumps({"a": "She is sad.", "b": "A man, angry."}, indent=1),
+    "result.txt": "file: a.wav\norigin: x\nresult: She is sad.\nresult2: no\n\nfile: b.wav\norigin: y\nresult: A man, angry.\n",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_captions_of_other_systems_are_read_in_their_forms(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(FORMS[name])
+    hyps = scoring.read_hypotheses(tmp_path / name)
+    assert {utt_id: (hyp.response, hyp.fields.emotion) for utt_id, hyp in hyps.items()} == {
+        "a": ("She is sad.", "sad"),
+        "b": ("A man, angry.", "angry"),
+    }
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a\tb\tc\n1\t2\t3\n", "a TSV of 3 columns without a head"),
+        ("key\tcaption\nonly\n", ":2: fewer columns"),
+        ("file: a.wav\norigin: x\n", ":1: a line needs utt_id and response"),
+        ("a one\na two\n", ":2: 'a' stands twice"),
+        ('{"response": "x"}\n', ":1: a line needs utt_id and response"),
+    ],
+)
+def test_what_is_no_answer_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "hyp").write_text(text)
+    with pytest.raises(UserError, match=message):
+        scoring.read_hypotheses(tmp_path / "hyp")
