@@ -27,6 +27,7 @@ class PrepareConfig:
     max_seconds: float = 60.0  # longer files are rejected, and listed
     leave_out: str = ""  # file with one speaker a line; their utterances are left out
     only: str = ""  # file with one speaker a line; only their utterances are taken
+    speeds: list[float] = field(default_factory=list)  # copies of every utterance at these speeds, for training: 0.9 and 1.1 in Kaldi's recipes
     fingerprint: str = ""  # mini: the hash that its generator was frozen at
     excited: Literal["happy", "excited"] = "happy"  # IEMOCAP: what the label exc becomes
     turns: Literal["all", "improvised"] = "all"  # IEMOCAP: which dialogues are taken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 from serdesc import tasks
@@ -20,6 +20,11 @@ class Example:
     transcript: str
     caption: str
     reworded: Fields | None = None
+    copies: tuple[Example, ...] = ()  # at other speeds
+
+    def heard(self, seed: int) -> Example:
+        """What an epoch hears: the utterance, or one of its copies, all alike likely."""
+        return (self, *self.copies)[seed % (1 + len(self.copies))]
 
     def target(self, phase: str, epoch: int) -> str:
         if phase == "content":
@@ -28,9 +33,10 @@ class Example:
 
 
 def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Example], list[Utterance]]:
-    """Training examples, and the utterances that are too long."""
-    outputs, out, skipped = config.target, [], []
-    for utt in utterances:
+    """Training examples, copies at other speeds within their originals; and the utterances that are too long."""
+    outputs, skipped = config.target, []
+    out: dict[str, Example] = {}
+    for utt in sorted(utterances, key=lambda utt: utt.uniq is not None):  # originals first
         if utt.text is None or utt.labels is None:
             what, step = ("text", "add it") if utt.text is None else ("labels", "run `serdesc annotate` and train on a fold's folder")
             raise UserError(f"'{utt.utt_id}' has no {what}: {step}.")
@@ -38,8 +44,12 @@ def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Exam
             skipped.append(utt)
         else:
             reworded = outputs.of(utt.labels) if config.training.reword else None
-            out.append(Example(utt, utt.text, caption_of(utt, outputs), reworded))
-    return out, skipped
+            example = Example(utt, utt.text, caption_of(utt, outputs), reworded)
+            if utt.uniq is None:
+                out[utt.utt_id] = example
+            elif utt.uniq in out:
+                out[utt.uniq] = replace(out[utt.uniq], copies=(*out[utt.uniq].copies, example))
+    return list(out.values()), skipped
 
 
 def caption_of(utt: Utterance, outputs: tasks.Outputs) -> str:

@@ -133,7 +133,7 @@ def report(
 @verb
 def table(
     number: Annotated[int, typer.Argument(metavar="1|2|3", help="Which of the paper's tables.", show_default=False)],
-    exp: Annotated[list[str], typer.Argument(metavar="EXP...", help="Folder of experiments, one a corpus; NAME=FOLDER names it.", show_default=False)],
+    exp: Annotated[list[str], typer.Argument(metavar="EXP...", help="Folders of experiments, one a corpus; or NAME=FOLDER.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help="terminal, markdown, csv or latex.")] = "terminal",
     out: Annotated[Optional[Path], typer.Option("--out", help="File to write; by default the table is printed.")] = None,
     unit: Annotated[str, typer.Option("--unit", help="What the tests go over: utterance, speaker or fold.")] = "utterance",

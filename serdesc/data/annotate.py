@@ -30,7 +30,7 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
     _list_unusual(utterances, config.encoder, out or data)
     labelled = []
     for fold in folds.split(utterances, config.folds, config.seed):
-        thresholds = descriptors.NONE if own else descriptors.fit(fold.train)
+        thresholds = descriptors.NONE if own else descriptors.fit(datadir.originals(fold.train))
         if not own:
             write_json((out or data) / f"fold{fold.number}" / "thresholds.json", thresholds.to_dict())
         parts = {}

@@ -5,6 +5,7 @@
     utt2spk       speaker                            utt2emphasis  stressed words, separated by spaces
     utt2dur       seconds                            utt2cap       reference caption
     spk2gender    m or f                             spk2age       years
+    utt2uniq      of a copy at another speed (perturb.py): its original
     segments      recording, start and end in seconds: utterances inside long recordings; wav.scp then names the recordings
 
 Beside them `utt2measure.jsonl` (serdesc annotate: raw pitch, energy, speed) and `utt2sed.jsonl` (labels: in a fold's part what its
@@ -32,6 +33,7 @@ TABLES = {
     "utt2emo": ("emotion", False),
     "utt2emphasis": ("emphasis", False),
     "utt2cap": ("caption", False),
+    "utt2uniq": ("uniq", False),
     "spk2gender": ("gender", True),
     "spk2age": ("age", True),
 }
@@ -58,6 +60,7 @@ class Utterance:
     age: float | None = None  # years
     measure: dict[str, float] | None = None
     labels: Fields | None = None  # in a fold's part, by `annotate`: what the caption says; before it: what the corpus brought
+    uniq: str | None = None  # of a copy at another speed: the original's id
     recording: str | None = None  # id of the recording that the utterance is a segment of; None: `wav` holds it alone
     span: tuple[float, float] | None = None  # where in the recording, seconds
 
@@ -194,6 +197,11 @@ def write_rows(path: Path, rows: list[tuple[str, dict[str, Any]]]) -> None:
         write_jsonl(path, [{"utt_id": utt_id, **row} for utt_id, row in rows])
     else:
         path.unlink(missing_ok=True)
+
+
+def originals(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Without the copies that perturbation made of some."""
+    return [utt for utt in utterances if utt.uniq is None]
 
 
 def merge(folders: Iterable[Path]) -> list[Utterance]:

@@ -40,7 +40,7 @@ class Finding:
 
 def check(data: Path, corpus: str | None, listed: Path | None, nj: int) -> list[Finding]:
     """Everything found out about a data directory. `listed`: a TSV with utt_id (or key), seconds, and optionally label and fold."""
-    utterances = datadir.read(data)
+    utterances = datadir.originals(datadir.read(data))
     made = read_json(data / prepare.MADE) if (data / prepare.MADE).exists() else {}
     name = corpus or made.get("corpus")
     if name and name not in prepare.known():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 import numpy as np
 
 from serdesc.config import FoldsConfig
+from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 
@@ -28,21 +29,28 @@ class Fold:
 
 def split(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> list[Fold]:
     """The folds of a corpus, numbered from 1; speakers of a test part never train in its fold."""
-    kept = [utt for utt in utterances if not config.labels or utt.emotion in config.labels]
+    kept = [utt for utt in datadir.originals(utterances) if not config.labels or utt.emotion in config.labels]
     if not kept:
         raise UserError(f"folds.labels {config.labels}: no utterance has one of these emotions")
     if config.protocol == "emobox":
         kept = [utt for utt in kept if (utt.seconds or 0.0) <= EMOBOX_SECONDS]
     if config.rule == "split":
-        return [_by_split(kept)]
+        whole = _by_split(kept)
+        return [replace(whole, train=whole.train + copies_of(whole.train, utterances))]
     folds = []
     for number, tested in enumerate(_tested(kept, config, seed), start=1):
         test = [utt for utt in kept if utt.utt_id in tested]
         train, dev = _hold_out([utt for utt in kept if utt.utt_id not in tested], config, seed, number)
-        fold = Fold(number, train, dev, test)
+        fold = Fold(number, train + copies_of(train, utterances), dev, test)
         _check(fold)
         folds.append(fold)
     return folds
+
+
+def copies_of(train: Sequence[Utterance], utterances: Sequence[Utterance]) -> list[Utterance]:
+    """The copies at other speeds of a training part's utterances; no other part has any."""
+    own = {utt.utt_id for utt in train}
+    return [utt for utt in utterances if utt.uniq in own]
 
 
 def _by_split(utterances: list[Utterance]) -> Fold:

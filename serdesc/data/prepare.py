@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data import audio, corpora, datadir
+from serdesc.data import audio, corpora, datadir, perturb
 from serdesc.data.corpora import Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -44,7 +44,8 @@ def prepare(corpus: str, src: Path, data: Path, config: PrepareConfig, nj: int) 
     if not accepted:
         raise UserError(f"{src}: none of {len(rejected)} utterances can be used; {data / 'rejected.tsv'} says why")
     write_json(data / MADE, {"corpus": corpus, "settings": asdict(config)})
-    return datadir.write(data, accepted), rejected
+    more = perturb.copies(accepted, config.speeds, data / "perturbed", nj) if config.speeds else []
+    return datadir.originals(datadir.write(data, accepted + more)), rejected
 
 
 def _sift(stream: Iterable[Utterance | Rejected], rejected: list[Rejected]) -> Iterator[Utterance]:

@@ -33,7 +33,11 @@ Vectors = dict[str, np.ndarray]
 
 def baselines(data: Path, nj: int, config: ScoringConfig = ScoringConfig()) -> dict[str, dict[str, Rows]]:
     """Baseline -> metric -> counts of every test utterance of all folds, for each metric that it has an answer for."""
-    folds = [(datadir.read(path / "train"), datadir.read(path / "test")) for path in sorted(data.glob("fold*")) if (path / "test").is_dir()]
+    folds = [
+        (datadir.originals(datadir.read(path / "train")), datadir.read(path / "test"))
+        for path in sorted(data.glob("fold*"))
+        if (path / "test").is_dir()
+    ]
     if not folds:
         raise UserError(f"{data}: no folds with a test part. Run: serdesc annotate {data}")
     logmel = _log_mel([utt for _, test in folds for utt in test] + [utt for train, _ in folds for utt in train], nj)

@@ -93,7 +93,7 @@ def rows(data: Path, train: Path, hyps: Mapping[str, Hypothesis], config: Measur
     tested = datadir.read(data)
     if not train.is_dir():
         raise UserError(f"{train}: no training part to take percentiles from. Score a fold's folder (data/X/fold1/test), or name it by --train DIR")
-    trained = datadir.read(train)
+    trained = datadir.originals(datadir.read(train))
     heard = sounds(data, [*trained, *tested], config, nj)
     bounds = _bounds(trained, heard)
     out: list[dict[str, Any]] = []

@@ -191,7 +191,10 @@ def _asked(layout: Mapping[str, Any], corpus: Corpus, metrics: Sequence[Metric])
     own = [row["system"] for row in layout["rows"] if "system" in row]
     for rule in layout["marks"]:
         pairs = [
-            (a, b, b if rule["over"] == "each" else a) for a in rule["holds_for"] for b in (own if rule["over"] == "each" else [rule["over"]]) if a != b
+            (a, b, b if rule["over"] == "each" else a)
+            for a in rule["holds_for"]
+            for b in (own if rule["over"] == "each" else [rule["over"]])
+            if a != b
         ]
         for a, b, on in pairs:
             for metric in metrics:

@@ -109,7 +109,8 @@ class Trainer:
         learning_rate = rate(self.phases[phase], step, self.phases[phase].epochs * self.steps_per_epoch)
         optimizer = self.optimizers[phase]
         self.model.train_phase(phase)
-        own = batch[self.rank :: self.world]
+        drawn = [example.heard(seed(self.config.seed, self.fold, phase, turn.epoch, "heard", example.utterance.utt_id)) for example in batch]
+        own = drawn[self.rank :: self.world]
         features = self.features.load([example.utterance for example in own])
         counts = self._counts(own, features, turn)
         optimizer.zero_grad()
