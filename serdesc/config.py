@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Sequence, TypeVar
 
+from serdesc import plugins
 from serdesc.errors import UserError
 from serdesc.tasks import INSTRUCTION, SYSTEM, Outputs
 
@@ -63,6 +64,7 @@ class MeasureConfig:
     seconds: float = 5.0  # only the first seconds are measured, but for speed
     trim: bool = False  # cut leading and trailing silence first; it changes the energy
     language: str = "en-us"  # espeak-ng's language, for counting phonemes
+    traits: list[str] = field(default_factory=list)  # further descriptors, files of serdesc/traits: measured, told in captions, read and scored
 
 
 @dataclass(frozen=True)
@@ -220,8 +222,12 @@ SYSTEMS = Path(__file__).parent / "systems"
 
 
 def systems() -> list[str]:
-    """Names of the systems of the paper's tables, each a file that holds its difference alone."""
-    return sorted(path.stem for path in SYSTEMS.glob("*.yaml"))
+    """Names of the systems of the paper's tables, and of one's own; each is a file that holds its difference alone."""
+    return sorted(_system_files())
+
+
+def _system_files() -> dict[str, Path]:
+    return {path.stem: path for folder in (SYSTEMS, *map(Path, plugins.folders("systems"))) for path in folder.glob("*.yaml")}
 
 
 def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None = None) -> Config:
@@ -232,7 +238,7 @@ def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None =
     paths = [path] if isinstance(path, Path) else list(path or ())
     tree: dict[str, Any] = {}
     for each in paths:
-        _merge(tree, _read(SYSTEMS / f"{each}.yaml" if str(each) in systems() and not each.exists() else each))
+        _merge(tree, _read(each if each.exists() else _system_files().get(str(each), each)))
     faults: list[str] = []
     for setting in settings or []:
         key, equals, text = setting.partition("=")

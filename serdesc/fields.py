@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from serdesc import traits
+
 PITCH = ENERGY = ("low", "normal", "high")
 SPEED = ("slow", "normal", "fast")
 AGES = ("child", "teenager", "young adult", "middle-aged", "elderly")
@@ -13,11 +15,12 @@ EMOTIONS = ("angry", "calm", "disgusted", "excited", "fearful", "frustrated", "h
 VALUES: dict[str, tuple[str, ...]] = {
     "emotion": EMOTIONS, "pitch": PITCH, "energy": ENERGY, "speed": SPEED, "age": AGES, "gender": GENDERS,
 }  # fmt: skip
+VALUES |= {name: trait.values for name, trait in traits.every().items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """None means that nothing is known, or said, of a field. `emphasis` are words of the transcript."""
+    """None means that nothing is known, or said, of a field. `emphasis` are words of the transcript. Traits are fields too, by their names."""
 
     transcript: str | None = None
     emotion: str | None = None
@@ -27,6 +30,12 @@ class Fields:
     age: str | None = None
     gender: str | None = None
     emphasis: tuple[str, ...] | None = None
+    more: tuple[tuple[str, str], ...] = ()  # traits and their values, sorted
+
+    def __getattr__(self, name: str) -> str | None:
+        if name not in traits.every():
+            raise AttributeError(f"no field '{name}'")
+        return dict(self.more).get(name)
 
     def __post_init__(self) -> None:
         for name, allowed in VALUES.items():
@@ -35,15 +44,16 @@ class Fields:
                 raise ValueError(f"{name} is '{value}': it must be one of {', '.join(allowed)}")
 
     def present(self) -> tuple[str, ...]:
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) is not None)
+        return tuple(name for name, value in self.to_dict().items() if value is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**values, "emphasis": None if self.emphasis is None else list(self.emphasis)}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "more"}
+        return {**values, "emphasis": None if self.emphasis is None else list(self.emphasis), **dict(self.more)}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Fields:
-        values = {f.name: row.get(f.name) for f in fields(cls)}
+        values: dict[str, Any] = {f.name: row.get(f.name) for f in fields(cls) if f.name != "more"}
+        values["more"] = tuple((name, row[name]) for name in traits.every() if row.get(name) is not None)
         if values["emphasis"] is not None:
             values["emphasis"] = tuple(values["emphasis"])
         return cls(**values)

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Iterator, Mapping, Sequence
 
+from serdesc import traits
 from serdesc.fields import ENERGY, PITCH, SPEED, Fields
 
 Span = tuple[int, int]
@@ -199,7 +200,11 @@ def explain(caption: str) -> Reading:
     ):  # fmt: skip
         if name not in values and (found := _first(rest, rules, deniable=name != "gender")):
             values[name], spans[name] = found
-    return Reading(Fields(**values, emphasis=tuple(emphasis) or None), spans)
+    more = {}
+    for name, trait in traits.every().items():
+        if found := _first(rest, [(value, "|".join(map(re.escape, phrases))) for value, phrases in trait.phrases.items()]):
+            more[name], spans[name] = found
+    return Reading(Fields(**values, emphasis=tuple(emphasis) or None, more=tuple(more.items())), spans)
 
 
 def _blank(text: str, spans: Sequence[Span]) -> str:

@@ -10,10 +10,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from serdesc import traits
 from serdesc.fields import Fields
 from serdesc.errors import UserError
 from serdesc.reader import quotes
 
+TRAITS = traits.every()
 SYSTEM = "You are a helpful language and speech assistant."
 INSTRUCTION = "Please caption the input audio according to content and speech descriptor-related information."
 
@@ -108,7 +110,7 @@ class Outputs:
         if not self.transcript:
             kept = replace(kept, transcript=None)
         if not self.descriptors:
-            kept = replace(kept, pitch=None, energy=None, speed=None, age=None, gender=None, emphasis=None)
+            kept = replace(kept, pitch=None, energy=None, speed=None, age=None, gender=None, emphasis=None, more=())
         if not self.emotion:
             kept = replace(kept, emotion=None)
         return kept
@@ -191,14 +193,15 @@ def render(fields: Fields, seed: str) -> str:
         who += " with " + " and ".join(manner)
     feeling = _feeling(fields, rng)
     stress = _stress(fields, rng)
+    manners = [rng.choice(TRAITS[name].phrases[value]) for name, value in fields.more]
     quote = f'"{fields.transcript}"' if fields.transcript is not None else ""
     match rng.randrange(3):
         case 0:  # a woman with low pitch speaks at a slow pace, saying "...", sounding sad, stressing the word "..."
-            parts = [_join(who, "speaks", pace), _join(rng.choice(SAYING[:2]), quote) if quote else "", feeling, stress]
+            parts = [_join(who, "speaks", pace), _join(rng.choice(SAYING[:2]), quote) if quote else "", feeling, *manners, stress]
         case 1:  # at a slow pace, a woman with low pitch says "...", ...
-            parts = [pace, _join(who, "says" if quote else "speaks", quote), feeling, stress]
+            parts = [pace, _join(who, "says" if quote else "speaks", quote), feeling, *manners, stress]
         case _:  # sounding sad, a woman with low pitch says at a slow pace, "...", ...
-            parts = [feeling, _join(who, "says" if quote else "speaks", pace), quote, stress]
+            parts = [feeling, _join(who, "says" if quote else "speaks", pace), quote, *manners, stress]
     text = ", ".join(part for part in parts if part)
     return text[0].upper() + text[1:] + "."
 

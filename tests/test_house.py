@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 # Along the data. A module may import from floors before its own, and from its own floor.
 FLOORS = (
-    ("errors", "builtin", ""),
+    ("errors", "builtin", "plugins", ""),
+    ("traits",),
     ("files", "fields"),
     ("reader", "tasks", "progress"),
     ("config",),

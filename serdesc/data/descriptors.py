@@ -13,12 +13,13 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Sequence
 
 import numpy as np
 
+from serdesc import traits
 from serdesc.config import MeasureConfig
 from serdesc.data import audio, espeak
 from serdesc.data.datadir import Utterance
@@ -67,6 +68,11 @@ def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[s
             out["rate"] = round(count / seconds, 6)
     elif text and (sounds := espeak.phonemes(text, config.language)):
         out["speed"] = round(seconds / len(sounds), 6)
+    for name in config.traits:
+        if name not in traits.every():
+            raise UserError(f"measure.traits: no trait '{name}'; known are {', '.join(traits.every())}")
+        if (value := traits.every()[name].measure(wave)) is not None:
+            out[name] = round(value, 6)
     return out
 
 
@@ -104,6 +110,7 @@ class Thresholds:
     energy: tuple[float, float] | None
     speed: tuple[float, float] | None
     rate: tuple[float, float] | None = None
+    more: dict[str, tuple[float, float]] = field(default_factory=dict)  # of traits
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -131,6 +138,7 @@ def fit(training: Sequence[Utterance]) -> Thresholds:
         energy=bounds(v, THIRDS) if (v := values("energy")) else None,
         speed=bounds(v, THIRDS) if (v := values("speed")) else None,
         rate=bounds(v, THIRDS) if (v := values("rate")) else None,
+        more={name: bounds(v, THIRDS) for name in traits.every() if (v := values(name))},
     )
 
 
@@ -154,4 +162,7 @@ def labels(utt: Utterance, thresholds: Thresholds) -> Fields:
     return Fields(
         transcript=utt.text, emotion=utt.emotion, pitch=pitch, energy=energy, speed=speed,
         age=age_group(utt.age) if utt.age is not None else None, gender=utt.gender, emphasis=utt.emphasis,
+        more=tuple(
+            (name, bin3(measured[name], bounds, traits.every()[name].values)) for name, bounds in sorted(thresholds.more.items()) if name in measured
+        ),
     )  # fmt: skip

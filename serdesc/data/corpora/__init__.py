@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Mapping
 
+from serdesc import plugins
+
+__path__ += plugins.folders("corpora")
+
 
 @dataclass(frozen=True)
 class Rejected:

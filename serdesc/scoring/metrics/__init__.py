@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from serdesc import plugins
 from serdesc.errors import UserError
 from serdesc.scoring.metric import Metric
+
+__path__ += plugins.folders("metrics")
 
 
 def every() -> list[Metric]:

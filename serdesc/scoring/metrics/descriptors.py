@@ -1,8 +1,9 @@
 """Each descriptor that has a closed set of values: mean recall, accuracy, weighted kappa. Tone is the emotion and is scored there."""
 
+from serdesc import traits
 from serdesc.scoring.classes import accuracy, kappa, mean_recall
 
-FIELDS = ("pitch", "energy", "speed", "age", "gender")
+FIELDS = ("pitch", "energy", "speed", "age", "gender", *traits.every())
 METRICS = [
     *(mean_recall(name, name, f"{name} %", column=50) for name in FIELDS),
     *(accuracy(f"{name}_accuracy", name, f"{name} accuracy %", column=51) for name in FIELDS),
