@@ -28,7 +28,7 @@ from serdesc.training.phases import Block, Turn, phases_of, plan, rate
 def build(config: Config, features: Features, device: torch.device) -> Describer:
     """The model of a configuration, with fresh branches and LoRA drawn from its seed."""
     torch.manual_seed(seed(config.seed, "init"))
-    llm, tokenizer = llms.load(config.llm)
+    llm, tokenizer = llms.load(config.llm, device)
     return Describer(llm, tokenizer, features.layers, features.width, config).to(device)
 
 
