@@ -21,7 +21,7 @@ FLOORS = (
     ("batches", "scoring"),
     ("models",),
     ("training",),
-    ("decoding", "describe", "counterfactual"),
+    ("decoding", "describe", "counterfactual", "plan"),
     ("cli",),
 )
 
