@@ -185,7 +185,7 @@ def plan(
     config: Annotated[Path, typer.Argument(help="YAML file, as for `train`.", show_default=False)], data: Data,
     gpu: Annotated[str, typer.Option("--gpu", help="A card of serdesc/plan/cards.yaml, for example a100-40 or rtx4090.")] = "",
     memory: Annotated[Optional[float], typer.Option("--memory", min=0.1, help="GB to stay below; by default the card's, or this machine's.")] = None,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure this machine for about a minute, and tell its hours.")] = False,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure this machine for a minute or two, and tell its hours.")] = False,
     out: Annotated[Optional[Path], typer.Option("--out", help="JSON to write.")] = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """Say before anything runs what it takes: parameters, disk, tokens, memory and hours; and the settings that fit a card.
