@@ -127,6 +127,7 @@ class LlmConfig:
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     lora: LoraConfig = field(default_factory=LoraConfig)
     checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+    quantise: Literal["none", "8bit", "4bit"] = "none"  # the frozen layers in fewer bits, on a GPU, by bitsandbytes; LoRA stays float32
 
 
 @dataclass(frozen=True)

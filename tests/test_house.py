@@ -22,7 +22,7 @@ FLOORS = (
     ("batches", "examples", "scoring"),
     ("models",),
     ("training",),
-    ("decoding", "describe", "counterfactual"),
+    ("decoding", "describe", "counterfactual", "plan"),
     ("cli",),
 )
 

@@ -52,10 +52,23 @@ def _share(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def _fold(data: Path) -> int:
-    """The fold that a folder such as data/X/fold3 or data/X/fold3/test belongs to; 1 where the path names none."""
-    names = [part for part in data.resolve().parts if part.startswith("fold") and part[4:].isdigit()]
-    return int(names[-1][4:]) if names else 1
+@verb
+def plan(
+    config: Annotated[Path, typer.Argument(help="YAML file, as for `train`.", show_default=False)], data: Data,
+    more: Annotated[Optional[list[Path]], typer.Option("--config", help="A further file, or a system of the paper by name. Repeatable.")] = None,
+    gpu: Annotated[str, typer.Option("--gpu", help="A card of serdesc/plan/cards.yaml, for example a100-40 or rtx4090.")] = "",
+    memory: Annotated[Optional[float], typer.Option("--memory", min=0.1, help="GB to stay below; by default the card's, or this machine's.")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure this machine for a minute or two, and tell its hours.")] = False,
+    out: Annotated[Optional[Path], typer.Option("--out", help="JSON to write.")] = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """Say before anything runs what it takes: parameters, disk, tokens, memory and hours; and the settings that fit a card.
+
+    Example: `serdesc plan egs/iemocap/conf/iemocap.yaml data/iemocap --gpu a100-40`
+    """
+    from serdesc import config as configs
+    from serdesc.plan import planner
+
+    planner.tell(configs.load([config, *(more or [])], settings), data, gpu, memory, calibrate, out)
 
 
 @verb
@@ -66,13 +79,14 @@ def train(data: Data, store: StoreArg, exp: Exp, config: ConfigFile = None, sett
     """
     from serdesc import config as configs, runtime
     from serdesc.data import datadir
+    from serdesc.data.folds import fold_of
     from serdesc.features.store import open_features
     from serdesc.training import trainer
 
     settled = configs.load(config, settings)
     device = runtime.start(settled)
     utterances = datadir.read(data)
-    trainer.train(utterances, open_features(store, settled, device), settled, exp, _fold(data), device)
+    trainer.train(utterances, open_features(store, settled, device), settled, exp, fold_of(data), device)
 
 
 @verb

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Sequence
 
 import numpy as np
@@ -120,3 +121,9 @@ def _check(fold: Fold) -> None:
     shared = {u.spk for u in fold.train + fold.dev} & {u.spk for u in fold.test}
     if shared:
         raise UserError(f"fold {fold.number}: speakers {' '.join(sorted(shared))} are in training and in test: mend utt2spk or the fold rule")
+
+
+def fold_of(data: Path) -> int:
+    """The fold that a folder such as data/X/fold3 or data/X/fold3/test belongs to; 1 where the path names none."""
+    names = [part for part in data.resolve().parts if part.startswith("fold") and part[4:].isdigit()]
+    return int(names[-1][4:]) if names else 1

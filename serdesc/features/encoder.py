@@ -62,8 +62,13 @@ class Encoder:
 
     def frames(self, samples: int) -> int:
         """T for a wave of so many samples, by the model's own length function."""
+        return self.lengths([samples])[0]
+
+    def lengths(self, samples: Sequence[int]) -> list[int]:
+        """T of each of many waves."""
         least, most = (int(seconds * SAMPLE_RATE) for seconds in (self.config.min_seconds, self.config.max_seconds))
-        return int(self.model._get_feat_extract_output_lengths(torch.tensor(min(max(samples, least), most))))
+        frames: list[int] = self.model._get_feat_extract_output_lengths(torch.tensor(list(samples), dtype=torch.long).clamp(least, most)).tolist()
+        return frames
 
     def _heard_of(self, wave: np.ndarray) -> np.ndarray:
         """The wave cut to what is heard of it, with silence behind a short one."""

@@ -58,12 +58,12 @@ class Live:
 def encode(encoder: Encoder, waves: list[np.ndarray]) -> list[Tensor]:
     """x of each wave, in the order given; neighbours in length are encoded together."""
     out: dict[int, Tensor] = {}
-    for batch in _batches([len(wave) for wave in waves], encoder):
+    for batch in together([len(wave) for wave in waves], encoder):
         out.update(zip(batch, encoder([waves[i] for i in batch])))
     return [out[i] for i in range(len(waves))]
 
 
-def _batches(samples: list[int], encoder: Encoder) -> list[list[int]]:
+def together(samples: Sequence[int], encoder: Encoder) -> list[list[int]]:
     """Indices grouped so that a padded batch holds at most `batch_seconds` of audio."""
     limit = encoder.config.batch_seconds * audio.SAMPLE_RATE if encoder.batchable else 0
     batches: list[list[int]] = []
@@ -123,10 +123,9 @@ def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, An
 
 
 def size(utterances: Sequence[Utterance], encoder: Encoder, config: StoreConfig) -> int:
-    """Bytes that the features of the utterances take, by their seconds."""
-    heard = sum(min(utt.seconds or 0.0, encoder.config.max_seconds) for utt in utterances)
-    frames = heard * audio.SAMPLE_RATE / encoder.hop
-    return round(frames * encoder.layers * (encoder.width * BYTES[config.dtype] + (4 if config.dtype == "int8" else 0)))
+    """Bytes that the features of the utterances take: the frames of each by its seconds; shards add a header."""
+    frames = sum(encoder.lengths([round((utt.seconds or 0.0) * audio.SAMPLE_RATE) for utt in utterances]))
+    return frames * encoder.layers * (encoder.width * BYTES[config.dtype] + (4 if config.dtype == "int8" else 0))
 
 
 def mark_live(folder: Path, encoder: Encoder, config: StoreConfig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from serdesc.config import Config
 from serdesc.models import llm as llms
 from serdesc.models.describer import Describer
@@ -11,9 +13,9 @@ from serdesc.models.undivided import Undivided
 Model = Describer | SslBaseline  # what is trained, decoded and kept alike
 
 
-def build(config: Config, layers: int, width: int) -> Model:
-    """The model of a configuration for features of so many layers and such width."""
+def build(config: Config, layers: int, width: int, device: torch.device | None = None) -> Model:
+    """The model of a configuration for features of so many layers and such width. An LLM in fewer bits is loaded onto `device` at once."""
     if config.model == "ssl_baseline":
         return SslBaseline(layers, width, config)
-    llm, tokenizer = llms.load(config.llm)
+    llm, tokenizer = llms.load(config.llm, device)
     return (Undivided if config.model == "undivided" else Describer)(llm, tokenizer, layers, width, config)

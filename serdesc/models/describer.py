@@ -177,7 +177,7 @@ class Describer(nn.Module):
         mask = pad_sequence([row.mask for row in rows], batch_first=True)
         labels = pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE)[:, 1:]
         model = self.llm.get_base_model()  # type: ignore[operator]
-        hidden = model.model(inputs_embeds=embeds, attention_mask=mask, position_ids=_positions(mask), use_cache=False)
+        hidden = model.model(inputs_embeds=embeds, attention_mask=mask, position_ids=positions(mask), use_cache=False)
         wanted = labels != IGNORE
         logits = model.lm_head(hidden.last_hidden_state[:, :-1][wanted]).float()  # (labels, V)
         return functional.cross_entropy(logits, labels[wanted], reduction="none"), wanted
@@ -235,7 +235,7 @@ def frame_mask(frames: Tensor, length: int) -> Tensor:
     return (torch.arange(length, device=frames.device) < frames[:, None]).float()
 
 
-def _positions(mask: Tensor) -> Tensor:
+def positions(mask: Tensor) -> Tensor:
     """(B, N) positions that count what is attended to, as generation does."""
     return (mask.cumsum(-1) - 1).clamp_min(0)
 

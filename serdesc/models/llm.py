@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from typing import Any
 
@@ -14,12 +15,32 @@ from serdesc.features.encoder import load_pretrained
 from serdesc.runtime import DTYPES
 
 
-def load(config: LlmConfig) -> tuple[nn.Module, Any]:
+def load(config: LlmConfig, device: torch.device | None = None) -> tuple[nn.Module, Any]:
     """The LLM with fresh LoRA weights, its own weights frozen; and its tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    fewer_bits = quantised(config, device)  # first: it takes no time to find that there is no GPU
     tokenizer = load_pretrained(AutoTokenizer, config.model)
-    return with_lora(load_pretrained(AutoModelForCausalLM, config.model, dtype=DTYPES[config.dtype]), config), tokenizer
+    return with_lora(load_pretrained(AutoModelForCausalLM, config.model, dtype=DTYPES[config.dtype], **fewer_bits), config), tokenizer
+
+
+def quantised(config: LlmConfig, device: torch.device | None) -> dict[str, Any]:
+    """What from_pretrained is told to keep the linear layers in 8 bits, or in 4 (nf4, its scales in 8: Dettmers et al., 2023)."""
+    if config.quantise == "none":
+        return {}
+    if device is None or device.type != "cuda":
+        raise UserError(f"llm.quantise: '{config.quantise}' needs a GPU, and the device is {device or 'cpu'}: take --set llm.quantise=none here")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(f"llm.quantise: '{config.quantise}' needs bitsandbytes, which is not installed: pip install bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    if config.quantise == "8bit":
+        bits = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        bits = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=DTYPES[config.dtype]
+        )
+    return {"quantization_config": bits, "device_map": {"": device}}  # packed while it is loaded, on the device where it stays
 
 
 def with_lora(llm: Any, config: LlmConfig) -> nn.Module:

@@ -27,7 +27,7 @@ from serdesc.training.phases import Block, Turn, phases_of, plan, rate
 def build(config: Config, features: Features, device: torch.device) -> Model:
     """The model of a configuration, with fresh branches and LoRA drawn from its seed."""
     torch.manual_seed(seed(config.seed, "init"))
-    return models.build(config, features.layers, features.width).to(device)
+    return models.build(config, features.layers, features.width, device).to(device)
 
 
 def load(exp: Path, features: Features, device: torch.device, settings: list[str] | None = None) -> tuple[Model, Config]:

@@ -46,7 +46,9 @@ def make(folder: Path, count: int, seed: int = 1) -> tuple[Path, Path]:
             speed=str(rng.choice(SPEED)), gender=str(rng.choice(GENDERS)), emphasis=(said[0],),
         )  # fmt: skip
         utt_id = f"u{i:05d}"
-        utterances.append(Utterance(utt_id, "none.wav", f"s{i % 20:02d}", text=fields.transcript, labels=fields, caption=tasks.render(fields, utt_id)))
+        utterances.append(
+            Utterance(utt_id, "none.wav", f"s{i % 20:02d}", text=fields.transcript, labels=fields, caption=tasks.render(fields, utt_id))
+        )
         heard = [word if rng.random() > 0.15 else str(rng.choice(words)) for word in said]
         wrong = {name: str(rng.choice(table)) for name, table in (("emotion", EMOTIONS), ("pitch", PITCH), ("speed", SPEED)) if rng.random() < 0.25}
         answer = replace(fields, transcript=" ".join(heard), emphasis=(heard[0],), **wrong)

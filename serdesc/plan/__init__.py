@@ -1,0 +1,1 @@
+"""What an experiment will need, said before anything runs: parameters, disk, tokens, memory and hours."""
