@@ -106,6 +106,32 @@ def test_a_dry_run_prints_every_stage_and_does_nothing(recipe: Path) -> None:
     assert sorted(recipe.iterdir()) == before
 
 
+def test_a_sweep_takes_every_system_once_and_ends_in_the_tables() -> None:
+    """Five folds for rows 4 to 7 of Table 2, fewer for the others; each system starts from its own SpeechCraft model; what a recipe lacks is left."""
+    systems = sorted(path.stem for path in (ROOT / "serdesc/systems").glob("*.yaml"))
+
+    def dry(recipe: str, *options: str) -> list[str]:
+        command = ["./run.sh", "--dry-run", "--systems", "all", "--other-folds", "1", *options]
+        done = subprocess.run(command, cwd=ROOT / "egs" / recipe, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    mini = dry("mini")
+    trained = {line.split("exp/")[1].split("/")[0]: line.split("JOB=")[1].split(" exp/")[0] for line in mini if "serdesc train" in line}
+    assert sorted(trained) == [name for name in systems if name not in ("ssl_wavlm", "ssl_wav2vec2")]
+    assert {name for name, folds in trained.items() if "5" in folds} == {"full", "no_disentanglement", "ser_asr", "ser_sed"}
+    assert not any("training.init" in line for line in mini)
+    assert [line.split()[2] for line in mini if "serdesc table" in line] == ["1", "2", "3"]
+    iemocap = [line for line in dry("iemocap") if "serdesc train" in line]
+    for line in iemocap:
+        name = line.split("exp/")[1].split("/")[0]
+        assert f"--config {name}" in line and (f"training.init=../speechcraft/exp/{name}/fold1" in line) == (not name.startswith("ssl"))
+        assert ("dump/wavlm-large" in line) == (name == "ssl_wavlm") and ("dump/wav2vec2-large" in line) == (name == "ssl_wav2vec2")
+    assert len(iemocap) == len(systems)
+    one = subprocess.run(["./run.sh", "--dry-run", "--system", "two_stage"], cwd=ROOT / "egs/mini", capture_output=True, text=True).stdout
+    assert "exp/two_stage/foldJOB" in one and "--config two_stage" in one and "table" not in one
+
+
 def test_jobs_run_side_by_side_and_a_failure_is_told(tmp_path: Path) -> None:
     command = ["bash", str(ROOT / "utils/run.sh"), "--max-jobs", "2"]
     done = subprocess.run([*command, "JOB=1:3", f"{tmp_path}/log.JOB", "bash", "-c", "echo job JOB"], capture_output=True, text=True)

@@ -24,6 +24,7 @@ from serdesc.models.adapter import Adapter
 from serdesc.models.ssl_baseline import CHARACTERS, SslBaseline
 from serdesc.models.undivided import Undivided
 from serdesc.training import trainer
+from serdesc.training.phases import phases_of
 
 CPU = torch.device("cpu")
 CONFS = sorted(Path(__file__).parents[1].glob("egs/*/conf/*.yaml"))
@@ -167,3 +168,39 @@ def test_a_system_is_trained_resumed_and_decoded_by_the_same_code(corpus: Path, 
         assert all(hyp["emotion"] and hyp["transcript"] is not None and abs(sum(hyp["posterior"].values()) - 1) < 1e-3 for hyp in hyps)
     target = trainer.examples(data, config)[0][0].caption
     assert ("say" in target, "pitch" in target) == (system != "ser_sed", system not in ("ssl_hubert", "ser_asr"))
+
+
+# ---- every configuration, at its real shapes ----
+
+PAPERS = {"content": 2_361_624 + 9_705_472, "joint": 2 * (2_361_624 + 9_705_472)}
+
+
+@pytest.mark.parametrize("conf, system", [*((conf, "") for conf in CONFS), *((None, system) for system in configs.systems())], ids=str)
+def test_every_configuration_builds_and_names_what_it_trains(conf: Path | None, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device: the recipes' own configurations, and each system over the paper's defaults."""
+    from serdesc.models import llm as llms
+    from serdesc.plan import lengths, shapes
+
+    config = configs.load([path for path in (conf, Path(system) if system else None) if path])
+    encoder, _ = shapes.encoder(config.encoder)
+    with shapes.META:
+        found = shapes.shape(config.llm.model)
+        words, _ = lengths.tokenizer(config.llm.model, found.config.model_type)
+        monkeypatch.setattr(llms, "load", lambda *_: (shapes.llm(config)[0], words))
+        model = models.build(config, encoder.layers, encoder.width)
+    for phase in phases_of(config.training):
+        trained = dict(model.trained(phase))
+        kinds = {name.split(".")[0] for name in trained}
+        assert all(p.device.type == "meta" for p in trained.values()) and not any("base_layer" in name for name in trained)
+        if config.model == "describer":
+            assert kinds == {*models.describer.TRAINED[phase], "llm"}
+            if conf is None:
+                own = sum(p.numel() for name, p in trained.items() if not name.startswith("llm."))
+                assert own == PAPERS.get(phase, PAPERS["content"])
+                assert sum(p.numel() for name, p in trained.items() if name.startswith("llm.")) == 3_407_872
+        elif config.model == "undivided":
+            assert kinds == {"layer_weights", "adapter", "llm"}
+            assert sum(p.numel() for name, p in trained.items() if name.startswith("adapter")) == 18_880_512
+        else:
+            assert kinds == {"layer_weights", "emotion", "characters"}
+            assert sum(p.numel() for p in trained.values()) == 24 + 2 * (1024 * 256 + 256) + 256 * (10 + 29) + 10 + 29

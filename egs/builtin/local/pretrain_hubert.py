@@ -4,8 +4,12 @@ Part 1 predicts k-means units of MFCCs, masked and (with half the weight) unmask
 al. 2021, Section II). Part 3 fine-tunes on characters by CTC, as hubert-large-ls960-ft was, and on what the waves are known or
 measured to be: layer 2 tells mel bands, energy and F0 around each frame, layer 4 those of the whole utterance with pitch, energy
 and speed by SpeechCraft's measures, and the last layer, for made speech, the phoneme at each frame and whether its word is
-stressed. After units and characters alone a linear probe found the sex of an unseen voice in 64 % of cases. Each part is written
-when it is done, and a second call goes on with the next one.
+stressed. After units and characters alone a linear probe found the sex of an unseen voice in 64 % of cases. Part 4 adds what a
+describer asks for. Layer 5 tells, at every frame, the emotion that made speech was acted in, and how much the states of layers
+1, 3 and 5 of the model before this part vary over the whole utterance: on real acted speech a linear probe finds more of the
+emotion in these deviations than in any mean, and a describer that reads frame by frame cannot take them itself. Layer 2 tells
+SpeechCraft's pitch around the frame, and errors of pitch, energy and speed weigh as much as a speaker's own changes of them are
+small. Each part is written when it is done, and a second call goes on with the next one.
 
     python local/pretrain_hubert.py data/train data/heldout exp/hubert-mini
 """
@@ -17,33 +21,29 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, field
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any, Iterator
 
 import jiwer
-import librosa
 import numpy as np
-import soxr
 import torch
-from scipy.ndimage import uniform_filter1d
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from serdesc.config import MeasureConfig
-from serdesc.data import audio, datadir, descriptors
+from recordings import BANDS, LEVEL, MEASURES, SEED, Recording, describe, describe_more, load, mfcc
+from serdesc.data import descriptors
+from serdesc.data.acting import EMOTIONS
 
-SEED = 1
 BF16 = False  # --bf16
 BATCH_SECONDS, CROP_SECONDS = 20.0, 6.0
-PARTS = {"units-mfcc": 300, "units-layer": 500, "speech": 7000}  # optimiser steps
+PARTS = {"units-mfcc": 300, "units-layer": 500, "speech": 7000, "manner": 4500}  # optimiser steps
+SPOKEN = ("speech", "manner")  # parts with labels
 CODES = {"units-mfcc": 100, "units-layer": 250}
 PEAK_RATE = 1e-3
-LEVEL, BANDS = 82, 80  # in `describe`'s second vector: where the level stands, and how many bands stand before the measures
-MEASURES = ("f0", "f0 range", "level", "pitch", "energy", "speed", "pauses", "rate")
+SPREAD_OF = (1, 3, 5)  # layers whose deviation over time is told in part 4
 CENTRE = 385  # samples from a frame's first one to the middle of what it hears
 CHARACTERS = "-' abcdefghijklmnopqrstuvwxyz"  # the hyphen is CTC's blank
 CONFIG = HubertConfig(
@@ -53,39 +53,6 @@ CONFIG = HubertConfig(
     hidden_dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, feat_proj_dropout=0.0, layerdrop=0.0,
     mask_time_prob=0.65, mask_time_length=10, vocab_size=len(CHARACTERS),
 )  # fmt: skip
-
-
-@dataclass
-class Recording:
-    """A wave at its own level, what is said in it, and what `describe` finds out about it."""
-
-    wave: np.ndarray
-    text: str
-    phones: list[tuple[float, str, bool]] = field(default_factory=list)  # start (s), name, in the stressed word; made speech only
-    local: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T, 43)
-    overall: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (88,)
-
-
-def standard(wave: np.ndarray) -> np.ndarray:
-    """Zero mean, unit variance."""
-    return np.asarray((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7))
-
-
-def load(folder: Path, other_voices: bool) -> list[Recording]:
-    """Recordings; with other voices also a copy of each real one, spoken by a longer or shorter vocal tract (one a speaker)."""
-    rng = np.random.default_rng(SEED)
-    tracts: dict[str, float] = {}
-    out: list[Recording] = []
-    for utt in datadir.read(folder):
-        wave, phones = audio.load(utt.wav), Path(utt.wav).with_suffix(".phones")
-        out.append(Recording(wave, utt.text or ""))
-        if phones.exists():
-            rows = [line.split("\t") for line in phones.read_text().splitlines()]
-            out[-1].phones = [(float(start), name, stress == "1") for start, name, stress in rows]
-        elif other_voices:
-            tract = tracts.setdefault(utt.spk, float(rng.choice((rng.uniform(0.84, 0.94), rng.uniform(1.06, 1.18)))))
-            out.append(Recording(soxr.resample(wave, 16_000, 16_000 * tract), utt.text or ""))
-    return out
 
 
 def batches(seconds: list[float], rng: np.random.Generator) -> Iterator[list[int]]:
@@ -110,13 +77,6 @@ def pad(waves: list[np.ndarray]) -> tuple[Tensor, Tensor]:
     return x, mask
 
 
-def mfcc(wave: np.ndarray, frames: int) -> np.ndarray:
-    """(T, 39): 13 MFCCs with first and second differences, one vector for each frame of the encoder."""
-    coefficients = librosa.feature.mfcc(y=standard(wave), sr=16_000, n_mfcc=13, n_fft=400, hop_length=320, n_mels=40)
-    x = np.concatenate([coefficients, librosa.feature.delta(coefficients, width=5), librosa.feature.delta(coefficients, order=2, width=5)])
-    return x.T[:frames]
-
-
 def frame_count(model: HubertModel, samples: int) -> int:
     return int(model._get_feat_extract_output_lengths(torch.tensor(samples)))
 
@@ -132,6 +92,14 @@ def hear(model: HubertModel, x: Tensor, **settings: Any) -> tuple[Tensor, ...]:
 def hidden(model: HubertModel, wave: np.ndarray, layer: int) -> np.ndarray:
     model.eval()
     return np.asarray(hear(model, torch.from_numpy(wave)[None])[layer][0])
+
+
+@torch.no_grad()
+def spread(model: HubertModel, wave: np.ndarray) -> np.ndarray:
+    """Deviation over time of the normalised states of layers SPREAD_OF, side by side."""
+    model.eval()
+    states = hear(model, torch.from_numpy(wave)[None])
+    return np.concatenate([nn.functional.layer_norm(states[i][0], (CONFIG.hidden_size,)).std(dim=0).numpy() for i in SPREAD_OF])
 
 
 class UnitHead(nn.Module):
@@ -201,53 +169,24 @@ class Units:
         return loss, {"units": float((logits[masked].argmax(-1) == truth[masked]).float().mean())}
 
 
-def smooth(x: np.ndarray, frames: int) -> np.ndarray:
-    """Moving average along the first axis."""
-    return np.asarray(uniform_filter1d(x, frames, axis=0, mode="nearest"))
-
-
-def describe(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
-    """What is measured around each frame (T, 43), and of the whole (88,); NaN where it cannot be measured.
-
-    Around a frame: 40 log-mel bands over half a second, energy and log F0 over a tenth, log F0 over half a second. Of the whole:
-    mean and deviation of the bands, then MEASURES: of log F0 the median and deviation, the level, SpeechCraft's pitch, energy and
-    speed (logarithms), the share of pauses and, of made speech, phonemes a second outside of them.
-    """
-    wave = standard(recording.wave)
-    mel = np.log(librosa.feature.melspectrogram(y=wave, sr=16_000, n_fft=400, hop_length=320, n_mels=40).T + 1e-4)
-    f0 = np.log(librosa.yin(wave, fmin=60, fmax=500, sr=16_000, frame_length=1024, hop_length=320))
-    n = min(len(f0), len(mel))
-    mel, f0 = mel[:n], f0[:n]
-    energy = mel.mean(axis=1)
-    voiced = energy > np.quantile(energy, 0.4)
-    times = np.arange(n)
-    f0 = np.interp(times, times[voiced], f0[voiced]) if voiced.any() else f0
-    local = np.concatenate([smooth(mel, 25), smooth(energy, 5)[:, None], smooth(f0, 5)[:, None], smooth(f0, 25)[:, None]], axis=1)
-    measures = descriptors.measure(recording.wave, recording.text, MeasureConfig())
-    logs = [math.log(measures[name]) if measures.get(name, 0) > 0 else math.nan for name in ("pitch", "energy", "speed")]
-    level = 0.5 * math.log(recording.wave.var() + 1e-9)
-    pauses = float(np.mean(energy < np.quantile(energy, 0.95) - 4.0))
-    rate = math.log(len(recording.phones) / (n * 0.02 * (1 - pauses))) if recording.phones else math.nan
-    tune = [np.median(f0[voiced]) if voiced.any() else f0.mean(), f0.std(), level]
-    overall = np.concatenate([mel.mean(axis=0), mel.std(axis=0), tune, logs, [pauses, rate]])
-    return local.astype(np.float32), overall.astype(np.float32)
-
-
 class SpeechHead(nn.Module):
     def __init__(self, width: int, local: int, overall: int, sounds: int) -> None:
         super().__init__()
         self.characters, self.sounds, self.stress = nn.Linear(width, len(CHARACTERS)), nn.Linear(width, sounds), nn.Linear(width, 1)
         self.local, self.overall = nn.Linear(width, local), nn.Linear(width, overall)
+        self.emotion, self.spread = nn.Linear(width, len(EMOTIONS)), nn.Linear(width, len(SPREAD_OF) * width)
 
 
 class Speech:
     """Characters, phonemes and stress from the last layer, the surroundings from layer 2, the whole from layer 4."""
 
+    describe = staticmethod(describe)
+
     def __init__(self, model: HubertModel, train: list[Recording], dev: list[Recording]) -> None:
         descriptors.compile_librosa()
         with Pool(os.cpu_count(), threadpool_limits, (1,)) as pool:
             for part in (train, dev):
-                for recording, (local, overall) in zip(part, pool.map(describe, part, chunksize=50)):
+                for recording, (local, overall) in zip(part, pool.map(self.describe, part, chunksize=50)):
                     recording.local, recording.overall = local, overall
         every, wholes = np.concatenate([r.local for r in train]), np.stack([r.overall for r in train])
         mean, spread = every.mean(axis=0), every.std(axis=0)
@@ -256,9 +195,14 @@ class Speech:
             recording.local = (recording.local - mean) / spread
             recording.overall = (recording.overall - whole_mean) / whole_spread
         self.level_spread = float(whole_spread[LEVEL])
+        self.weights = torch.ones(len(MEASURES))
         self.sounds = {name: i for i, name in enumerate(sorted({name for r in train for _, name, _ in r.phones}))}
         self.model, self.head = model, SpeechHead(CONFIG.hidden_size, every.shape[1], wholes.shape[1], len(self.sounds))
         model.config.mask_time_prob = 0.05
+
+    def more(self, states: tuple[Tensor, ...], recordings: list[Recording], frames: list[int]) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Further losses, and what else is to be printed."""
+        return {}, {}
 
     def frames_of(self, recording: Recording, frames: int) -> np.ndarray:
         """(T, 2): phoneme and stress at the middle of each frame, -1 where they are not known."""
@@ -304,31 +248,70 @@ class Speech:
             target = torch.from_numpy(recording.overall.astype(np.float32)).clone()
             target[LEVEL] += gains[i] / self.level_spread
             errors = (whole[i, : frames[i]] - target.nan_to_num()).square().mean(dim=0) * ~target.isnan()
-            overall.append(errors[:BANDS].mean() + errors[BANDS:].mean())  # the few measures weigh as much as the many bands
+            overall.append(errors[:BANDS].mean() + (self.weights * errors[BANDS:]).mean())  # the few measures weigh as much as the many bands
             scales.append(torch.where(target[BANDS:].isnan(), math.nan, errors[BANDS:].detach()))
         losses = {"ctc": ctc, "sound": sound, "stress": stress, "local": torch.stack(local).mean(), "overall": torch.stack(overall).mean()}
+        more, told = self.more(states, recordings, frames)
+        losses |= more
 
         best = log_probs.detach().argmax(-1).T.tolist()
         read = ["".join(CHARACTERS[c] for c, before in zip(row[:n], [0] + row) if c and c != before) for row, n in zip(best, frames)]
         said = {name: float(loss.detach()) for name, loss in losses.items()}
         said |= dict(zip(MEASURES, torch.stack(scales).nanmean(dim=0).tolist()))
+        said |= told
         return sum(losses.values(), torch.zeros(())), said | {"characters": 1 - jiwer.cer([r.text or " " for r in recordings], read), "sounds": right}
 
 
+class Manner(Speech):
+    """Speech, with the emotion that it was acted in from layer 5, and pitch, energy and speed as a speaker changes them."""
+
+    describe = staticmethod(describe_more)
+
+    def __init__(self, model: HubertModel, train: list[Recording], dev: list[Recording]) -> None:
+        super().__init__(model, train, dev)
+        own: dict[str, list[np.ndarray]] = {}
+        for recording in train:
+            own.setdefault(recording.speaker, []).append(recording.overall[BANDS:])
+        for i, name in enumerate(MEASURES):
+            if name in ("pitch", "energy", "speed"):  # errors in units of the variance within a speaker
+                within = np.mean([np.nanvar(np.stack(rows)[:, i]) for rows in own.values() if len(rows) > 5])
+                self.weights[i] = float(np.clip(1 / within, 1, 8))
+        for recording in [*train, *dev]:
+            recording.spread = spread(model, recording.wave)
+        every = np.stack([recording.spread for recording in train])
+        for recording in [*train, *dev]:
+            recording.spread = (recording.spread - every.mean(axis=0)) / every.std(axis=0)
+
+    def more(self, states: tuple[Tensor, ...], recordings: list[Recording], frames: list[int]) -> tuple[dict[str, Tensor], dict[str, float]]:
+        heard = nn.functional.layer_norm(states[5], (CONFIG.hidden_size,))
+        scores, spreads = self.head.emotion(heard), self.head.spread(heard)
+        errors = [(spreads[i, :n] - torch.from_numpy(r.spread)).square().mean() for i, (r, n) in enumerate(zip(recordings, frames))]
+        losses, told = {"spread": torch.stack(errors).mean()}, {}
+        if acted := [i for i, recording in enumerate(recordings) if recording.emotion >= 0]:
+            truth = torch.tensor([recordings[i].emotion for i in acted])
+            each = [nn.functional.cross_entropy(scores[i, : frames[i]], t.expand(frames[i])) for i, t in zip(acted, truth)]
+            guess = torch.stack([scores[i, : frames[i]].mean(dim=0).argmax() for i in acted])
+            losses["emotion"] = torch.stack(each).mean()
+            told["emotions"] = float((guess == truth).float().mean())
+        return losses, told
+
+
 def means(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {key: round(float(np.nanmean([row[key] for row in rows])), 4) for key in rows[0] if not all(math.isnan(row[key]) for row in rows)}
+    """Of each figure, over the rows that have it."""
+    columns = {key: [row[key] for row in rows if not math.isnan(row.get(key, math.nan))] for row in rows for key in row}
+    return {key: round(float(np.mean(values)), 4) for key, values in columns.items() if values}
 
 
 def train_part(part: str, model: HubertModel, train: list[Recording], dev: list[Recording], steps: int) -> dict[str, Any]:
     start = time.time()
     torch.manual_seed(SEED + 1)  # each part by itself, so that a run in pieces is the same
     rng = np.random.default_rng(SEED)
-    task = Speech(model, train, dev) if part == "speech" else Units(part, model, train, dev)
+    task = {"speech": Speech, "manner": Manner}[part](model, train, dev) if part in SPOKEN else Units(part, model, train, dev)
     if part == "units-layer":  # starts afresh on the new units
         model.load_state_dict(HubertModel(CONFIG).state_dict())
     params = [p for p in [*model.parameters(), *task.head.parameters()] if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
-    cap = 60.0 if part == "speech" else CROP_SECONDS
+    cap = 60.0 if part in SPOKEN else CROP_SECONDS
     stream = batches([min(len(r.wave) / 16_000, cap) for r in train], rng)
     recent: list[dict[str, float]] = []
     model.train()
@@ -345,7 +328,7 @@ def train_part(part: str, model: HubertModel, train: list[Recording], dev: list[
         recent.append({"loss": float(loss.detach())} | said)
         if step % 100 == 0:
             print(f"{part} {step}/{steps} {means(recent[-100:])} {(time.time() - start) / step:.2f} s/step", flush=True)
-    if part == "speech":
+    if part in SPOKEN:
         model.eval()  # the units' masks are laid in training mode only; there is no dropout
     rng = np.random.default_rng(SEED)
     with torch.no_grad():
