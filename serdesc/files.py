@@ -31,6 +31,13 @@ def written_aside(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def share(path: Path) -> None:
+    """Let others read a file as the umask allows: safetensors makes its own for nobody else, and clusters are shared."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def free_gb(folder: Path) -> float:
     while not folder.exists():
         folder = folder.parent

@@ -198,20 +198,6 @@ def test_what_a_pass_holds_is_what_a_real_one_does(phase: Phase, checkpointing: 
     assert found.forward + found.backward == pytest.approx(tally.flops, rel=0.01)
 
 
-def held(work_done: Callable[[], None]) -> int:
-    """Bytes that torch's allocator had given out at most, above those at the start."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        work_done()
-    live = most = 0
-    for event in profiled.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            live += event.nbytes()
-            most = max(most, live)
-    return most
-
-
 @pytest.mark.skipif(not os.environ.get("SERDESC_SLOW"), reason="holds 3 GB for half a minute: SERDESC_SLOW=1 runs it")
 def test_peak_memory_of_a_real_step_of_three_gigabytes(tmp_path: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Features like HuBERT-large's, and a Llama of 12 layers: weights, gradients, AdamW's moments, features and activations."""
@@ -243,7 +229,7 @@ def test_peak_memory_of_a_real_step_of_three_gigabytes(tmp_path: Path, tiny_llm:
             optimizers[phase].step()
 
     start = time.perf_counter()
-    measured = held(real)
+    measured = trace.held(real)
     with capsys.disabled():
         print(f"\npeak of a training step: planned {wanted / 1e9:.3f} GB, measured {measured / 1e9:.3f} GB ({time.perf_counter() - start:.0f} s)")
     assert measured > 2e9

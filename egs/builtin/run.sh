@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How the built-in small models were made: hubert-mini, llama-mini, describer-mini. About four hours on two cores.
+# How the built-in small models were made: hubert-mini, llama-mini, describer-mini. About five hours on two cores.
 #   ./run.sh --librispeech ~/corpora/LibriSpeech --speechocean ~/corpora/speechocean762/train
 # Options: --librispeech --speechocean --stage --stop-stage --nj --bf16 true
 # Speakers of conf/heldout_speakers.txt are heard by none of the three; no sentence or voice of mini is used.

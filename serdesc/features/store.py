@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +24,7 @@ from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features.encoder import Encoder
-from serdesc.files import free_gb, read_json, write_json, write_text, written_aside
+from serdesc.files import free_gb, read_json, share, write_json, write_text, written_aside
 from serdesc.runtime import DTYPES
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
@@ -185,7 +184,7 @@ def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: st
     with written_aside(path) as aside:
         # One key with sorted JSON: safetensors would write several in random order.
         save_file(tensors, aside, metadata={"serdesc": json.dumps(about, sort_keys=True)})
-        aside.chmod(0o666 & ~_umask())  # safetensors lets nobody else read
+        share(aside)
 
 
 def _packed(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
@@ -194,12 +193,6 @@ def _packed(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
         return {utt_id: x.to(DTYPES[dtype]).clone()}
     scale = x.abs().amax(dim=-1).clamp_min(1e-8) / 127  # (L, T)
     return {utt_id: (x / scale[..., None]).round().to(torch.int8), utt_id + SCALE: scale}
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------------

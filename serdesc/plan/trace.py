@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from dataclasses import dataclass
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -221,3 +221,17 @@ def encode(encoder: Encoder, waves: int, samples: int) -> Passed:
         del x
     encoder._heard.clear()
     return Passed(tally.peak, tally.flops)
+
+
+def held(work: Callable[[], object]) -> int:
+    """Bytes that torch's allocator had given out at most, above those at the start, while work is really done: to hold a plan against."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    live = most = 0
+    for event in profiled.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            most = max(most, live)
+    return most

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from serdesc.errors import FailedError, UserError
-from serdesc.files import free_gb, read_json, write_json
+from serdesc.files import free_gb, read_json, share, write_json
 from serdesc.models import Model, llm as llms
 
 NAME = "checkpoint"
@@ -51,6 +51,8 @@ def save(folder: Path, model: Model, optimizers: dict[str, torch.optim.Optimizer
         if not state.finished:
             save_file(_moments(optimizers), new / "optimizer.safetensors")
         files = sorted(p for p in new.rglob("*") if p.is_file())
+        for path in files:
+            share(path)
         hashes = {str(p.relative_to(new)): _hash(p) for p in files}
         write_json(new / "state.json", {**asdict(state), "files": hashes})
     except (OSError, SafetensorError) as error:

@@ -30,7 +30,7 @@ from serdesc.decoding import decode
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 from serdesc.fields import Fields
-from serdesc.plan import calibrate, planner
+from serdesc.plan import calibrate, planner, trace
 from serdesc.training import trainer
 
 WORDS = "the dogs are sitting by a door and nobody knows what kids talk about when it rains all day in town".split()
@@ -64,20 +64,6 @@ def corpus(folder: Path, count: int) -> Path:
         utterances.append(Utterance(path.stem, str(path), f"s{i % 4}", text=text, seconds=seconds, emotion=said.emotion, gender="male", labels=said))
     datadir.write(folder / "data", utterances)
     return folder / "data"
-
-
-def held(work: Callable[[], object]) -> int:
-    """Bytes that torch's allocator had given out at most, above those at the start."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        work()
-    live = most = 0
-    for event in profiled.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            live += event.nbytes()
-            most = max(most, live)
-    return most
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -126,7 +112,7 @@ def compare(config: Config, data: Path, folder: Path) -> None:
     row("decoding", hours["decoding"] * 3600, seconds(lambda: decode(runs[0].model, features, utterances, folder / "hyp.jsonl")), "s")
     longest = sorted(utterances, key=lambda utt: utt.seconds or 0.0)[-config.training.batch_size :]
     needed = tree["memory"]["as configured"] / 1e9
-    row("peak memory of training", needed, held(lambda: train(config, longest, features, folder / "m")) / 1e9, "GB", naive[1])
+    row("peak memory of training", needed, trace.held(lambda: train(config, longest, features, folder / "m")) / 1e9, "GB", naive[1])
     print(f"load of the machine after {os.getloadavg()[0]:.1f}; calibration: {[line for line in tree['assumed'] if 'calibrated' in line][0]}")
 
 

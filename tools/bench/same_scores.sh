@@ -9,13 +9,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tools/venv/bin/python tools/bench/scoring.py --make "$work" --count 300
 export LOCPATH=$work/locales
-mkdir -p "$LOCPATH"
+mkdir -p "$LOCPATH" "$work/source"
+git ls-files -z | tar -c --null -T - | tar -x -C "$work/source"  # building leaves files where it builds
 for locale in it_IT tr_TR; do localedef -i $locale -f UTF-8 "$LOCPATH/$locale.UTF-8" 2>/dev/null || echo "no locale $locale here: it counts as C" >&2; done
 i=0
 for python in "$@"; do
   i=$((i + 1))
   "$python" -m venv "$work/venv$i"
-  "$work/venv$i/bin/python" -m pip install --quiet --disable-pip-version-check -c tools/constraints.txt .
+  "$work/venv$i/bin/python" -m pip install --quiet --disable-pip-version-check -c tools/constraints.txt "$work/source"
   "$work/venv$i/bin/python" -c 'import importlib.util; assert importlib.util.find_spec("torch") is None, "torch came along"'
   for locale in C it_IT.UTF-8 tr_TR.UTF-8; do
     env -u PYTHONUTF8 LC_ALL=$locale "$work/venv$i/bin/serdesc" score "$work/data" --hyp "$work/hyp.jsonl" --out "$work/score.json" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
