@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable
@@ -334,6 +337,20 @@ def test_ravdess_as_it_is(real_data: Callable[[str], Path], tmp_path: Path) -> N
     assert len(made) == 5
     for fold in made:
         assert {u.gender for u in fold.test} == {"female", "male"}
+
+
+def test_a_breathy_voice_is_the_same_whenever_it_speaks(tmp_path: Path) -> None:
+    """espeak-ng seeds breath with the time of day, to a second; what mini's two breathy voices say must not depend on it."""
+    code = (
+        "import sys, numpy; from serdesc.data import espeak\n"
+        "def job(i): numpy.save(sys.argv[1], espeak.synthesise('<speak>all is quiet</speak>', 'en-us+f2')[0])\n"
+        "espeak.each_in_child(job, [0])"
+    )
+    for name in ("one", "other"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / f"{name}.npy")], check=True, cwd=Path(__file__).parents[1])
+        time.sleep(1.1)
+    one, other = (np.load(tmp_path / f"{name}.npy") for name in ("one", "other"))
+    assert len(one) > 10_000 and np.array_equal(one, other)
 
 
 # ---- copies at other speeds ----

@@ -24,6 +24,7 @@ _UTF8, _SSML = 1, 0x10
 _PHONEME_SEPARATOR = ord("_")
 _PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4, "word_gap": 7}
 _PHONEME_EVENT = 7
+SEED = 1
 
 
 class _Event(ctypes.Structure):
@@ -102,6 +103,7 @@ def synthesise(ssml: str, voice: str, prosody: Prosody = Prosody()) -> tuple[np.
     espeak-ng keeps state between calls: the same call twice gives two waveforms. `each_in_child` gives every call the same start.
     """
     lib, sample_rate = _library()
+    lib.espeak_ng_SetRandSeed(ctypes.c_long(SEED))  # a voice's breath is noise, and its seed otherwise the time of day
     _set_voice(voice)
     for name, number in _PARAMETERS.items():
         if name != "volume":
