@@ -70,8 +70,13 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> list[Any]:
+    return parse_jsonl(path, path.read_text(encoding="utf-8"))
+
+
+def parse_jsonl(path: Path, text: str) -> list[Any]:
+    """The objects of the text that was read from `path`."""
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:

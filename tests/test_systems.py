@@ -59,11 +59,14 @@ def test_the_names_of_systems_are_offered() -> None:
 # ---- no disentanglement ----
 
 
+def tiny(settings: Sequence[str], system: str) -> models.Model:
+    torch.manual_seed(1)
+    return models.build(configured(settings, system), L, D)
+
+
 @pytest.fixture
 def undivided(tiny_settings: list[str]) -> Undivided:
-    torch.manual_seed(1)
-    model = models.build(configured(tiny_settings, "no_disentanglement"), L, D)
-    assert isinstance(model, Undivided)
+    assert isinstance(model := tiny(tiny_settings, "no_disentanglement"), Undivided)
     return model
 
 
@@ -100,9 +103,7 @@ def test_both_phases_train_all_of_it(undivided: Undivided, phase: models.describ
 
 @pytest.fixture
 def baseline(tiny_settings: list[str]) -> SslBaseline:
-    torch.manual_seed(1)
-    model = models.build(configured(tiny_settings, "ssl_hubert"), L, D)
-    assert isinstance(model, SslBaseline)
+    assert isinstance(model := tiny(tiny_settings, "ssl_hubert"), SslBaseline)
     return model
 
 

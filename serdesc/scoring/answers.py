@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from serdesc.errors import UserError
-from serdesc.files import read_jsonl
+from serdesc.files import parse_jsonl
 
 Row = dict[str, Any]  # utt_id, response, and perhaps fields and posterior
 Numbered = list[tuple[int, Row]]  # with the line that it stands on
@@ -48,7 +48,7 @@ def _form(text: str) -> Callable[[Path, str], Numbered]:
 
 
 def _json_lines(path: Path, text: str) -> Numbered:
-    return list(enumerate(read_jsonl(path), start=1))
+    return list(enumerate(parse_jsonl(path, text), start=1))
 
 
 def _json_object(path: Path, text: str) -> Numbered:

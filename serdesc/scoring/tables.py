@@ -58,12 +58,13 @@ def table(number: int, named: Sequence[str], part: str, unit: str, config: Confi
     layout = _layout(number)
     corpora = [_corpus(argument, part, config) for argument in named]
     published = [(corpus, name) for corpus, names in layout["columns"].items() for name in names]
-    measured = [m for m in all_metrics.every() if m.name in {name for _, name in published} | (set(DESCRIPTORS) if descriptors else set())]
+    by_name = {metric.name: metric for metric in all_metrics.every()}
+    shown = {name for _, name in published} | (set(DESCRIPTORS) if descriptors else set())
+    measured = [metric for name, metric in by_name.items() if name in shown]
     for corpus in corpora:
         _same_signatures(corpus, measured)
     columns = [(corpus, metric) for corpus in corpora for metric in measured if any(metric.name in e.signatures for e in corpus.every)]
     marks, notes = _marks(layout, corpora, measured, unit)
-    by_name = {metric.name: metric for metric in all_metrics.every()}
     head = ["ID", "system"] + [f"{corpus} {by_name[name].unit}, published" for corpus, name in published]
     rows = [head + [f"{corpus.name} {metric.unit}" for corpus, metric in columns]]
     for row in layout["rows"]:
