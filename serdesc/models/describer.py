@@ -60,9 +60,12 @@ class Row:
 
 
 class Describer(nn.Module):
+    groups = 2  # of speech tokens in the LLM's input
+
     def __init__(self, llm: nn.Module, tokenizer: Any, layers: int, width: int, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.layers, self.width = layers, width  # of the features
         self.tokenizer = tokenizer
         self.llm = llm
         self.llm_width = int(llms.embeddings(llm).embedding_dim)

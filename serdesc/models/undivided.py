@@ -18,6 +18,8 @@ from serdesc.models.describer import Describer, Heard, Phase, frame_mask
 
 
 class Undivided(Describer):
+    groups = 1
+
     def build_branches(self, layers: int, width: int, config: Config) -> None:
         self.layer_weights = nn.Parameter(torch.zeros(layers))
         self.adapter = Adapter(width, self.llm_width, config.adapter)

@@ -18,7 +18,7 @@ from serdesc.batches import pad
 from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.features.encoder import Encoder
-from serdesc.models.describer import TRAINED, Describer, Phase, noise
+from serdesc.models.describer import Describer, Phase, noise
 from serdesc.plan import cards, shapes, trace
 from serdesc.plan.cards import Speed
 from serdesc.plan.lengths import Item, speech_tokens
@@ -99,11 +99,9 @@ def _filled(module: nn.Module, device: torch.device) -> None:
 
 def _llm(config: Config, measured: Sequence[Item], words: Any, heard: Encoder, part: int, device: torch.device, depth: int) -> dict[str, Timed]:
     """A training step, a reading of the same rows, and a token of answers, with so many layers."""
-    with shapes.META:
-        llm, _ = shapes.llm(config, num_hidden_layers=depth)
-        model = Describer(llm, words, heard.layers, heard.width, config)
+    model, _ = shapes.describer(config, heard.layers, heard.width, words, num_hidden_layers=depth)
     _filled(model, device)
-    model.prompt = replace(model.prompt, end=int(llm.get_base_model().config.vocab_size) - 1)  # type: ignore[operator]  # never said
+    model.prompt = replace(model.prompt, end=int(model.llm.get_base_model().config.vocab_size) - 1)  # type: ignore[operator]  # never said
     phase = list(phases_of(config.training))[-1]
     batch = _middle(measured, part)
     prompt, costs = len(model.prompt.before) + len(model.prompt.between) + len(model.prompt.after), Costs.of(model)
@@ -138,14 +136,13 @@ def _train(model: Describer, batch: Sequence[Item], phase: Phase, device: torch.
 
 
 def _forward(model: Describer, batch: Sequence[Item], phase: Phase) -> Callable[[], Any]:
-    layers, width = len(model.content.bottleneck.layer_weights), int(model.content.bottleneck.encoder[0].in_features)  # type: ignore[arg-type]
-    x, frames = pad([torch.full((layers, item.frames, width), 0.01) for item in batch])
+    x, frames = pad([torch.full((model.layers, item.frames, model.width), 0.01) for item in batch])
     latent = model.config.branch.latent
 
     def run() -> Any:
-        eps = {name: noise(latent, frames.tolist(), range(len(batch))) for name in TRAINED[phase]}
+        eps = {name: noise(latent, frames.tolist(), range(len(batch))) for name in model.noisy(phase)}
         loss = model(x, frames, [item.target(phase) for item in batch], phase, eps)
-        return loss.llm / loss.tokens + loss.kl / loss.frames
+        return loss.llm / loss.tokens + loss.kl / max(1, loss.frames)
 
     return run
 
@@ -156,10 +153,10 @@ def _answer(model: Describer, costs: Costs, item: Item, prompt: int, device: tor
     u, b = speech_tokens(item.frames, model.config), model.config.decoding.batch_size
     with torch.inference_mode():
         s = torch.full((u, model.llm_width), 0.01, device=device)
-        rows = [model._row(model.prompt, s, s, None)] * b
+        rows = [model._row(model.prompt, s, s if model.groups == 2 else None, None)] * b
         few, many = (_seconds(lambda count=count: model.answer(rows, count), device) for count in TOKENS)  # type: ignore[misc]
     token = max(many - few, 1e-6) / (TOKENS[1] - TOKENS[0])
-    read = costs.body(Shape(b, prompt + 2 * u, 0, u, b)) + b * costs.label
+    read = costs.body(Shape(b, prompt + model.groups * u, 0, u, b)) + b * costs.label
     return {"read": Timed(max(few, token), read), "write": Timed(token, written(model))}
 
 

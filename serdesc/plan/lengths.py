@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Sequence
 
-from serdesc import tasks
+from serdesc import models, tasks
 from serdesc.builtin import resolve
 from serdesc.config import Config
 from serdesc.data import datadir
@@ -121,7 +121,7 @@ def _caption(utt: Utterance, transcript: str, outputs: tasks.Outputs) -> str:
 
 def longest(measured: Sequence[Item], count: int, phase: str, config: Config) -> list[Item]:
     """The utterances that need most memory when they meet in one batch."""
-    return sorted(measured, key=lambda item: 2 * (item.frames // config.adapter.k) + item.tokens(phase), reverse=True)[:count]
+    return sorted(measured, key=lambda item: groups(config) * (item.frames // config.adapter.k) + item.tokens(phase), reverse=True)[:count]
 
 
 def speech_tokens(frames: int, config: Config) -> int:
@@ -129,9 +129,14 @@ def speech_tokens(frames: int, config: Config) -> int:
     return max(1, frames // config.adapter.k)
 
 
+def groups(config: Config) -> int:
+    """Groups of speech tokens in the LLM's input."""
+    return models.describer(config).groups
+
+
 def prompt_tokens(words: tasks.Tokenizer, config: Config) -> int:
     found = tasks.prompt(words, config.prompt.system, config.prompt.instruction)
-    return len(found.before) + len(found.between) + len(found.after)
+    return len(found.before) + len(found.between) * (groups(config) - 1) + len(found.after)
 
 
 def in_order(measured: Sequence[Item], batches: Sequence[Sequence[Utterance]]) -> list[list[Item]]:

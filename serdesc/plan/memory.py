@@ -120,7 +120,7 @@ class Decoding:
 def decoding(passes: Weightless, made: Training, measured: Sequence[Item], prompt: int, emotions: int) -> Decoding:
     config = passes.model.config
     longest_heard = heard(measured, "descriptor", config)
-    positions = prompt + 2 * (longest_heard.frames // config.adapter.k) + config.decoding.max_new_tokens
+    positions = prompt + passes.model.groups * (longest_heard.frames // config.adapter.k) + config.decoding.max_new_tokens
     return Decoding(
         encoder=made.encoder, llm=made.llm, trained=made.trained, unpacked=made.unpacked,
         cache=positions * cached(passes.model.llm.get_base_model().config, DTYPES[config.llm.dtype].itemsize),  # type: ignore[operator]

@@ -94,8 +94,8 @@ def plan(config: Config, data: Path, gpu: str = "", room: float | None = None, c
 
 
 def _setting(config: Config, data: Path) -> tuple[Setting, dict[str, str], list[str]]:
-    if config.model != "describer":
-        raise UserError(f"model: '{config.model}' has no plan of its own: plan `--config full`, whose memory and hours are above its")
+    if config.model == "ssl_baseline":
+        raise UserError("model: 'ssl_baseline' has no LLM and no plan: `--config full` on the same encoder says its disk and hours of extraction")
     corpus = lengths.corpus(data)
     encoder, heard_of = shapes.encoder(config.encoder)
     found = shapes.shape(config.llm.model)
@@ -142,7 +142,7 @@ def _tokens(setting: Setting, costs: work.Costs, curve: work.Curve, choice: choo
         step = sum((costs.step(s, phase, choice.checkpointing, config.training.lora) for s in shapes_of), work.Passes(0, 0))
         out[phase] = {
             "prompt": setting.prompt * len(setting.train) * setting.scale,
-            "speech": 2 * sum(lengths.speech_tokens(item.frames, config) for item in setting.train) * setting.scale,
+            "speech": setting.model.groups * sum(lengths.speech_tokens(item.frames, config) for item in setting.train) * setting.scale,
             "target": sum(item.tokens(phase) for item in setting.train) * setting.scale,
             "with padding": sum(s.b * s.n for s in shapes_of) * setting.scale,
             "forward": step.forward * setting.scale,

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from serdesc import models
 from serdesc.builtin import resolve
 from serdesc.config import Config, EncoderConfig
 from serdesc.errors import UserError
 from serdesc.features.encoder import Encoder, load_pretrained
 from serdesc.models import llm as llms
-from serdesc.models.describer import Describer
+from serdesc.models.describer import TRAINED, Describer
 from serdesc.runtime import DTYPES
 
 TABLE = Path(__file__).with_name("shapes.yaml")
@@ -77,19 +78,22 @@ def llm(config: Config, **changed: int) -> tuple[nn.Module, str]:
     return llms.with_lora(AutoModelForCausalLM.from_config(found.config, dtype=DTYPES[config.llm.dtype]), config.llm), found.source
 
 
-def describer(config: Config, layers: int, width: int, tokenizer: Any) -> tuple[Describer, str]:
+def describer(config: Config, layers: int, width: int, tokenizer: Any, **changed: int) -> tuple[Describer, str]:
     with META:
-        model, source = llm(config)
-        return Describer(model, tokenizer, layers, width, config), source
+        model, source = llm(config, **changed)
+        return models.describer(config)(model, tokenizer, layers, width, config), source
 
 
 def parts(heard: Encoder, model: Describer) -> list[Part]:
-    """The encoder, the LLM, LoRA, and each branch's bottleneck and adapter."""
+    """The encoder, the LLM, LoRA, and what stands between: each branch's bottleneck and adapter."""
     lora = [p for _, p in llms.lora_parameters(model.llm)]
     own = {id(p) for p in lora}
     rest = [p for p in model.llm.parameters() if id(p) not in own]
     rows = [("encoder", list(heard.model.parameters()), False), ("LLM", rest, False), ("LoRA", lora, model.config.training.lora)]
-    for name in ("content", "descriptor"):
-        branch = model.branch(name)
-        rows += [(f"{name} bottleneck", list(branch.bottleneck.parameters()), True), (f"{name} adapter", list(branch.adapter.parameters()), True)]
+    between: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not name.startswith("llm."):
+            first, second, *_ = name.split(".") + [""]
+            between.setdefault(f"{first} {second}" if first in TRAINED["joint"] else first.replace("_", " "), []).append(parameter)
+    rows += [(name, between[name], True) for name in between]
     return [Part(name, sum(p.numel() for p in ps), trained, sum(p.nbytes for p in ps)) for name, ps, trained in rows]

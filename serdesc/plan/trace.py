@@ -22,8 +22,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from serdesc.features.encoder import Encoder
-from serdesc.models.bottleneck import Latent
-from serdesc.models.describer import TRAINED, Describer, Phase, Row, positions
+from serdesc.models.describer import Describer, Phase, Row, positions
 from serdesc.runtime import DTYPES
 
 ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"  # fused, as on a GPU: the (T, T) weights are never stored
@@ -120,8 +119,6 @@ class Weightless:
 
     def __init__(self, model: Describer) -> None:
         self.model, self.mode = model, weightless(model)
-        self.layers = len(model.content.bottleneck.layer_weights)
-        self.width: int = model.content.bottleneck.encoder[0].in_features  # type: ignore[assignment]
 
     def train(self, batch: Sequence[Heard], phase: Phase, checkpointing: bool = False) -> Passed:
         """A part of a training step, up to the gradients."""
@@ -150,7 +147,7 @@ class Weightless:
         self.model.eval()
         with self.mode, Tally() as tally:
             x = self._x(batch)
-            rows = self._rows(x, batch, None, "descriptor")[0]
+            rows = self._rows(x, batch, "descriptor", answered=False)[0]
             hidden = _hidden(self.model, rows)
             self.model.llm.get_base_model().lm_head(hidden[:, -1])  # type: ignore[operator]
         return Passed(tally.peak, tally.flops)
@@ -161,12 +158,12 @@ class Weightless:
         self.model.eval()
         with self.mode, Tally() as tally:
             x = self._x([heard])
-            rows = self._rows(x, [heard], heard.target, "descriptor")[0]
+            rows = self._rows(x, [heard], "descriptor")[0]
             _nll(self.model, rows * answers, answers * self._labels([heard]))
         return Passed(tally.peak, tally.flops)
 
     def _x(self, batch: Sequence[Heard]) -> Tensor:
-        return torch.empty(len(batch), self.layers, max(heard.frames for heard in batch), self.width)  # (B, L, T, D)
+        return torch.empty(len(batch), self.model.layers, max(heard.frames for heard in batch), self.model.width)  # (B, L, T, D)
 
     def _labels(self, batch: Sequence[Heard]) -> int:
         return sum(len(self.model.tokenizer.encode(heard.target, add_special_tokens=False)) + 1 for heard in batch)
@@ -174,24 +171,20 @@ class Weightless:
     def _loss(self, batch: Sequence[Heard], phase: Phase) -> Tensor:
         """Describer.forward's sum, without the questions that a tensor can only answer by its values."""
         x = self._x(batch)  # lives until the forward pass ends
-        rows, latents = self._rows(x, batch, "", phase)
-        kl = torch.stack([latents[name].kl().sum() for name in TRAINED[phase]]).sum()
+        rows, kl = self._rows(x, batch, phase)
         return _nll(self.model, rows, self._labels(batch)) + kl
 
-    def _rows(self, x: Tensor, batch: Sequence[Heard], target: str | None, phase: Phase) -> tuple[list[Row], dict[str, Latent]]:
-        """The LLM's input; `target` None: nothing behind the prompt."""
-        model, frames = self.model, torch.tensor([heard.frames for heard in batch])
-        latents, speech = {}, {}
-        for name in ("content",) if phase == "content" else ("content", "descriptor"):
-            eps = [torch.empty(heard.frames, model.config.branch.latent) for heard in batch] if model.training and name in TRAINED[phase] else None
-            speech[name], _, latents[name] = model.speech(name, x, frames, eps)
-        s_con = speech["content"]  # (B, U, H)
-        s_des = speech.get("descriptor", torch.zeros_like(s_con))
+    def _rows(self, x: Tensor, batch: Sequence[Heard], phase: Phase, answered: bool = True) -> tuple[list[Row], Tensor]:
+        """The LLM's input, with the answer behind the prompt or without, and the KL."""
+        model, frames = self.model, torch.tensor([one.frames for one in batch])
+        drawn = model.noisy(phase) if model.training else ()
+        heard = model.hear(x, frames, phase, {name: [torch.empty(one.frames, model.config.branch.latent) for one in batch] for name in drawn})
         rows = []
-        for i, heard in enumerate(batch):
-            u = max(1, heard.frames // model.config.adapter.k)
-            rows.append(model._row(model.prompt, s_con[i, :u], s_des[i, :u], None if target is None else heard.target))
-        return rows, latents
+        for i, one in enumerate(batch):
+            u = max(1, one.frames // model.config.adapter.k)
+            s_des = None if heard.s_des is None else heard.s_des[i, :u]
+            rows.append(model._row(model.prompt, heard.s_con[i, :u], s_des, one.target if answered else None))
+        return rows, heard.kl
 
 
 def _hidden(model: Describer, rows: list[Row]) -> Tensor:

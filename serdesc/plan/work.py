@@ -19,7 +19,7 @@ from serdesc.features.encoder import Encoder
 from serdesc.features.store import together
 from serdesc.models.describer import TRAINED, Describer, Phase
 from serdesc.plan import trace
-from serdesc.plan.lengths import Item, in_order, speech_tokens
+from serdesc.plan.lengths import Item, groups, in_order, speech_tokens
 from serdesc.training.phases import phases_of
 
 
@@ -64,11 +64,12 @@ class Costs:
     frame: float  # a frame through a bottleneck
     layers: float  # and its weighted sum
     speech: float  # a speech token through an adapter
+    groups: int  # of speech tokens, each with its own bottleneck and adapter
 
     @classmethod
     def of(cls, model: Describer) -> Costs:
-        llm, branch = model.llm.get_base_model(), model.content  # type: ignore[operator]
-        shape, bottleneck = llm.config, branch.bottleneck
+        llm = model.llm.get_base_model()  # type: ignore[operator]
+        shape = llm.config
         head = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
         return cls(
             token=2.0 * matrices(llm.model, lambda name: "lora_" not in name and "embed_tokens" not in name),
@@ -76,13 +77,14 @@ class Costs:
             lora=2.0 * matrices(llm.model, lambda name: "lora_" in name),
             pair=4.0 * shape.num_attention_heads * head * shape.num_hidden_layers,
             label=2.0 * llm.lm_head.weight.numel(),
-            frame=2.0 * matrices(bottleneck),
-            layers=2.0 * len(bottleneck.layer_weights) * int(bottleneck.encoder[0].in_features),  # type: ignore[arg-type]
-            speech=2.0 * matrices(branch.adapter),
+            frame=2.0 * matrices(model, lambda name: ".bottleneck." in name) / model.groups,
+            layers=2.0 * model.layers * model.width,
+            speech=2.0 * matrices(model, lambda name: "adapter.layers." in name and not name.startswith("llm.")) / model.groups,
+            groups=model.groups,
         )
 
     def heard(self, shape: Shape) -> float:
-        """One branch, forward."""
+        """One group of speech tokens, forward."""
         return shape.b * (shape.t * (self.frame + self.layers) + shape.u * self.speech)
 
     def body(self, shape: Shape) -> float:
@@ -91,8 +93,8 @@ class Costs:
 
     def step(self, shape: Shape, phase: Phase, checkpointing: bool = False, lora: bool = True) -> Passes:
         """A training step on one batch."""
-        heard = self.heard(shape) * (1 if phase == "content" else 2)
-        trained = (2 * self.heard(shape) - shape.b * shape.t * self.layers) * len(TRAINED[phase])  # the features take no gradient
+        heard = self.heard(shape) * (1 if phase == "content" else self.groups)
+        trained = (2 * self.heard(shape) - shape.b * shape.t * self.layers) * min(self.groups, len(TRAINED[phase]))  # features take no gradient
         back = shape.b * shape.n * (self.token + self.lora * (2 if lora else 1) + 2.5 * shape.n * self.pair)
         again = self.body(shape) - shape.b * shape.n * self.last if checkpointing else 0.0
         head = shape.labels * self.label
@@ -103,7 +105,7 @@ class Costs:
 
 
 def padded(batch: Sequence[Item], prompt: int, phase: Phase, config: Config) -> Shape:
-    rows = [prompt + 2 * speech_tokens(item.frames, config) + item.tokens(phase) for item in batch]
+    rows = [prompt + groups(config) * speech_tokens(item.frames, config) + item.tokens(phase) for item in batch]
     t = max(item.frames for item in batch)
     return Shape(len(batch), max(rows), t, speech_tokens(t, config), sum(item.tokens(phase) for item in batch))
 
@@ -177,8 +179,8 @@ def _forms(item: Item, prompt: int, config: Config, emotions: int) -> Shape:
 
 def reading(costs: Costs, batch: Answers) -> float:
     """FLOPs of the passes over whole rows: the prompts, and every form of every answer."""
-    first = 2 * costs.heard(batch.prompts) + costs.body(batch.prompts) + batch.prompts.labels * costs.label
-    again = 2 * costs.heard(batch.prompts) if batch.forms else 0.0
+    first = costs.groups * costs.heard(batch.prompts) + costs.body(batch.prompts) + batch.prompts.labels * costs.label
+    again = costs.groups * costs.heard(batch.prompts) if batch.forms else 0.0
     return first + again + sum(costs.body(form) + form.labels * costs.label for form in batch.forms)
 
 
