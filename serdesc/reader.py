@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Iterable, Iterator, Mapping, Sequence
 
 from serdesc import traits
 from serdesc.fields import ENERGY, PITCH, SPEED, Fields
@@ -164,6 +165,24 @@ def without_transcript(caption: str) -> str:
 # ---- the rest --------------------------------------------------------------------------------------------------------------
 
 
+Rules = tuple[tuple[str, str], ...]  # value, its words as a pattern
+
+
+def _words(table: Iterable[tuple[str, str]]) -> Rules:
+    return tuple((value, words.replace(" ", "|")) for value, words in table if words)
+
+
+# What names a value by itself, in the order in which it is asked.
+_ALONE_RULES: list[tuple[str, Rules]] = [
+    ("emotion", _words(_EMOTIONS.items())),
+    ("emotion", _words(_FAINT.items())),
+    ("age", _AGES),
+    ("gender", _GENDERS),
+    ("gender", _PRONOUNS),
+    *((axis, _words(zip(_SCALE[axis], _ALONE[axis]))) for axis in _SCALE),
+]
+
+
 def read(caption: str) -> Fields:
     """The fields that a caption says; what it does not say is None."""
     return explain(caption).fields
@@ -192,17 +211,12 @@ def explain(caption: str) -> Reading:
         if name not in values:
             values[name], spans[name] = value, span
     rest = _blank(rest, [span for name, span in spans.items() if name in _SCALE])
-    for name, rules in (
-        ("emotion", [(value, words.replace(" ", "|")) for value, words in _EMOTIONS.items()]),
-        ("emotion", [(value, words.replace(" ", "|")) for value, words in _FAINT.items()]),
-        ("age", _AGES), ("gender", _GENDERS), ("gender", _PRONOUNS),
-        *((axis, [(value, words.replace(" ", "|")) for value, words in zip(_SCALE[axis], _ALONE[axis]) if words]) for axis in _SCALE),
-    ):  # fmt: skip
+    for name, rules in _ALONE_RULES:
         if name not in values and (found := _first(rest, rules, deniable=name != "gender")):
             values[name], spans[name] = found
     more = {}
     for name, trait in traits.every().items():
-        if found := _first(rest, [(value, "|".join(map(re.escape, phrases))) for value, phrases in trait.phrases.items()]):
+        if found := _first(rest, tuple((value, "|".join(map(re.escape, phrases))) for value, phrases in trait.phrases.items())):
             more[name], spans[name] = found
     return Reading(Fields(**values, emphasis=tuple(emphasis) or None, more=tuple(more.items())), spans)
 
@@ -217,19 +231,25 @@ def _denied(text: str, at: int) -> bool:
     return bool(_DENIAL.search(text[:at]))
 
 
-def _first(text: str, rules: Sequence[tuple[str, str]], deniable: bool = True) -> tuple[str, Span] | None:
+def _first(text: str, rules: Rules, deniable: bool = True) -> tuple[str, Span] | None:
     """The value whose words stand first and are not denied; of two at one place the rule that comes first."""
-    found = [
-        (match.start(), order, value, match.span())
-        for order, (value, words) in enumerate(rules)
-        for match in re.finditer(rf"\b(?:{words})\b", text)
-        if not (deniable and _denied(text, match.start()))
-    ]
-    return min(found)[2:] if found else None
+    for match in _pattern(rules).finditer(text):
+        if not (deniable and _denied(text, match.start())):
+            return rules[int(str(match.lastgroup)[1:])][0], match.span()
+    return None
+
+
+@cache
+def _pattern(rules: Rules) -> re.Pattern[str]:
+    """All rules in one pattern, which is three times as fast as each by itself."""
+    return re.compile(rf"\b(?:{'|'.join(f'(?P<r{i}>{words})' for i, (_, words) in enumerate(rules))})\b")
+
+
+_ANY_IDIOM = re.compile(rf"\b(?:{'|'.join(words for rules in _IDIOMS.values() for words, _ in rules)})\b")
 
 
 def _idioms(text: str) -> Iterator[tuple[str, str, Span]]:
-    for name, rules in _IDIOMS.items():
+    for name, rules in _IDIOMS.items() if _ANY_IDIOM.search(text) else ():
         for words, value in rules:
             if match := re.search(rf"\b(?:{words})\b", text):
                 if name == "emotion" or not _denied(text, match.start()):
