@@ -42,7 +42,7 @@ def scored(folder: Path, hyps: list[str], refs: list[str], *settings: str) -> di
     """The scores that `serdesc score` writes of these captions."""
     utterances = [Utterance(f"u{i:04d}", f"{i}.wav", f"s{i % 3}", caption=ref, labels=Fields(emotion="sad")) for i, ref in enumerate(refs)]
     datadir.write(folder / "data", utterances)
-    lines = [json.dumps({"utt_id": f"u{i:04d}", "response": hyp}, ensure_ascii=False) for i, hyp in enumerate(hyps)]
+    lines = [json.dumps({"utt_id": f"u{i:04d}", "response": hyp, "unread": []}, ensure_ascii=False) for i, hyp in enumerate(hyps)]
     (folder / "hyp.jsonl").write_text("\n".join(lines) + "\n")
     options = [item for setting in (*settings, f"scoring.cache={folder / 'cache'}") for item in ("--set", setting)]
     result = CliRunner().invoke(app, ["score", str(folder / "data"), "--hyp", str(folder / "hyp.jsonl"), *options])
@@ -177,7 +177,7 @@ def test_an_utterance_without_an_answer_is_named_or_wrong(tmp_path: Path) -> Non
     (tmp_path / "hyp.jsonl").write_text("\n".join(lines[:2]) + "\n")
     command = ["score", str(tmp_path / "data"), "--hyp", str(tmp_path / "hyp.jsonl"), "--metric", "ua"]
     refused = CliRunner().invoke(app, command)
-    assert refused.exit_code == 2 and "1 missing, the first is 'u0002'" in refused.output
+    assert refused.exit_code == 2 and "1 missing: u0002" in refused.output
     allowed = CliRunner().invoke(app, [*command, "--missing", "wrong"])
     assert allowed.exit_code == 0 and "u0002" in allowed.output
     (score,) = read_json(tmp_path / "score.json")["scores"]

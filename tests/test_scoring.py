@@ -13,16 +13,18 @@ from typing import Callable
 import jiwer
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, recall_score
+from typer.testing import CliRunner
 
-from serdesc import config as configs, tasks
+from serdesc import config as configs, decoding, tasks
+from serdesc.cli import app
 from serdesc.config import ScoringConfig
 from serdesc.data import annotate, datadir
 from serdesc.data.corpora import librispeech
 from serdesc.data.datadir import Utterance
-from serdesc.errors import UserError
+from serdesc.errors import FailedError, UserError
 from serdesc.fields import AGES, EMOTIONS, Fields
 from serdesc.files import read_json, write_jsonl
-from serdesc.scoring import baselines, classes, metrics, normalise, report, score as scoring
+from serdesc.scoring import baselines, classes, java, metrics, normalise, report, score as scoring
 from serdesc.scoring.metric import Metric
 
 
@@ -168,7 +170,7 @@ def answer(folder: Path, out: Path, change: int = 0) -> Path:
 
 def score(folder: Path, hyp: Path) -> dict[str, scoring.Score]:
     utterances, wanted = datadir.read(folder), [metric for metric in metrics.every() if metric.count]
-    table, _, _ = scoring.rows(utterances, scoring.read_hypotheses(hyp), tasks.Outputs(), wanted, ScoringConfig(), hyp)
+    table = scoring.rows(utterances, scoring.answered(hyp, utterances)[0], tasks.Outputs(), wanted, ScoringConfig()).table
     scores = [scoring.score(m, table[m.name], ScoringConfig(resamples=200), {}) for m in wanted if table[m.name]]
     scoring.write(hyp.with_name("score.json"), scores, table)
     return {s.metric: s for s in scores}
@@ -180,7 +182,7 @@ def test_perfect_captions_score_perfectly_and_absent_fields_are_not_scored(parts
     assert said == {name: 0.0 if name in ("wer", "cer") else 100.0 for name in said} and scores["pitch_kappa"].value is None
     assert {"ua", "wa", "macro_f1", "wer", "cer", "pitch", "energy_kappa", "gender_accuracy", "emphasis", "emphasis_recall"} <= scores.keys()
     assert "age" not in scores and scores["ua"].n == 6 and scores["ua"].chance == pytest.approx(33.3333)
-    assert "normaliser:words-2" in scores["wer"].signature
+    assert "normaliser:words-3" in scores["wer"].signature
 
 
 def test_intervals_hold_the_score_and_count_speakers(parts: Path, tmp_path: Path) -> None:
@@ -194,9 +196,10 @@ def test_intervals_hold_the_score_and_count_speakers(parts: Path, tmp_path: Path
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda rows: rows[1:], "1 missing, the first is 's0-0'"),
-        (lambda rows: [*rows, {"utt_id": "zz", "response": ""}], "1 not in the data, the first is 'zz'"),
-        (lambda rows: [*rows, rows[0]], "'s0-0' stands twice"),
+        (lambda rows: rows[1:], "1 missing: s0-0"),
+        (lambda rows: [*rows, {"utt_id": "zz", "response": "x"}], "1 not in the data: zz"),
+        (lambda rows: [*rows, rows[0]], "1 answered twice: s0-0"),
+        (lambda rows: [{**rows[0], "response": " "}, *rows[1:]], "1 empty: s0-0"),
         (lambda rows: [{"utt_id": "s0-0"}, *rows[1:]], ":1: a line needs utt_id and response"),
         (lambda rows: [{**rows[0], "emotion": "glad"}, *rows[1:]], ":1: emotion 'glad': not a value"),
     ],
@@ -206,6 +209,82 @@ def test_faulty_hypotheses_are_named(parts: Path, tmp_path: Path, change, messag
     write_jsonl(hyp, change([json.loads(line) for line in hyp.read_text().splitlines()]))
     with pytest.raises(UserError, match=message):
         score(parts / "fold1" / "test", hyp)
+
+
+def with_all_faults(hyp: Path) -> Path:
+    """The first utterance missing, the second twice, the third empty, and one that nobody knows."""
+    rows = [json.loads(line) for line in hyp.read_text().splitlines()]
+    write_jsonl(hyp, [rows[1], rows[1], {**rows[2], "response": ""}, *rows[3:], {"utt_id": "zz", "response": "A man."}])
+    return hyp
+
+
+def test_all_faults_are_named_at_once_or_count_as_wrong(parts: Path, tmp_path: Path) -> None:
+    test = parts / "fold1" / "test"
+    ids = [utt.utt_id for utt in datadir.read(test)]
+    hyp = with_all_faults(answer(test, tmp_path / "hyp.jsonl"))
+    command = ["score", str(test), "--hyp", str(hyp), "--metric", "ua,wer,age"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    for told in (f"1 missing: {ids[0]}", f"1 answered twice: {ids[1]}", f"1 empty: {ids[2]}", "1 not in the data: zz", "--missing wrong"):
+        assert told in refused.output
+    done = CliRunner().invoke(app, [*command, "--missing", "wrong"])
+    assert done.exit_code == 0, done.output
+    saved = read_json(tmp_path / "score.json")
+    ua = next(s for s in saved["scores"] if s["metric"] == "ua")
+    assert ua["counts"]["right"] == len(ids) - 3 and ua["n"] == len(ids) and "missing:wrong" in ua["signature"]
+    assert saved["counted as wrong"] == {"missing": [ids[0]], "answered twice": [ids[1]], "empty": [ids[2]], "not in the data": ["zz"]}
+    assert "age" in {s["metric"] for s in saved["scores"]} and "not computed: age" in done.output  # asked for by name, so told
+    assert "substitutions" in done.output and "recall" in done.output
+
+
+def test_an_empty_answer_of_our_own_is_what_the_model_said(parts: Path, tmp_path: Path) -> None:
+    test = parts / "fold1" / "test"
+    utterances = datadir.read(test)
+    write_jsonl(tmp_path / "hyp.jsonl", [decoding.hypothesis(utt.utt_id, "") for utt in utterances])
+    hyps, faults = scoring.answered(tmp_path / "hyp.jsonl", utterances)
+    assert not faults and len(hyps) == len(utterances)
+
+
+def test_a_fold_is_scored_by_its_own_configuration(parts: Path, tmp_path: Path) -> None:
+    hyp = tmp_path / "fold1" / "decode_test" / "hyp.jsonl"
+    hyp.parent.mkdir(parents=True)
+    answer(parts / "fold1" / "test", hyp)
+    configs.dump(configs.load(settings=["folds.rule=speakers", "target.transcript=false"]), tmp_path / "fold1" / "config.yaml")
+    command = ["score", str(parts / "fold1" / "test"), "--hyp", str(hyp), "--metric", "ua,wer"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    ua, wer = read_json(hyp.with_name("score.json"))["scores"]
+    assert "fold_rule:speakers" in ua["signature"] and wer["value"] is None and wer["note"]
+    assert CliRunner().invoke(app, [*command, "--set", "target.transcript=true"]).exit_code == 0
+    assert read_json(hyp.with_name("score.json"))["scores"][1]["value"] == 0.0
+
+
+def test_a_program_that_fails_costs_its_metric_alone(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*arguments: object, **options: object) -> str:
+        raise FailedError("METEOR: Java stopped with status 3")
+
+    monkeypatch.setattr(java, "run", dies)
+    hyp = answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl")
+    done = CliRunner().invoke(app, ["score", str(parts / "fold1" / "test"), "--hyp", str(hyp), "--metric", "ua,sacrebleu,meteor"])
+    assert done.exit_code == 1 and "meteor: not computed" in done.output and "stopped with status 3" in done.output
+    ua, bleu, meteor = read_json(tmp_path / "score.json")["scores"]
+    assert (ua["value"], bleu["value"] > 0, meteor["value"]) == (100.0, True, None)
+
+
+def test_captions_are_signed_with_what_their_references_say() -> None:
+    bleu, ua = metric("bleu4"), metric("ua")
+    outputs = tasks.Outputs(transcript=False)
+    style, full = ScoringConfig(), ScoringConfig(caption_text="full")
+    assert scoring.signed_target(bleu, outputs, style) == scoring.signed_target(bleu, tasks.Outputs(), style) == {"target": "descriptors+emotion"}
+    assert scoring.signed_target(bleu, tasks.Outputs(), full) == {"target": "transcript+descriptors+emotion"}
+    assert not scoring.signed_target(ua, outputs, full)
+    assert "punctuation:kept" in scoring.signature(metric("sacrebleu"), style, {})
+
+
+def test_mandarin_characters_have_no_spaces_between_them() -> None:
+    pair = (Fields(transcript="\u4f60\u597d\u5417\u6211\u5f88\u597d"), Fields(transcript="\u4f60\u53f7\u5417\u6211\u6068\u597d"))
+    assert value("cer", [pair]) == value("wer", [pair]) == pytest.approx(100 * jiwer.cer(*(p.transcript for p in pair)))
+    assert normalise.characters("\u597dOK go") == "\u597dok go"
+    assert normalise.words("9" * 400)[:2] == ["nine", "nine"]
 
 
 def test_folds_are_pooled_and_averaged(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +297,14 @@ def test_folds_are_pooled_and_averaged(parts: Path, tmp_path: Path, capsys: pyte
     report.report(exp, "test", configs.Config())
     ua = next(s for s in read_json(exp / "score_test.json")["scores"] if s["metric"] == "ua")
     assert ua["by_fold"] == by_fold and ua["mean"] == pytest.approx(sum(v or 0 for v in by_fold) / 2) and ua["n"] == 12
-    assert "| metric | chance |" in (exp / "RESULTS.md").read_text()
+    block = (exp / "RESULTS.md").read_text()
+    assert "| metric | chance |" in block and "substitutions" in block
+    with pytest.raises(UserError, match="scored with unit:speaker, asked for is unit:utterance: --set scoring.unit=speaker"):
+        report.report(exp, "test", configs.load(settings=["scoring.unit=utterance"]))
+    rows = [json.loads(line) for line in (exp / "fold1" / "decode_test" / "rows.jsonl").read_text().splitlines()]
+    write_jsonl(exp / "fold1" / "decode_test" / "rows.jsonl", [{name: v for name, v in row.items() if name != "pitch"} for row in rows])
+    report.report(exp, "test", configs.Config())
+    assert "pitch %: not in fold1" in (exp / "RESULTS.md").read_text()
     other = read_json(exp / "fold2" / "decode_test" / "score.json")
     other["scores"][0]["signature"] += "|changed"
     (exp / "fold2" / "decode_test" / "score.json").write_text(json.dumps(other))

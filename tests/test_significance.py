@@ -83,7 +83,7 @@ def test_randomisation_is_the_share_of_all_exchanges() -> None:
 
 
 def test_mcnemar_by_hand_and_bootstrap_from_fifty_units() -> None:
-    m = metric("ua")
+    m = metric("wa")
     a, b = answered(m, 60, 0.9, seed=5), answered(m, 60, 0.6, seed=6)
     only_a = sum(x["right"] > y["right"] for (_, x), (_, y) in zip(a, b))
     only_b = sum(x["right"] < y["right"] for (_, x), (_, y) in zip(a, b))
@@ -99,6 +99,27 @@ def _choose(n: int, k: int) -> int:
     import math
 
     return math.comb(n, k)
+
+
+def test_without_a_value_there_is_no_p_value() -> None:
+    """One system never names a stressed word: its precision is nothing, and neither better nor worse than anything."""
+    m = metric("emphasis_precision")
+    people = [Utterance(f"{i:03d}", "", f"s{i % 9}") for i in range(100)]
+    ref = Fields(transcript="one two three", emphasis=("two",))
+    named = [(utt, m.count(ref, Fields(emphasis=("two" if i % 2 else "one",))) or {}) for i, utt in enumerate(people)]
+    silent = [(utt, m.count(ref, Fields()) or {}) for utt in people]
+    for a, b in ((named, silent), (silent, named)):
+        assert set(significance.compare(m, a, b, "utterance", rounds=200).p.values()) == {None}
+
+
+def test_mcnemar_and_utterances_t_are_for_what_they_test() -> None:
+    """UA's classes may differ where accuracy does not, and one utterance has neither F1 nor calibration."""
+    for name in ("ua", "macro_f1"):
+        a, b = (answered(metric(name), 60, share, seed=3) for share in (0.9, 0.6))
+        found = significance.compare(metric(name), a, b, "utterance", rounds=200)
+        assert found.p["mcnemar"] is None and (found.p["t"] is None) == (name == "macro_f1")
+    assert {m.name for m in metrics.every() if m.accuracy} >= {"wa", "pitch_accuracy", "emphasis"}
+    assert not metric("ua").accuracy and not metric("emphasis_recall").accuracy
 
 
 def test_equal_systems_and_other_utterances() -> None:
@@ -122,7 +143,7 @@ def test_two_files_are_compared_from_the_command_line(tmp_path: Path) -> None:
     datadir.write(tmp_path / "data", utterances)
     for name, right in (("a", 50), ("b", 30)):
         lines = [
-            json.dumps({"utt_id": f"u{i:02d}", "response": "", "emotion": CLASSES[(i + (i >= right)) % 3], "transcript": "one two"})
+            json.dumps({"utt_id": f"u{i:02d}", "response": "x", "emotion": CLASSES[(i + (i >= right)) % 3], "transcript": "one two"})
             for i in range(60)
         ]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
@@ -131,5 +152,6 @@ def test_two_files_are_compared_from_the_command_line(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     ua, wer = read_json(tmp_path / "c.json")["comparisons"]
     assert ua["a"] > ua["b"] and ua["p"]["t"] < 0.001 and wer["a"] == wer["b"] == 0.0 and wer["p"]["t"] is None
+    assert ua["p"]["mcnemar"] is None and ua["holm"]["t"] == ua["p"]["t"] and wer["holm"]["t"] is None
     wrong = CliRunner().invoke(app, [*command[:-1], "word"])
     assert wrong.exit_code == 2 and "not one of utterance, speaker, fold" in wrong.output

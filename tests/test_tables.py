@@ -39,9 +39,9 @@ def experiment(folder: Path, system: str, right: Callable[[int], bool], folds: i
             said = emotion if right(i) else CLASSES[(i + 1) % 4]
             text = "one two three four six" if i % 2 else "one two three four five"
             hyps[f"u{i:03d}"] = Hypothesis("", Fields(transcript=text, emotion=said, pitch="low"))
-        table, notes, tokens = scoring.rows(utterances, hyps, config.target, wanted, config.scoring, folder)
+        table = scoring.rows(utterances, hyps, config.target, wanted, config.scoring).table
         scores = [scoring.score(m, table[m.name], config.scoring, {"protocol": signed}) for m in wanted if table[m.name]]
-        scoring.write(folder / f"fold{fold}" / "decode_test" / "score.json", scores, table, tokens)
+        scoring.write(folder / f"fold{fold}" / "decode_test" / "score.json", scores, table)
         configs.dump(config, folder / f"fold{fold}" / "config.yaml")
 
 
@@ -188,7 +188,7 @@ def test_captions_of_other_systems_are_read_in_their_forms(tmp_path: Path, name:
         ("a\tb\tc\n1\t2\t3\n", "a TSV of 3 columns without a head"),
         ("key\tcaption\nonly\n", ":2: fewer columns"),
         ("file: a.wav\norigin: x\n", ":1: a line needs utt_id and response"),
-        ("a one\na two\n", ":2: 'a' stands twice"),
+        ("a one\na two\n", "1 answered twice: a"),
         ('{"response": "x"}\n', ":1: a line needs utt_id and response"),
     ],
 )

@@ -9,7 +9,9 @@ from typing import Annotated, Optional
 import typer
 
 from serdesc.cli.verbs import ConfigFile, Data, Jobs, Set, verb
-from serdesc.errors import UserError
+from serdesc.errors import FailedError, UserError
+
+ABSENT = "nothing of it in these labels, captions or answers (or the target has none: --set target...)"
 
 
 @verb
@@ -33,33 +35,35 @@ def score(
     """
     from serdesc import config as configs
     from serdesc.data import datadir
-    from serdesc.fields import Fields
     from serdesc.scoring import metrics, report, score as scoring, typeset
 
-    settled = configs.load(config, settings)
+    own = hyp.parent.parent / "config.yaml"  # the fold's, where it was decoded by one
+    settled = configs.load([*([own] if own.exists() else []), *(config or [])], settings)
+    if missing not in ("error", "wrong"):
+        raise UserError(f"--missing {missing}: not one of error, wrong")
     utterances = datadir.read(data)
     wanted = metrics.chosen(metric)
     signed = {"fold_rule": settled.folds.rule, "protocol": settled.folds.protocol, "labels": "+".join(settled.folds.labels) or "all"}
     if refs:
         utterances = scoring.read_references(refs, utterances)
         signed["refs"] = f"{refs.name} {hashlib.sha256(refs.read_bytes()).hexdigest()[:8]}"
-    hyps = scoring.read_hypotheses(hyp)
-    if missing not in ("error", "wrong"):
-        raise UserError(f"--missing {missing}: not one of error, wrong")
+    hyps, faults = scoring.answered(hyp, utterances, wrong=missing == "wrong")
     if missing == "wrong":
-        silent = [utt.utt_id for utt in utterances if utt.utt_id not in hyps]
-        hyps |= {utt_id: scoring.Hypothesis("", Fields()) for utt_id in silent}
         signed["missing"] = "wrong"
-        typer.echo(f"{len(silent)} utterances without an answer count as wrong{': ' if silent else ''}{' '.join(silent[:10])}", err=True)
-    table, notes, tokens = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring, hyp)
+        for what, ids in faults.items():
+            typer.echo(f"{len(ids)} {what}, {'left out' if what == scoring.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}", err=True)
+    counted = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring)
+    asked = {m.name: counted.notes.get(m.name, ABSENT if metric else "") for m in wanted if not counted.table[m.name]}
     scores = [
-        scoring.score(m, table[m.name], settled.scoring, signed, notes.get(m.name, ""))
+        scoring.score(m, counted.table[m.name], settled.scoring, {**signed, **scoring.signed_target(m, settled.target, settled.scoring)}, note)
         for m in wanted
-        if table[m.name] or m.name in notes
-    ]  # fmt: skip
+        if (note := asked.get(m.name, "")) or counted.table[m.name]
+    ]
     target = out or hyp.with_name("score.json")
-    scoring.write(target, scores, table, tokens)
-    report.show(scores, wanted, f"{target}")
+    scoring.write(target, scores, counted.table, counted.tokens, faults)
+    report.show(scores, wanted, f"{target}", counted.table)
+    if counted.failed:
+        raise FailedError(f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in {target}")
     if faithful:
         from serdesc.scoring import faithfulness
 
@@ -95,7 +99,9 @@ def compare(
     found, notes = significance.compare_all(data, hyp_a, hyp_b, wanted, configs.load(config, settings), unit)
     report.show_comparisons(found, notes, wanted, f"{hyp_a} over {hyp_b}")
     if out:
-        write_json(out, {"a": str(hyp_a), "b": str(hyp_b), "comparisons": [comparison.to_dict() for comparison in found]})
+        adjusted = report.corrected(found)
+        rows = [{**c.to_dict(), "holm": {test: adjusted[test].get(c.metric) for test in report.TESTS}} for c in found]
+        write_json(out, {"a": str(hyp_a), "b": str(hyp_b), "comparisons": rows})
 
 
 @verb

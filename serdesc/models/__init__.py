@@ -18,9 +18,9 @@ def build(config: Config, layers: int, width: int, device: torch.device | None =
     if config.model == "ssl_baseline":
         return SslBaseline(layers, width, config)
     llm, tokenizer = llms.load(config.llm, device)
-    return describer(config)(llm, tokenizer, layers, width, config)
+    return kind(config)(llm, tokenizer, layers, width, config)
 
 
-def describer(config: Config) -> type[Describer]:
+def kind(config: Config) -> type[Describer]:
     """The kind of model that a configuration with an LLM asks for."""
     return Undivided if config.model == "undivided" else Describer

@@ -131,7 +131,7 @@ def speech_tokens(frames: int, config: Config) -> int:
 
 def groups(config: Config) -> int:
     """Groups of speech tokens in the LLM's input."""
-    return models.describer(config).groups
+    return models.kind(config).groups
 
 
 def prompt_tokens(words: tasks.Tokenizer, config: Config) -> int:

@@ -81,7 +81,7 @@ def llm(config: Config, **changed: int) -> tuple[nn.Module, str]:
 def describer(config: Config, layers: int, width: int, tokenizer: Any, **changed: int) -> tuple[Describer, str]:
     with META:
         model, source = llm(config, **changed)
-        return models.describer(config)(model, tokenizer, layers, width, config), source
+        return models.kind(config)(model, tokenizer, layers, width, config), source
 
 
 def parts(heard: Encoder, model: Describer) -> list[Part]:

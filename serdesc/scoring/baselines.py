@@ -106,7 +106,7 @@ def _constant_captions(folds: Sequence[tuple[list[Utterance], list[Utterance]]],
         hyps |= {utt.utt_id: Hypothesis(tasks.render(fields, "constant"), fields) for utt in test}
     asked = [utt for _, test in folds for utt in test if utt.labels]
     wanted = [metric for metric in all_metrics.every() if metric.captions]
-    counted, _, _ = rows(asked, hyps, tasks.Outputs(), wanted, config, Path("constant"))
+    counted = rows(asked, hyps, tasks.Outputs(), wanted, config).table
     return {name: of_metric for name, of_metric in counted.items() if of_metric}
 
 

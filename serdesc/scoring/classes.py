@@ -56,7 +56,10 @@ def accuracy(name: str, attribute: str, unit: str, column: int) -> Metric:
     def value(total: Total) -> float:
         return 100 * total["right"] / total["n"] if total.get("n") else math.nan
 
-    return Metric(name, unit, counter(attribute), value, share=lambda counts, _: 100 * counts["right"], settings={"field": attribute}, column=column)
+    settings = {"field": attribute}
+    return Metric(
+        name, unit, counter(attribute), value, share=lambda counts, _: 100 * counts["right"], accuracy=True, settings=settings, column=column
+    )
 
 
 def f1(name: str, attribute: str, unit: str, column: int, weighted: bool) -> Metric:

@@ -47,6 +47,19 @@ class Experiment:
                     )
         return found
 
+    def must_be_signed(self, wanted: str) -> None:
+        """Raises UserError where the folds were scored with another setting, of which the signature tells."""
+        key = wanted.partition(":")[0]
+        for signature in self.signatures.values():
+            signed = next((part for part in signature.split("|") if part.startswith(f"{key}:")), wanted)
+            if signed != wanted:
+                raise UserError(f"{self.path}: its folds were scored with {signed}, asked for is {wanted}: --set scoring.{signed.replace(':', '=')}")
+
+    def lacking(self, metric: Metric) -> list[str]:
+        """Folds in which a metric was not scored that others have."""
+        without = [fold for fold, lines in self.lines.items() if not any(metric.name in line for line in lines)]
+        return without if len(without) < len(self.lines) else []
+
     @cached_property
     def notes(self) -> dict[str, str]:
         """Why a metric has no value."""
@@ -86,5 +99,11 @@ class Experiment:
     @cached_property
     def heard(self) -> Lines:
         """What the sound itself says of the claims, where `score --faithful` measured it."""
-        paths = [fold / f"decode_{self.part}" / "faithfulness.rows.jsonl" for fold in self.folds]
-        return [row for path in paths if path.exists() for row in read_jsonl(path)]
+        return [row for fold in self.folds if (path := self._heard_of(fold)).exists() for row in read_jsonl(path)]
+
+    @property
+    def unheard(self) -> list[str]:
+        return [fold.name for fold in self.folds if not self._heard_of(fold).exists()]
+
+    def _heard_of(self, fold: Path) -> Path:
+        return fold / f"decode_{self.part}" / "faithfulness.rows.jsonl"

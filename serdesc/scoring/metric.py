@@ -35,6 +35,7 @@ class Metric:
     posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = None  # in place of `count`: of the true emotion and the posterior
     # an utterance's share in the value, by its counts and those of the whole: the shares' mean is the value
     share: Callable[[Mapping[str, float], Mapping[str, float]], float] | None = None
+    accuracy: bool = False  # the value is the share of utterances that are right, which is what McNemar's test is about
     chance: Callable[[Mapping[str, float]], float] | None = None  # what guessing gets, from the same counts
     settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
     signs: Callable[[ScoringConfig], dict[str, Any]] = lambda config: {}  # so do these keys of the configuration

@@ -12,7 +12,7 @@ import numpy as np
 from serdesc import __version__, reader, tasks
 from serdesc.config import ScoringConfig
 from serdesc.data.datadir import Utterance
-from serdesc.errors import UserError
+from serdesc.errors import FailedError, UserError
 from serdesc.fields import VALUES, Fields
 from serdesc.files import read_jsonl, write_json, write_jsonl
 from serdesc.scoring import answers
@@ -42,6 +42,7 @@ class Hypothesis:
     response: str
     fields: Fields
     posterior: dict[str, float] | None = None  # of the emotions
+    decoded: bool = False  # `serdesc decode` wrote it
 
 
 Rows = list[tuple[Utterance, Counts]]
@@ -49,17 +50,53 @@ Rows = list[tuple[Utterance, Counts]]
 
 def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
     """Fields of each answer in a file of any form that `answers` knows; the reader fills what a line does not give."""
+    hyps, twice = _read(path)
+    if twice:
+        raise UserError(f"{path}: {_named('answered twice', twice)}: keep one of the two")
+    return hyps
+
+
+FAULTS = ("missing", "answered twice", "empty", "not in the data")
+
+
+def answered(path: Path, utterances: Sequence[Utterance], wrong: bool = False) -> tuple[dict[str, Hypothesis], dict[str, list[str]]]:
+    """An answer for every utterance, and the ids of those that have none, two, or an empty one, and of answers to nothing (FAULTS).
+
+    Raises UserError that names them all; with `wrong` the first three count as wrong and the last are left out. An empty answer that
+    `serdesc decode` wrote is what the model said: it is wrong in any case, and no fault.
+    """
+    hyps, twice = _read(path)
+    known = {utt.utt_id for utt in utterances}
+    empty = [utt_id for utt_id, hyp in hyps.items() if not hyp.response.strip() and hyp.fields == Fields() and not hyp.decoded]
+    found = (known - hyps.keys(), twice, known.intersection(empty), hyps.keys() - known)
+    faults = {what: sorted(ids) for what, ids in zip(FAULTS, found) if ids}
+    if faults and not wrong:
+        told = "\n  ".join(_named(what, ids) for what, ids in faults.items())
+        raise UserError(f"{path}:\n  {told}\nDecode the same data directory that is scored, or count these as wrong with --missing wrong.")
+    silent = {utt_id for what in FAULTS[:3] for utt_id in faults.get(what, ())}
+    return {utt_id: Hypothesis("", Fields()) if utt_id in silent else hyps[utt_id] for utt_id in sorted(known)}, faults
+
+
+def _named(what: str, ids: Sequence[str], most: int = 20) -> str:
+    return f"{len(ids)} {what}: {' '.join(ids[:most])}{' ...' if len(ids) > most else ''}"
+
+
+def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
+    """The first answer of each utterance, and the ids that stand more than once."""
     hyps: dict[str, Hypothesis] = {}
+    twice: list[str] = []
     for number, row in answers.read(path):
-        if row["utt_id"] in hyps:
-            raise UserError(f"{path}:{number}: '{row['utt_id']}' stands twice: keep one of the two")
         said = reader.read(row["response"]).to_dict()
         given = {name: row[name] for name in said if row.get(name) is not None}
         bad = [f"{name} '{given[name]}'" for name in VALUES if given.get(name) is not None and given[name] not in VALUES[name]]
         if bad:
             raise UserError(f"{path}:{number}: {', '.join(bad)}: not a value of that field; leave it out and the reader fills it")
-        hyps[row["utt_id"]] = Hypothesis(row["response"], Fields.from_dict({**said, **given}), row.get("posterior"))
-    return hyps
+        if row["utt_id"] in hyps:
+            twice.append(row["utt_id"])
+        else:
+            fields = Fields.from_dict({**said, **given})
+            hyps[row["utt_id"]] = Hypothesis(row["response"], fields, row.get("posterior"), decoded="unread" in row)
+    return hyps, sorted(set(twice))
 
 
 def read_references(path: Path, utterances: Sequence[Utterance]) -> list[Utterance]:
@@ -72,20 +109,20 @@ def read_references(path: Path, utterances: Sequence[Utterance]) -> list[Utteran
     return [replace(utt, caption=given[utt.utt_id]) for utt in utterances]
 
 
+@dataclass(frozen=True)
+class Counted:
+    """For each metric the counts of every utterance that it applies to, and why a metric has none."""
+
+    table: dict[str, Rows]
+    notes: dict[str, str]
+    failed: list[str]  # metrics whose program failed; the note says how
+    tokens: dict[str, tuple[str, str]]  # of captions (hyp, ref)
+
+
 def rows(
-    utterances: Sequence[Utterance],
-    hyps: Mapping[str, Hypothesis],
-    outputs: tasks.Outputs,
-    metrics: Sequence[Metric],
-    config: ScoringConfig,
-    place: Path,
-) -> tuple[dict[str, Rows], dict[str, str], dict[str, tuple[str, str]]]:
-    """For each metric the counts of every utterance that it applies to; why a metric has none; and the captions' tokens (hyp, ref)."""
-    known = {utt.utt_id for utt in utterances}
-    missing, unknown = sorted(known - hyps.keys()), sorted(hyps.keys() - known)
-    if missing or unknown:
-        faults = [f"{len(ids)} {what}, the first is '{ids[0]}'" for what, ids in (("missing", missing), ("not in the data", unknown)) if ids]
-        raise UserError(f"{place}: {' and '.join(faults)}. Decode the same data directory that is scored.")
+    utterances: Sequence[Utterance], hyps: Mapping[str, Hypothesis], outputs: tasks.Outputs, metrics: Sequence[Metric], config: ScoringConfig
+) -> Counted:
+    """`hyps` has an answer to every utterance. A program that fails costs its metric and no other."""
     table: dict[str, Rows] = {metric.name: [] for metric in metrics}
     any_posterior = any(hyp.posterior for hyp in hyps.values())
     for utt in utterances:
@@ -97,9 +134,8 @@ def rows(
                 table[metric.name].append((utt, metric.posterior(ref.emotion, hyps[utt.utt_id].posterior)))
             if metric.count and (counts := metric.count(ref, hyps[utt.utt_id].fields)) is not None:
                 table[metric.name].append((utt, counts))
+    counted = Counted(table, {}, [], {})
     captioned = [utt for utt in utterances if utt.caption]
-    notes: dict[str, str] = {}
-    tokens: dict[str, tuple[str, str]] = {}
     if captioned and any(metric.captions for metric in metrics):
         said = [chosen(hyps[utt.utt_id].response, config) for utt in captioned]
         captions = Captions(said, [chosen(_reference(utt, outputs, config), config) for utt in captioned], config)
@@ -109,10 +145,13 @@ def rows(
                 refuse_other_languages(captions.hyps, captions.refs, config)
                 table |= dict.fromkeys(named, list(zip(captioned, counts_of(captions), strict=True)))
             except NotComputed as reason:
-                notes |= dict.fromkeys(named, str(reason))
+                counted.notes.update(dict.fromkeys(named, str(reason)))
+            except (FailedError, OSError) as error:
+                counted.notes.update(dict.fromkeys(named, str(error)))
+                counted.failed.extend(named)
         if captions.tokenised:
-            tokens = {utt.utt_id: pair for utt, pair in zip(captioned, zip(*captions.tokens))}
-    return table, notes, tokens
+            counted.tokens.update({utt.utt_id: pair for utt, pair in zip(captioned, zip(*captions.tokens))})
+    return counted
 
 
 def _reference(utt: Utterance, outputs: tasks.Outputs, config: ScoringConfig) -> str:
@@ -213,7 +252,26 @@ def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) 
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
-def write(out: Path, scores: Sequence[Score], table: Mapping[str, Rows], tokens: Mapping[str, tuple[str, str]] = {}) -> None:
+def signed_target(metric: Metric, outputs: tasks.Outputs, config: ScoringConfig) -> dict[str, str]:
+    """What the references of a caption metric say; the transcript only where it is compared."""
+    if not metric.captions:
+        return {}
+    names = [name for name in ("transcript", "descriptors", "emotion") if getattr(outputs, name)]
+    return {"target": "+".join(name for name in names if name != "transcript" or config.caption_text == "full")}
+
+
+def rows_of(out: Path) -> Path:
+    """Where the rows of a score file lie: rows.jsonl beside score.json, X.rows.jsonl beside any other X.json."""
+    return out.with_name(ROWS if out.name == "score.json" else f"{out.stem}.{ROWS}")
+
+
+def write(
+    out: Path,
+    scores: Sequence[Score],
+    table: Mapping[str, Rows],
+    tokens: Mapping[str, tuple[str, str]] = {},
+    faults: Mapping[str, Sequence[str]] = {},
+) -> None:
     """score.json, and beside it one line an utterance with its counts for every metric and its captions' tokens."""
     by_utterance: dict[str, dict[str, Any]] = {}
     for name, counted in table.items():
@@ -221,8 +279,8 @@ def write(out: Path, scores: Sequence[Score], table: Mapping[str, Rows], tokens:
             by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})[name] = counts
     for utt_id, (hyp, ref) in tokens.items():
         by_utterance[utt_id]["tokens"] = {"hyp": hyp, "ref": ref}
-    write_jsonl(out.with_name(ROWS), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
-    write_json(out, {"scores": [asdict(s) for s in scores], "rows": ROWS})
+    write_jsonl(rows_of(out), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
+    write_json(out, {"scores": [asdict(s) for s in scores], "rows": rows_of(out).name, **({"counted as wrong": faults} if faults else {})})
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -1,16 +1,17 @@
 """Is system A better than system B on the same utterances? The paper's paired one-tailed t-test, and what to put beside it.
 
-    t               paired one-tailed t-test over the units' values
+    t               paired one-tailed t-test over the units' values; of utterances where the metric is a mean of theirs, and for captions
     randomisation   approximate randomisation: which system said what is drawn anew unit by unit (Noreen 1989); any metric
-    mcnemar         exact, one-tailed, over utterances that one system has right and the other wrong
+    mcnemar         exact, one-tailed, over utterances that one system has right and the other wrong: for accuracy alone
     bootstrap       95 % interval of the difference; its p-value only from 50 units on, below which it errs too often
 
 A unit is an utterance, a speaker or a fold, and the unit is part of the result. Of utterances UA is compared on correct_i N / (C n_class(i)),
-whose mean is UA; a t-test on right and wrong would test plain accuracy.
+whose mean is UA; a t-test on right and wrong would test plain accuracy. Where a system has no value there is no p-value.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import Hypothesis, Rows, UnitSums, must_be_the_same, percentiles, read_hypotheses, rows, total
+from serdesc.scoring.score import Hypothesis, Rows, UnitSums, answered, must_be_the_same, percentiles, rows, total
 
 UNITS = ("utterance", "speaker", "fold")
 ROUNDS = 10_000
@@ -56,10 +57,10 @@ def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, s
     sides = [UnitSums.of(rows, name[unit]) for rows in (a, b)]
     sign = 1.0 if metric.higher_is_better else -1.0
     units = len(sides[0].sums)
-    differences = sign * (_values(metric, sides[0], unit) - _values(metric, sides[1], unit))
     rng = np.random.default_rng(seed)
     drawn = sign * (sides[0].resampled(metric, picks := rng.integers(units, size=(rounds // 5, units))) - sides[1].resampled(metric, picks))
     observed = sign * (sides[0].value(metric) - sides[1].value(metric))
+    known = math.isfinite(observed)
     return Comparison(
         metric=metric.name,
         a=round(sides[0].value(metric), 4),
@@ -68,16 +69,16 @@ def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, s
         units=units,
         interval=percentiles(sign * drawn) if units > 1 else None,
         p={
-            "t": _t_test(differences),
-            "randomisation": _randomised(metric, sides, sign, observed, rounds, rng),
-            "mcnemar": _mcnemar(a, b) if unit == "utterance" else None,
-            "bootstrap": float(np.mean(drawn - drawn.mean() >= observed)) if units >= BOOTSTRAP_UNITS else None,
+            "t": _t_test(metric, sides, sign, unit) if known else None,
+            "randomisation": _randomised(metric, sides, sign, observed, rounds, rng) if known else None,
+            "mcnemar": _mcnemar(a, b) if unit == "utterance" and metric.accuracy else None,
+            "bootstrap": _bootstrapped(drawn, observed) if known and units >= BOOTSTRAP_UNITS else None,
         },
     )
 
 
 def _values(metric: Metric, sums: UnitSums, unit: str) -> np.ndarray:
-    """Each unit's value; of utterances such that their mean is the metric, where it is a mean at all."""
+    """Each unit's value; of utterances such that their mean is the metric, or the value of each caption."""
     rows = sums.rows()
     if unit == "utterance" and metric.share:
         whole = total(rows)
@@ -85,9 +86,13 @@ def _values(metric: Metric, sums: UnitSums, unit: str) -> np.ndarray:
     return np.array([metric.value(row) for row in rows])
 
 
-def _t_test(differences: np.ndarray) -> float | None:
+def _t_test(metric: Metric, sides: Sequence[UnitSums], sign: float, unit: str) -> float | None:
+    """One utterance has no F1, kappa or calibration: what could be put in its place would test another quantity."""
     from scipy.stats import ttest_1samp
 
+    if unit == "utterance" and not (metric.share or metric.captions):
+        return None
+    differences = sign * (_values(metric, sides[0], unit) - _values(metric, sides[1], unit))
     known = differences[np.isfinite(differences)]
     if len(known) < 2 or not known.std():
         return None
@@ -106,15 +111,20 @@ def _randomised(metric: Metric, sides: Sequence[UnitSums], sign: float, observed
     moved = swaps @ (b - a)  # (rounds, keys): what A gains and B loses
     for change in moved:
         one, other = (metric.value(dict(zip(keys, side))) for side in (a.sum(axis=0) + change, b.sum(axis=0) - change))
-        hits += sign * (one - other) >= observed - 1e-12
+        hits += not sign * (one - other) < observed - 1e-12  # an exchange that leaves a system without a value counts against A
     return (hits + 1) / (rounds + 1)
+
+
+def _bootstrapped(drawn: np.ndarray, observed: float) -> float | None:
+    """Share of the resampled differences, moved to a mean of zero, that are as large as what was observed; that one counts too."""
+    if not np.isfinite(drawn).all():
+        return None
+    return float((np.sum(drawn - drawn.mean() >= observed) + 1) / (len(drawn) + 1))
 
 
 def _mcnemar(a: Rows, b: Rows) -> float | None:
     from scipy.stats import binomtest
 
-    if not all("right" in counts and counts.get("n") == 1 for _, counts in (*a, *b)):
-        return None
     only_a = sum(x["right"] > y["right"] for (_, x), (_, y) in zip(a, b))
     only_b = sum(x["right"] < y["right"] for (_, x), (_, y) in zip(a, b))
     return float(binomtest(only_a, only_a + only_b, 0.5, alternative="greater").pvalue) if only_a + only_b else None
@@ -149,10 +159,10 @@ def answers(data: Path, hyp: Path, metrics: Sequence[Metric], config: Config) ->
     fold_of: dict[str, str] = {}
     for part, path in pairs:
         utterances += (own := datadir.read(part))
-        hyps |= read_hypotheses(path)
+        hyps |= answered(path, own)[0]
         fold_of |= {utt.utt_id: part.parent.name for utt in own}
-    table, notes, _ = rows(utterances, hyps, config.target, metrics, config.scoring, hyp)
-    return table, notes, fold_of
+    counted = rows(utterances, hyps, config.target, metrics, config.scoring)
+    return counted.table, counted.notes, fold_of
 
 
 def compare_all(data: Path, a: Path, b: Path, metrics: Sequence[Metric], config: Config, unit: str) -> tuple[list[Comparison], dict[str, str]]:

@@ -16,8 +16,10 @@ from typing import Any, Mapping, Sequence
 from serdesc import config as configs
 from serdesc.config import Config
 from serdesc.errors import UserError
+from serdesc.files import read_json
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.experiment import Experiment
+from serdesc.scoring.report import BASELINES
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import score
 from serdesc.scoring.significance import Comparison, compare, holm
@@ -40,6 +42,7 @@ class Corpus:
     zero_shot: Mapping[str, Experiment]  # the systems that were not adapted to the corpus, by system
     others: Mapping[str, Experiment]
     absent: Mapping[str, str]  # system -> why it was not run
+    constant: Mapping[str, float | None]  # what one and the same answer scores, where `serdesc baselines` was run
 
     @cached_property
     def every(self) -> list[Experiment]:
@@ -60,6 +63,8 @@ def table(number: int, named: Sequence[str], part: str, unit: str, config: Confi
     published = [(corpus, name) for corpus, names in layout["columns"].items() for name in names]
     by_name = {metric.name: metric for metric in all_metrics.every()}
     shown = {name for _, name in published} | (set(DESCRIPTORS) if descriptors else set())
+    if "ua" in shown:
+        shown |= set(OF_CLASSES)  # they stand together, for each hides what another shows
     measured = [metric for name, metric in by_name.items() if name in shown]
     for corpus in corpora:
         _same_signatures(corpus, measured)
@@ -78,6 +83,9 @@ def table(number: int, named: Sequence[str], part: str, unit: str, config: Confi
         for name, experiment in corpus.others.items():
             cells = [_value(experiment, metric) if corpus is owner else "" for owner, metric in columns]
             rows.append(["+", f"{name} ({corpus.name})", *("" for _ in published), *cells])
+        if constant := corpus.constant:
+            cells = [f"{constant[m.name]:.1f}" if corpus is owner and constant.get(m.name) is not None else "" for owner, m in columns]
+            rows.append(["+", f"constant answer ({corpus.name})", *("" for _ in published), *cells])
     return Table(f"Table {number}: {layout['title']}", rows, notes + [note for corpus in corpora for note in _differences(corpus)])
 
 
@@ -111,14 +119,16 @@ def _corpus(argument: str, part: str, config: Config) -> Corpus:
         raise UserError(f"{folder}: no scored experiment in it (fold*/decode_{part}/score.json). Run stages 4 to 6 first")
     others = {e.path.name: e for e in found if e not in (*systems.values(), *zero_shot.values())}
     named = folder.resolve().parent.name if folder.name == "exp" else folder.name
-    return Corpus(name if equals else named, systems, zero_shot, others, absent)
+    known = next((path / BASELINES for path in (folder, *paths) if (path / BASELINES).exists()), None)
+    constant = read_json(known).get("constant", {}) if known else {}
+    return Corpus(name if equals else named, systems, zero_shot, others, absent, constant)
 
 
 def _same_signatures(corpus: Corpus, metrics: Sequence[Metric]) -> None:
     for metric in metrics:
         signed: dict[str, Experiment] = {}
         for experiment in corpus.every:
-            if metric.name in experiment.signatures:
+            if metric.name in experiment.signatures and not _left_out(experiment, metric):
                 signed.setdefault(experiment.signatures[metric.name], experiment)
         if len(signed) > 1:
             (one, a), (other, b) = list(signed.items())[:2]
@@ -142,17 +152,24 @@ def _cell(corpus: Corpus, system: str | None, metric: Metric, marks: Mapping[tup
 
 def _value(experiment: Experiment, metric: Metric) -> str:
     """The value with the folds' deviation, or why there is none."""
-    target = experiment.config.get("target", {})
-    if metric.name in ("wer", "cer") and not target.get("transcript", True):
-        return "no transcript in the target"
-    if metric.name in (*CAPTIONS, *DESCRIPTORS) and not target.get("descriptors", True):
-        return "no descriptors in the target"
+    if reason := _left_out(experiment, metric):
+        return reason
     folds = experiment.by_fold(metric)
     if not folds:
         return "not computed" if metric.name in experiment.notes else "not in this corpus"
     whole = score(metric, experiment.rows(metric), experiment.scoring, {}).value
     headline = statistics.fmean(folds) if metric.name in OF_CLASSES or whole is None else whole
     return f"{headline:.1f}" + (f" ± {statistics.stdev(folds):.1f}" if len(folds) > 1 else " (1 fold)")
+
+
+def _left_out(experiment: Experiment, metric: Metric) -> str:
+    """Why a metric of an experiment is not comparable with the other systems'."""
+    target = experiment.config.get("target", {})
+    if metric.name in ("wer", "cer") and not target.get("transcript", True):
+        return "no transcript in the target"
+    if metric.name in (*CAPTIONS, *DESCRIPTORS) and not target.get("descriptors", True):
+        return "no descriptors in the target"
+    return ""
 
 
 # ---- marks ---------------------------------------------------------------------------------------------------------------
@@ -199,8 +216,12 @@ def _asked(layout: Mapping[str, Any], corpus: Corpus, metrics: Sequence[Metric])
         ]
         for a, b, on in pairs:
             for metric in metrics:
-                if metric.name in rule["metrics"] and all(s in corpus.systems and corpus.systems[s].by_fold(metric) for s in (a, b)):
+                if metric.name in rule["metrics"] and all(s in corpus.systems and _compares(corpus.systems[s], metric) for s in (a, b)):
                     yield rule["mark"], on, a, b, metric
+
+
+def _compares(experiment: Experiment, metric: Metric) -> bool:
+    return bool(experiment.by_fold(metric)) and not _left_out(experiment, metric)
 
 
 def _compared(a: Experiment, b: Experiment, metric: Metric, unit: str) -> Comparison | None:

@@ -53,5 +53,13 @@ def _sacrebleu_tokens(captions: Captions) -> list[Counts]:
 
 METRICS = [
     Metric("bleu4", "B@4", None, _coco, captions=lambda captions: _statistics(*captions.tokens), column=20),
-    Metric("sacrebleu", "sacreBLEU", None, _sacrebleu, captions=_sacrebleu_tokens, settings={"tokens": "13a or zh, lower case"}, column=21),
+    Metric(
+        "sacrebleu",
+        "sacreBLEU",
+        None,
+        _sacrebleu,
+        captions=_sacrebleu_tokens,
+        settings={"tokens": "13a or zh, lower case", "punctuation": "kept"},
+        column=21,
+    ),
 ]

@@ -50,6 +50,7 @@ METRICS = [
         "emphasis %",
         _count,
         _value,
+        accuracy=True,
         chance=_chance,
         share=lambda counts, _: 100 * counts["right"],
         settings={"match": "all stressed words, no other"},

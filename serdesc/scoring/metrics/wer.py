@@ -1,4 +1,7 @@
-"""Word and character error rate: substitutions, deletions and insertions over the words (characters, spaces among them) of the reference."""
+"""Word and character error rate: substitutions, deletions and insertions over the words (characters) of the reference.
+
+Spaces between words count as characters, as jiwer counts them; Chinese is written without and has none.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from serdesc.scoring import normalise
 from serdesc.scoring.metric import Counts, Metric
 
 
-def _counter(unit: str, align: str, split: Callable[[str], Sequence[str]]) -> Callable[[Fields, Fields], Counts | None]:
+def _counter(
+    unit: str, align: str, text_of: Callable[[str], str], split: Callable[[str], Sequence[str]]
+) -> Callable[[Fields, Fields], Counts | None]:
     def count(ref: Fields, hyp: Fields) -> Counts | None:
         import jiwer
 
         if ref.transcript is None:
             return None
-        wanted, said = (" ".join(normalise.words(text or "")) for text in (ref.transcript, hyp.transcript))
+        wanted, said = (text_of(text or "") for text in (ref.transcript, hyp.transcript))
         counts = {"n": 1, unit: len(split(wanted)), "unread": int(hyp.transcript is None)}
         if not wanted:  # jiwer has no alignment with an empty reference: all that is said is inserted
             return {**counts, "substitutions": 0, "deletions": 0, "insertions": len(split(said))}
@@ -34,12 +39,14 @@ def _rate(unit: str) -> Callable[[Mapping[str, float]], float]:
     return value
 
 
-def _metric(name: str, title: str, unit: str, align: str, split: Callable[[str], Sequence[str]], column: int) -> Metric:
+def _metric(
+    name: str, title: str, unit: str, align: str, text_of: Callable[[str], str], split: Callable[[str], Sequence[str]], column: int
+) -> Metric:
     rate = _rate(unit)
     return Metric(
         name,
         title,
-        _counter(unit, align, split),
+        _counter(unit, align, text_of, split),
         rate,
         # errors of an utterance in parts of the mean number of words
         share=lambda counts, total: rate({**counts, unit: total[unit] / total["n"]}),
@@ -50,6 +57,6 @@ def _metric(name: str, title: str, unit: str, align: str, split: Callable[[str],
 
 
 METRICS = [
-    _metric("wer", "WER %", "words", "process_words", str.split, column=10),
-    _metric("cer", "CER %", "characters", "process_characters", list, column=11),
+    _metric("wer", "WER %", "words", "process_words", lambda text: " ".join(normalise.words(text)), str.split, column=10),
+    _metric("cer", "CER %", "characters", "process_characters", normalise.characters, list, column=11),
 ]
