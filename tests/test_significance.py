@@ -19,7 +19,7 @@ from serdesc.fields import Fields
 from serdesc.files import read_json
 from serdesc.scoring import metrics, significance
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import Rows, total
+from serdesc.scoring.score import Rows, UnitSums, total
 
 CLASSES = ("angry", "happy", "sad")
 
@@ -99,6 +99,16 @@ def _choose(n: int, k: int) -> int:
     import math
 
     return math.comb(n, k)
+
+
+@pytest.mark.parametrize("name", ["ua", "wa", "wer", "cer"])
+@pytest.mark.parametrize("unit", ["utterance", "speaker"])
+def test_a_t_test_is_over_parts_whose_mean_is_the_metric(name: str, unit: str) -> None:
+    """Speakers of this set have different numbers of utterances and of classes."""
+    m = metric(name)
+    rows = answered(m, 61, 0.7, seed=4)
+    sums = UnitSums.of(rows, lambda utt: utt.spk if unit == "speaker" else utt.utt_id)
+    assert significance._values(m, sums, unit).mean() == pytest.approx(m.value(total([counts for _, counts in rows])))
 
 
 def test_without_a_value_there_is_no_p_value() -> None:

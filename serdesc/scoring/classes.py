@@ -41,8 +41,8 @@ def mean_recall(name: str, attribute: str, unit: str, column: int) -> Metric:
         return 100 * math.fsum(recalls) / len(recalls) if recalls else math.nan
 
     def share(counts: Total, total: Total) -> float:
-        (wanted,) = _classes(counts)
-        return 100 * counts.get(f"right.{wanted}", 0) * total["n"] / (len(_classes(total)) * total[f"n.{wanted}"])
+        each = [counts.get(f"right.{c}", 0) / total[f"n.{c}"] for c in _classes(counts)]
+        return 100 * math.fsum(each) * total["n"] / len(_classes(total))
 
     def chance(total: Total) -> float:
         return 100 / max(1, len(_classes(total)))

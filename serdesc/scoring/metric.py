@@ -33,7 +33,7 @@ class Metric:
     captions: Callable[[Captions], list[Counts]] | None = None
     of_set: bool = False
     posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = None  # in place of `count`: of the true emotion and the posterior
-    # an utterance's share in the value, by its counts and those of the whole: the shares' mean is the value
+    # an utterance's share in the value, by its counts and those of the whole: the shares' mean is the value. Shares add up as counts do
     share: Callable[[Mapping[str, float], Mapping[str, float]], float] | None = None
     accuracy: bool = False  # the value is the share of utterances that are right, which is what McNemar's test is about
     chance: Callable[[Mapping[str, float]], float] | None = None  # what guessing gets, from the same counts

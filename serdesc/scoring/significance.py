@@ -6,7 +6,8 @@
     bootstrap       95 % interval of the difference; its p-value only from 50 units on, below which it errs too often
 
 A unit is an utterance, a speaker or a fold, and the unit is part of the result. Of utterances UA is compared on correct_i N / (C n_class(i)),
-whose mean is UA; a t-test on right and wrong would test plain accuracy. Where a system has no value there is no p-value.
+whose mean is UA; a t-test on right and wrong would test plain accuracy. Of speakers these are summed: a speaker's own UA over the classes that he
+happens to have has another mean. Folds are compared on their values, whose mean is the paper's headline. Where a system has no value there is no p-value.
 """
 
 from __future__ import annotations
@@ -78,11 +79,11 @@ def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, s
 
 
 def _values(metric: Metric, sums: UnitSums, unit: str) -> np.ndarray:
-    """Each unit's value; of utterances such that their mean is the metric, or the value of each caption."""
+    """Each unit's part of the pooled value, such that their mean is that value; of folds, and where there are no parts, its own value."""
     rows = sums.rows()
-    if unit == "utterance" and metric.share:
+    if unit != "fold" and metric.share:
         whole = total(rows)
-        return np.array([metric.share(row, whole) for row in rows])
+        return np.array([metric.share(row, whole) for row in rows]) * len(rows) / whole["n"]
     return np.array([metric.value(row) for row in rows])
 
 
