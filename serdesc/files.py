@@ -62,6 +62,20 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     write_lines(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, a byte order mark at its head left out. Raises UserError where it is of another encoding."""
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}:{line}: not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}, as in Latin-1 or Windows-1252. Convert the file, for example: "
+            f"iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
+        ) from None
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
 def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -47,6 +47,7 @@ def test_a_data_directory_reads_back_as_it_was_written(corpus: Path, tmp_path: P
         ("utt2spk", lambda lines: ["\n", *lines], "utt2spk:1: empty line"),
         ("utt2dur", lambda lines: ["s0-0 long\n", *lines[1:]], "'long' where a number"),
         ("spk2gender", lambda lines: [lines[0].replace(" f", " woman"), *lines[1:]], "'woman' where m or f"),
+        ("utt2emo", lambda lines: [*lines[:2], "s0-2 furious\n", *lines[3:]], "utt2emo:3: 'furious' where one of angry, calm.* 's0-2'"),
     ],
 )
 def test_faults_of_a_data_directory_are_named(corpus: Path, name: str, change: Callable[[list[str]], list[str]], message: str) -> None:
@@ -54,6 +55,29 @@ def test_faults_of_a_data_directory_are_named(corpus: Path, name: str, change: C
     (corpus / name).write_text("".join(change(lines)))
     with pytest.raises(UserError, match=message):
         datadir.read(corpus)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("text", "s0-0 caf\u00e9\n".encode("latin-1"), "text:1: not UTF-8: byte 8 is 0xe9.*iconv -f WINDOWS-1252 -t UTF-8 text"),
+        ("utt2sed.jsonl", b'{"emotion": "sad"}\n', "utt2sed.jsonl:1: .*'emotion': 'sad'.* where an object with a text utt_id"),
+        ("utt2sed.jsonl", b'{"utt_id": "s0-0"}\n{"utt_id": "s0-1", "emotion": "furious"}\n', "utt2sed.jsonl:2: 's0-1': emotion is 'furious'"),
+        ("utt2sed.jsonl", b'{"utt_id": "s0-0", "emphasis": 5}\n', "utt2sed.jsonl:1: 's0-0': "),
+        ("utt2measure.jsonl", b"[1, 2]\n", r"utt2measure.jsonl:1: \[1, 2\] where an object"),
+        ("utt2measure.jsonl", b"\xff\n", "utt2measure.jsonl:1: not UTF-8"),
+    ],
+)
+def test_files_of_another_encoding_or_form_are_named(corpus: Path, name: str, content: bytes, message: str) -> None:
+    (corpus / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        datadir.read(corpus)
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(corpus: Path) -> None:
+    before = datadir.read(corpus)
+    (corpus / "text").write_bytes(b"\xef\xbb\xbf" + (corpus / "text").read_bytes())
+    assert datadir.read(corpus) == before
 
 
 def test_a_missing_data_directory_says_how_to_make_one(tmp_path: Path) -> None:

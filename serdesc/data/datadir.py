@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Iterable
 
-from serdesc.fields import Fields
+from serdesc.fields import EMOTIONS, Fields
 from serdesc.errors import UserError
-from serdesc.files import read_jsonl, write_jsonl, write_lines
+from serdesc.files import parse_jsonl, read_text, write_jsonl, write_lines
 
 # file -> (attribute, whether the file is keyed by speaker)
 TABLES = {
@@ -39,10 +39,8 @@ TABLES = {
 }
 REQUIRED = ("wav.scp", "utt2spk")
 _GENDER = {"m": "male", "f": "female"}
-MEASURES, LABELS = "utt2measure.jsonl", "utt2sed.jsonl"
-
-
-SEGMENTS = "segments"
+MEASURES, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments"
+REJECTED = "rejected.tsv"  # utterances that cannot be used: id, path, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def read(folder: Path) -> list[Utterance]:
         if name in tables:
             missing = sorted(every.keys() - tables[name].keys())
             faults += [f"{folder / name}: no line for '{key}', which {listed} has: add it" for key in missing]
-    rows = {name: {r["utt_id"]: r for r in read_jsonl(folder / name)} for name in (MEASURES, LABELS) if (folder / name).exists()}
+    rows = {name: _read_rows(folder / name) for name in (MEASURES, LABELS) if (folder / name).exists()}
     if faults:
         shown = faults[:20] + ([f"... and {len(faults) - 20} more"] if len(faults) > 20 else [])
         raise UserError(f"{folder} is not a sound data directory:\n  " + "\n  ".join(shown))
@@ -112,7 +110,7 @@ def _read_segments(path: Path, wavs: dict[str, str], faults: list[str]) -> dict[
 def _read_table(path: Path, faults: list[str]) -> dict[str, str]:
     table: dict[str, str] = {}
     previous = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         key, _, value = line.strip().partition(" ")
         if not key:
             faults.append(f"{path}:{number}: empty line: remove it")
@@ -125,6 +123,20 @@ def _read_table(path: Path, faults: list[str]) -> dict[str, str]:
     return table
 
 
+def _read_rows(path: Path) -> dict[str, Any]:
+    """Measures, or labels, of each utterance."""
+    found: dict[str, Any] = {}
+    for number, row in enumerate(parse_jsonl(path, read_text(path)), start=1):
+        if not isinstance(row, dict) or not isinstance(row.get("utt_id"), str):
+            raise UserError(f"{path}:{number}: {str(row)[:60]} where an object with a text utt_id is expected: mend or remove that line")
+        utt_id = row.pop("utt_id")
+        try:
+            found[utt_id] = Fields.from_dict(row) if path.name == LABELS else row
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}:{number}: '{utt_id}': {error}. Correct that line, or make the file again with `serdesc annotate`") from None
+    return found
+
+
 def _utterance(
     utt_id: str, folder: Path, tables: dict[str, dict[str, str]], segment: tuple[str, float, float] | None, rows: dict[str, dict[str, Any]]
 ) -> Utterance:
@@ -134,28 +146,25 @@ def _utterance(
         values["recording"], values["span"] = segment[0], segment[1:]
     for name, table in tables.items():
         attribute, by_speaker = TABLES[name]
-        value = table.get(segment[0] if segment and name == "wav.scp" else spk if by_speaker else utt_id)
-        if value is not None:
-            values[attribute] = _parse(attribute, value, folder / name)
-    measure = rows.get(MEASURES, {}).get(utt_id)
-    labels = rows.get(LABELS, {}).get(utt_id)
-    return Utterance(
-        utt_id,
-        **values,
-        measure=measure and {k: v for k, v in measure.items() if k != "utt_id"},
-        labels=labels and Fields.from_dict(labels),
-    )
+        key = segment[0] if segment and name == "wav.scp" else spk if by_speaker else utt_id
+        if key in table:
+            values[attribute] = _parse(attribute, key, table, folder / name)
+    return Utterance(utt_id, **values, measure=rows.get(MEASURES, {}).get(utt_id), labels=rows.get(LABELS, {}).get(utt_id))
 
 
-def _parse(attribute: str, value: str, path: Path) -> Any:
+def _parse(attribute: str, key: str, table: dict[str, str], path: Path) -> Any:
+    value = table[key]
     try:
         if attribute in ("seconds", "age"):
             return float(value)
         if attribute == "gender":
             return _GENDER[value]
+        if attribute == "emotion":
+            return EMOTIONS[EMOTIONS.index(value)]
     except (ValueError, KeyError):
-        wanted = "m or f" if attribute == "gender" else "a number"
-        raise UserError(f"{path}: '{value}' where {wanted} is expected: correct that line") from None
+        wanted = {"gender": "m or f", "emotion": f"one of {', '.join(EMOTIONS)}"}.get(attribute, "a number")
+        line = list(table).index(key) + 1  # no line is empty or stands twice: that is told before
+        raise UserError(f"{path}:{line}: '{value}' where {wanted} is expected, of '{key}': correct or remove that line") from None
     return tuple(value.split()) if attribute == "emphasis" else value
 
 
@@ -197,6 +206,28 @@ def write_rows(path: Path, rows: list[tuple[str, dict[str, Any]]]) -> None:
         write_jsonl(path, [{"utt_id": utt_id, **row} for utt_id, row in rows])
     else:
         path.unlink(missing_ok=True)
+
+
+def remove(folder: Path) -> None:
+    """Take away a data directory that `write` made, and its folder where nothing else lies in it."""
+    for name in (*TABLES, SEGMENTS, MEASURES, LABELS):
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def rejected(folder: Path) -> list[tuple[str, str, str]]:
+    """Id, path and reason of each utterance that `serdesc prepare` or `annotate` could not use."""
+    lines = read_text(folder / REJECTED).split("\n")[1:] if (folder / REJECTED).exists() else []
+    rows = [tuple(line.split("\t")) for line in lines if line]
+    if wrong := [row for row in rows if len(row) != 3]:
+        raise UserError(f"{folder / REJECTED}: '{' '.join(wrong[0])}' where utt_id, path and reason are expected, separated by TABs")
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def write_rejected(folder: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    lines = [("utt_id", "path", "reason"), *sorted(rows)]
+    write_lines(folder / REJECTED, ("\t".join(value.replace("\t", " ").replace("\n", " ") for value in line) + "\n" for line in lines))
 
 
 def originals(utterances: Iterable[Utterance]) -> list[Utterance]:
