@@ -264,6 +264,17 @@ def test_official_speechcraft_labels_are_reproduced(real_data: Callable[[str], P
 # ---- folds ----
 
 
+def test_emobox_leaves_out_what_is_longer_than_its_limit(real_data: Callable[[str], Path]) -> None:
+    """Two of IEMOCAP's fifth session: 1239 of 1241."""
+    rows = [line.split("\t") for line in (real_data("lists") / "iemocap_5531.tsv").read_text().splitlines()[1:]]
+    utterances = [Utterance(i, "", f"{i[:5]}{i[-4]}", seconds=float(seconds), session=i[:5]) for i, _, _, seconds in rows]
+    sizes = {
+        protocol: [len(fold.test) for fold in folds.split(utterances, configs.load(settings=[f"folds.protocol={protocol}"]).folds, 1)]
+        for protocol in ("all", "emobox")
+    }
+    assert sizes == {"all": [1085, 1023, 1151, 1031, 1241], "emobox": [1085, 1023, 1151, 1031, 1239]}
+
+
 def test_folds_never_share_a_speaker_and_test_everything_once(corpus: Path) -> None:
     utterances = datadir.read(corpus)
     made = folds.split(utterances, configs.FoldsConfig(rule="session"), seed=1)
@@ -310,6 +321,98 @@ def test_annotated_parts_are_data_directories_with_what_the_captions_say(corpus:
     assert [u.session for u in part] == ["session0"] * 6
     for utt in part:
         assert utt.labels is not None and utt.labels.age is None and reader.read(utt.caption or "") == utt.labels
+
+
+def test_annotating_costs_the_bad_files_alone(corpus: Path, tone: Callable[..., Path]) -> None:
+    """A user's own directory, which no `prepare` has looked at: bad files are listed and in no fold, and are tried again when they are mended."""
+    first, second = datadir.read(corpus)[:2]
+    before = (corpus / "wav.scp").read_bytes()
+    whole = Path(first.wav).read_bytes()
+    Path(first.wav).write_bytes(whole[:20])
+    Path(second.wav).unlink()
+    datadir.write_rejected(corpus, [("earlier", "x.wav", "too long")])
+    fold, _ = annotate.annotate(corpus, configs.Config(), nj=2)
+    assert len(fold.test) == 4 and len(datadir.read(corpus / "fold2" / "train")) == 4
+    reasons = {utt_id: reason for utt_id, _, reason in datadir.rejected(corpus)}
+    assert list(reasons) == ["earlier", first.utt_id, second.utt_id] and reasons[second.utt_id] == "no such file"
+    assert (corpus / "wav.scp").read_bytes() == before, "nothing of the user's is taken away"
+    Path(first.wav).write_bytes(whole)
+    tone(Path(second.wav).name, seconds=0.5)
+    assert len(annotate.annotate(corpus, configs.Config(), nj=1)[0].test) == 6
+    assert [row[0] for row in datadir.rejected(corpus)] == ["earlier"]
+    for utt in datadir.read(corpus):
+        Path(utt.wav).unlink()
+    (corpus / "utt2measure.jsonl").unlink()
+    with pytest.raises(UserError, match="none of 12 utterances can be used"):
+        annotate.annotate(corpus, configs.Config(), nj=1)
+
+
+def test_a_stopped_annotation_keeps_its_measures(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+    real = annotate.descriptors.measure
+
+    def stop_at_seven(*args: object) -> dict[str, float]:
+        measured.append("")
+        if len(measured) == 7:
+            raise KeyboardInterrupt
+        return real(*args)  # type: ignore[arg-type]
+
+    class Here:  # the pool's place, so that what is patched is called
+        def __init__(self, _: int) -> None: ...
+        def __enter__(self) -> Here:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def map(self, function: Callable[..., object], *items: list[object], chunksize: int) -> object:
+            return map(function, *items)
+
+    monkeypatch.setattr(annotate.descriptors, "compile_librosa", lambda config: None)
+    monkeypatch.setattr(annotate, "BLOCK", 3)
+    monkeypatch.setattr(annotate, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(annotate.descriptors, "measure", stop_at_seven)
+    with pytest.raises(KeyboardInterrupt):
+        annotate.annotate(corpus, configs.Config(), nj=1)
+    assert sum(utt.measure is not None for utt in datadir.read(corpus)) == 6
+    annotate.annotate(corpus, configs.Config(), nj=1)
+    assert len(measured) == 7 + 6, "only what is not there yet is measured"
+    stopped = (corpus / "utt2measure.jsonl").read_bytes()
+    (corpus / "measure.json").unlink()
+    annotate.annotate(corpus, configs.Config(), nj=1)
+    assert (corpus / "utt2measure.jsonl").read_bytes() == stopped
+
+
+def test_a_configuration_that_prepares_otherwise_is_refused(corpus: Path) -> None:
+    (corpus / "prepare.json").write_text(json.dumps({"corpus": "iemocap", "settings": {"excited": "excited", "turns": "all"}}))
+    with pytest.raises(UserError, match="prepared with prepare.excited excited, the configuration says happy. Prepare it again"):
+        annotate.annotate(corpus, configs.Config(), nj=1)
+    annotate.annotate(corpus, configs.load(settings=["prepare.excited=excited"]), nj=1)
+    made = read_json(corpus / "labelled.json")
+    assert (made["corpus"], made["settings"]["excited"], made["folds"]["protocol"]) == ("iemocap", "excited", "all")
+    with pytest.raises(UserError, match="folds.labels: no utterance is excited; the data has angry, happy, sad"):
+        annotate.annotate(corpus, configs.load(settings=["prepare.excited=excited", "folds.labels=[happy, excited]"]), nj=1)
+
+
+def test_what_an_earlier_run_made_does_not_stay(corpus: Path) -> None:
+    """Parts, folds, thresholds and adjusted.tsv of other settings; a file that somebody else put there does."""
+    annotate.annotate(corpus, configs.load(settings=["folds.dev=utterances", "encoder.max_seconds=0.5"]), nj=1)
+    assert (corpus / "fold1" / "dev" / "wav.scp").exists() and (corpus / "adjusted.tsv").exists()
+    (corpus / "fold2" / "notes.txt").write_text("mine")
+    (corpus / "folder").mkdir()
+    annotate.annotate(corpus, configs.load(settings=["folds.rule=none", "measure.source=corpus"]), nj=1)
+    left = sorted(str(path.relative_to(corpus)) for folder in corpus.glob("fold*") for path in [folder, *folder.iterdir()])
+    assert left == ["fold1", "fold1/train", "fold2", "fold2/notes.txt", "folder"] and not (corpus / "adjusted.tsv").exists()
+
+
+def test_paths_are_written_from_the_root(tmp_path: Path, tone: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `prepare` was called from makes no difference to who reads the data later."""
+    (tmp_path / "src" / "Actor_01").mkdir(parents=True)
+    tone().rename(tmp_path / "src" / "Actor_01" / "03-01-01-01-01-01-01.wav")
+    monkeypatch.chdir(tmp_path)
+    prepare.prepare("ravdess", Path("src"), Path("data"), configs.load(settings=["prepare.speeds=[0.9]", "prepare.gigaspeech=g.json"]).prepare, 1)
+    monkeypatch.chdir("/")
+    for utt in datadir.read(tmp_path / "data"):
+        assert utt.wav.startswith(str(tmp_path)) and Path(utt.wav).exists()
+    assert read_json(tmp_path / "data" / "prepare.json")["settings"]["gigaspeech"] == str(tmp_path / "g.json")
 
 
 # ---- mini ----

@@ -30,11 +30,13 @@ class Fold:
 
 def split(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> list[Fold]:
     """The folds of a corpus, numbered from 1; speakers of a test part never train in its fold."""
-    kept = [utt for utt in datadir.originals(utterances) if not config.labels or utt.emotion in config.labels]
-    if not kept:
-        raise UserError(f"folds.labels {config.labels}: no utterance has one of these emotions")
-    if config.protocol == "emobox":
-        kept = [utt for utt in kept if (utt.seconds or 0.0) <= EMOBOX_SECONDS]
+    found = {utt.emotion for utt in utterances}
+    if absent := [label for label in config.labels if label not in found]:
+        had = ", ".join(sorted(emotion for emotion in found if emotion)) or "none"
+        raise UserError(
+            f"folds.labels: no utterance is {' or '.join(absent)}; the data has {had}. Prepare it as the configuration says, or mend labels"
+        )
+    kept = datadir.originals(taken(utterances, config))
     if config.rule == "split":
         whole = _by_split(kept)
         return [replace(whole, train=whole.train + copies_of(whole.train, utterances))]
@@ -46,6 +48,13 @@ def split(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> li
         _check(fold)
         folds.append(fold)
     return folds
+
+
+def taken(utterances: Sequence[Utterance], config: FoldsConfig) -> list[Utterance]:
+    """The utterances that some part of some fold holds, copies at other speeds among them."""
+    longest = EMOBOX_SECONDS if config.protocol == "emobox" else float("inf")
+    own = [u for u in datadir.originals(utterances) if (not config.labels or u.emotion in config.labels) and (u.seconds or 0.0) <= longest]
+    return own + copies_of(own, utterances)
 
 
 def copies_of(train: Sequence[Utterance], utterances: Sequence[Utterance]) -> list[Utterance]:

@@ -15,11 +15,12 @@ from serdesc.data import audio, corpora, datadir, perturb
 from serdesc.data.corpora import Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import write_json, write_lines, write_text
+from serdesc.files import write_json, write_lines
 from serdesc.progress import progress
 
 MADE = "prepare.json"  # which corpus a data directory holds, and how it was prepared
 Convert = Callable[[Utterance, Path], Utterance]
+PATHS = ("gigaspeech", "recordings")
 LENGTHS = "reco2dur"  # Kaldi's name: recording, seconds by its header
 
 
@@ -32,6 +33,8 @@ def prepare(corpus: str, src: Path, data: Path, config: PrepareConfig, nj: int) 
     if corpus not in known():
         raise UserError(f"corpus '{corpus}' is not known; known are {', '.join(known())}")
     module = importlib.import_module(f"{corpora.__name__}.{corpus}")
+    src = src.expanduser().absolute()  # the data directory is read from other folders than this one
+    config = replace(config, **{name: str(Path(path).expanduser().absolute()) for name in PATHS if (path := getattr(config, name))})
     if hasattr(module, "make"):
         module.make(src, config, nj)
     if not src.is_dir():
@@ -39,12 +42,12 @@ def prepare(corpus: str, src: Path, data: Path, config: PrepareConfig, nj: int) 
     rejected: list[Rejected] = []
     found = _sift(_chosen(module.utterances(src, config), config), rejected)
     accepted = list(_sift(_heard(list(found), config, getattr(module, "convert", None), data, nj, corpus), rejected))
-    lines = [("utt_id", "path", "reason"), *sorted((r.utt_id, r.path, r.reason) for r in rejected)]
-    write_text(data / "rejected.tsv", "".join("\t".join(line) + "\n" for line in lines))
+    datadir.write_rejected(data, ((r.utt_id, r.path, r.reason) for r in rejected))
     if not accepted:
-        raise UserError(f"{src}: none of {len(rejected)} utterances can be used; {data / 'rejected.tsv'} says why")
-    write_json(data / MADE, {"corpus": corpus, "settings": asdict(config)})
-    more = perturb.copies(accepted, config.speeds, data / "perturbed", nj) if config.speeds else []
+        raise UserError(f"{src}: none of {len(rejected)} utterances can be used; {data / datadir.REJECTED} says why")
+    twins = module.duplicates(src) if hasattr(module, "duplicates") else []
+    write_json(data / MADE, {"corpus": corpus, "settings": asdict(config), "duplicates": twins})
+    more = perturb.copies(accepted, config.speeds, (data / "perturbed").absolute(), nj) if config.speeds else []
     return datadir.originals(datadir.write(data, accepted + more)), rejected
 
 
@@ -65,7 +68,7 @@ def _heard(
     with progress(f"prepare {corpus}", len(recordings) + len(whole), "files") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
         ends = _lengths(recordings, data / LENGTHS, nj, advance) if recordings else {}
         yield from (_segment(utt, ends[utt.recording or ""], config) for utt in utterances if utt.span)
-        folder = data / "audio"
+        folder = (data / "audio").absolute()
         for result in pool.map(_whole, whole, repeat(config), repeat(convert), repeat(folder), chunksize=16):
             yield result
             advance(1)
@@ -125,7 +128,7 @@ def _fitting(utt: Utterance, seconds: float, config: PrepareConfig) -> Utterance
         return Rejected(utt.utt_id, utt.wav, f"too short: {seconds:.3f} s, at least {config.min_seconds:g} s are needed")
     if seconds > config.max_seconds:
         return Rejected(utt.utt_id, utt.wav, f"too long: {seconds:.1f} s, at most {config.max_seconds:g} s are taken (prepare.max_seconds)")
-    return replace(utt, seconds=seconds, text=utt.text and clean(utt.text))
+    return replace(utt, seconds=seconds, text=utt.text and clean(utt.text), caption=utt.caption and " ".join(utt.caption.splitlines()).strip())
 
 
 def clean(text: str) -> str:
