@@ -77,6 +77,9 @@ def test_a_label_string_gives_fields_and_transcription() -> None:
     assert speechcraft.label("emotion:sad\tcategory:News\temphasis:very") == (Fields(emotion="sad", emphasis=("very",)), "")
     ages = {speechcraft.label(f"age:{age}")[0].age for age in ("Child", "Teenager", "Young Adult", "Youth adult", "Middle-aged", "Elderly")}
     assert ages == {"child", "teenager", "young adult", "middle-aged", "elderly"}
+    moved = speechcraft.label("age:Elderly\tTRANSCRIPTION: So: it\tis. \tGender:Male\tcategory:News")
+    assert moved == (Fields(age="elderly", gender="male"), "So: it\tis.")
+    assert speechcraft.label("Transcription: yes\temotion:sad") == (Fields(emotion="sad"), "yes")
     for wrong, message in (("emotion:bored", "emotion is 'bored'"), ("", "none of the keys"), ("transcription: hello", "none of the keys")):
         with pytest.raises(ValueError, match=message):
             speechcraft.label(wrong)
@@ -177,6 +180,16 @@ def test_what_cannot_be_used_is_rejected_with_its_reason(craft: Path, tmp_path: 
     assert {u.utt_id: u.text for u in accepted} == {ids[1]: "well, 1 it is.", "YOU0000000001_S0000002": "Well, three it is."}
 
 
+def test_a_byte_order_mark_changes_nothing(craft: Path) -> None:
+    before = list(speechcraft.utterances(craft, PrepareConfig(text="description")))
+    for name in ("Labels.json", "GigaSpeech.json", "Descriptions.tsv"):
+        (craft / name).write_bytes(b"\xef\xbb\xbf" + (craft / name).read_bytes())
+    assert list(speechcraft.utterances(craft, PrepareConfig(text="description"))) == before
+
+
+GIGA = '{{"audios": [{{"aid": "a", "path": "p", "segments": [{}]}}]}}'
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [
@@ -187,10 +200,19 @@ def test_what_cannot_be_used_is_rejected_with_its_reason(craft: Path, tmp_path: 
         ("Descriptions.tsv", '{"AUD0000000002_S0000000": {"one": "a", "two": "b"}}', "has the keys one, two"),
         ("GigaSpeech.json", '{"audios": [{"aid": "a", "segments": []}]}', "a recording without path, found aid, segments"),
         ("GigaSpeech.json", '{"audios": [{"aid": "a"', "no JSON object to its end"),
+        ("GigaSpeech.json", '[{"aid": "a", "path": "p", "segments": []}]', "has no recording in a list `audios`: not GigaSpeech's form"),
+        ("GigaSpeech.json", '{"audios": ["a"]}', "a recording without aid and path and segments, found a"),
+        ("GigaSpeech.json", GIGA.format('{"begin_time": 1, "end_time": 2}'), "of a has no sid, begin_time and end_time in seconds"),
+        ("GigaSpeech.json", GIGA.format('{"sid": "s", "end_time": 2}'), r"segment {'sid': 's', 'end_time': 2} of a has no sid, begin_time"),
+        ("GigaSpeech.json", GIGA.format('{"sid": "s", "begin_time": "x", "end_time": 2}'), "could not convert string to float"),
+        ("GigaSpeech.json", GIGA.format('"s"'), "segment s of a has no sid"),
+        ("Labels.json", '{"a": {"labels": "emotion:sad"}}\n{"b": {"labels": "emotion:sad"}}\n', r"\(JSON lines\): write all of them as one object"),
+        ("Labels.json", '{"a": {"labels": "caf\xe9"}}'.encode("latin-1"), "Labels.json: begins with .* but is no JSON object to its end"),
+        ("Descriptions.tsv", "a\tcaf\xe9\n".encode("latin-1"), "Descriptions.tsv:1: not UTF-8: byte 5 is 0xe9"),
     ],
 )
-def test_files_of_another_form_are_shown(craft: Path, name: str, content: str, message: str) -> None:
-    (craft / name).write_text(content)
+def test_files_of_another_form_are_shown(craft: Path, name: str, content: str | bytes, message: str) -> None:
+    (craft / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=message):
         list(speechcraft.utterances(craft, PrepareConfig(text="description")))
 
@@ -336,9 +358,35 @@ def test_what_secap_lacks_is_rejected(secap: Path) -> None:
         file.write("tx_emotion_00900000001\n\nstranger 好\n")
     reasons = [item.reason for item in secap600.utterances(secap) if isinstance(item, Rejected)]
     assert reasons == ["no caption in fid2captions.json"] * 2 + ["no transcript in text.txt", "no caption in fid2captions.json"]
+    change(secap / "fid2captions.json", lambda rows: rows | {"tx_emotion_00299000077": "语气平静"})
+    *_, last = secap600.utterances(secap)
+    assert isinstance(last, Rejected) and (last.utt_id, last.reason) == ("tx_emotion_00299000077", "no line in text.txt")
     (secap / "fid2captions.json").unlink()
     with pytest.raises(UserError, match="fid2captions.json: missing"):
         list(secap600.utterances(secap))
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("text.txt", "tx_emotion_00299000001 caf\xe9\n".encode("latin-1"), "text.txt:1: not UTF-8"),
+        ("fid2captions.json", b'["a"]', r"a JSON list, \['a'\], where an object {id: caption}"),
+        ("fid2captions.json", b'{"a": ["b", "c"]}', "'a' has list .*, where its caption as one text"),
+        ("fid2captions.json", b'{"a":', "fid2captions.json:1: not JSON"),
+        ("fid2captions.json", b"\xff", "fid2captions.json:1: not UTF-8"),
+    ],
+)
+def test_files_of_secap_in_another_form_are_named(secap: Path, name: str, content: bytes, message: str) -> None:
+    (secap / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        list(secap600.utterances(secap))
+
+
+def test_a_caption_of_two_lines_becomes_one(secap: Path, tmp_path: Path) -> None:
+    change(secap / "fid2captions.json", lambda rows: {key: "语气\n平静 " for key in rows})
+    (secap / "fid2captions.json").write_bytes(b"\xef\xbb\xbf" + (secap / "fid2captions.json").read_bytes())
+    prepare.prepare("secap600", secap, tmp_path / "data", PrepareConfig(), 1)
+    assert {utt.caption for utt in datadir.read(tmp_path / "data")} == {"语气 平静"}
 
 
 # ---- the recipes, from their corpora to their tables ----

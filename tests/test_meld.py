@@ -72,12 +72,36 @@ def test_the_centre_channel_of_six_is_the_speech(tmp_path: Path) -> None:
     before = Path(first.wav).stat().st_mtime_ns
     prepare.prepare("meld", src, tmp_path / "data", recipe().prepare, nj=1)
     assert Path(first.wav).stat().st_mtime_ns == before, "a clip that is converted is not converted again"
+    Path(src / "output_repeated_splits_test/dia0_utt0.mp4").unlink()
+    assert prepare.prepare("meld", src, tmp_path / "data", recipe().prepare, nj=1)[0][0] == first, "nor is one whose clip was removed since"
+
+
+def test_the_sound_of_another_copy_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    rows = {"test": ['1,"So.",Joey,joy,positive,0,0,1,1,"00:00:01,0","00:00:02,0"']}
+
+    def heard(name: str) -> float:
+        return pitch(audio.load(prepare.prepare("meld", tmp_path / name, tmp_path / "data", recipe().prepare, nj=1)[0][0].wav))
+
+    for name, hertz in (("one", 300), ("other", 800)):
+        clip(tables(tmp_path / name, rows) / "test/dia0_utt0.mp4", (hertz,))
+    assert (heard("one"), heard("other")) == pytest.approx((300, 800), abs=3)
+    clip(tmp_path / "other/test/dia0_utt0.mp4", (500,), seconds=0.6)  # mended in its place
+    assert heard("other") == pytest.approx(500, abs=3)
+    (tmp_path / "one/test/dia0_utt0.mp4").unlink()
+    with pytest.raises(UserError, match="none of 1 utterances can be used"):
+        heard("one")
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
     src = tables(tmp_path / "src", {})
     (src / "dev_sent_emo.csv").write_text("Utterance,Who\nhello,me\n")
     with pytest.raises(UserError, match="no column Speaker, Emotion, Dialogue_ID, Utterance_ID; found Utterance, Who"):
+        list(meld.utterances(src))
+    (src / "dev_sent_emo.csv").write_bytes(f"{HEAD}\r\n1,It\x92s,".encode("cp1252", "replace").replace(b"?s", b"\x92s"))
+    with pytest.raises(UserError, match="dev_sent_emo.csv:2: not UTF-8: byte .* is 0x92"):
+        list(meld.utterances(src))
+    (src / "dev_sent_emo.csv").write_text(f"{HEAD}\r\n1,So\r\n")
+    with pytest.raises(UserError, match="dev_sent_emo.csv:2: the row ends before its column Speaker"):
         list(meld.utterances(src))
     (src / "train_sent_emo.csv").unlink()
     with pytest.raises(UserError, match="train_sent_emo.csv: missing"):
@@ -95,14 +119,21 @@ def whole(golden: dict[str, dict[str, str]], real_data: Callable[[str], Path], t
     """The real tables with sound as short as can be; a few clips are mp4 files, the others are as if converted before."""
     root = tmp_path_factory.mktemp("meld")
     shutil.copytree(real_data("meld_csv"), root / "src")
+    for names in meld.FOLDERS.values():
+        (root / "src" / names[0]).mkdir()
     (root / "data" / "audio").mkdir(parents=True)
     rng = np.random.default_rng(0)
+    sound = {key: rng.uniform(-0.2, 0.2, 800) for key in golden}
+    same = {key: ids[0] for ids in meld.duplicates(root / "src") for key in ids}  # in the real release, too, they sound alike
     for i, key in enumerate(golden):
         if i % 500 == 0:
             stem, _, split = key.rpartition("-")
             clip(root / "src" / meld.FOLDERS[split][0] / f"{stem}.mp4", (200.0 + i / 20,) * (1, 6)[i // 500 % 2], seconds=0.3)
         else:
-            soundfile.write(root / "data" / "audio" / f"{key}.flac", rng.uniform(-0.2, 0.2, 800), 16_000)
+            stem, _, split = key.rpartition("-")
+            with soundfile.SoundFile(root / "data" / "audio" / f"{key}.flac", "w", 16_000, 1) as file:
+                file.comment = f"{root / 'src' / meld.FOLDERS[split][0] / stem}.mp4 1 1"
+                file.write(sound[same.get(key, key)])
     for key in meld.KNOWN.bad:
         stem, _, split = key.rpartition("-")
         (root / "src" / meld.FOLDERS[split][0] / f"{stem}.mp4").write_bytes(b"\0\0\0\x20ftypisom")

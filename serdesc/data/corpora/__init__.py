@@ -3,6 +3,10 @@
 utterances(src, config)     what the corpus says of itself: utterances, and what it cannot use, as Rejected
 make(src, config, nj)       optional: makes a corpus that is not downloaded
 convert(utt, folder)        optional: audio that libsndfile cannot read, into `folder`; returns the utterance with its new wav
+duplicates(src)             optional: groups of ids to which the release itself gives the same sound
+identity(utt_id)            optional: session, speaker and sex that an id tells
+EMOTIONS                    optional: the release's labels and ours, or ours alone: serdesc check finds what lies outside
+KNOWN                       optional: what is published of the corpus, for serdesc check
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ class Known:
     sessions: Mapping[str, int] = field(default_factory=dict)
     emotions: Mapping[str, int] = field(default_factory=dict)
     speakers: int | None = None
+    total: int | None = None  # utterances
+    not_at_hand: tuple[str, ...] = ()  # reasons to reject that a part of the corpus has; where there are some, a part is no fault
     bad: Mapping[str, str] = field(default_factory=dict)  # clips that are broken in the release
     speakers_in_several_parts: bool = False  # the official split has them
     loose_times: bool = False  # clips are cut so loosely that a text may not fit its sound

@@ -56,16 +56,22 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
             elif utt_id not in texts:
                 yield Rejected(utt_id, str(wav), f"no line in {session.name}/dialog/transcriptions")
             elif config.turns == "all" or parts[2] == "impro":
-                emotion = EMOTIONS[label]
+                emotion, (told, speaker, gender) = EMOTIONS[label], identity(utt_id)
                 yield Utterance(
                     utt_id,
                     str(wav),
-                    parts[1] + parts[3],
+                    speaker,
                     text=" ".join(_TAG.sub(" ", texts[utt_id]).split()),
-                    session=parts[1],
+                    session=told,
                     emotion=config.excited if emotion == "excited" else emotion,
-                    gender={"F": "female", "M": "male"}[parts[3]],
+                    gender=gender,
                 )
+
+
+def identity(utt_id: str) -> tuple[str, str, str]:
+    """Session, speaker and sex of Ses01F_impro01_M000: Ses01, Ses01M, male."""
+    session, letter = utt_id[:5], utt_id[-4]
+    return session, session + letter, {"F": "female", "M": "male"}[letter]
 
 
 PARTS = ("sentences/wav", "dialog/EmoEvaluation", "dialog/transcriptions")

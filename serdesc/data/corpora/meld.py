@@ -2,11 +2,13 @@
 
 `src` holds {train,dev,test}_sent_emo.csv and, under any of the names below, the clips dia<D>_utt<U>.mp4 of each split.
 Ids repeat across splits, so here they end in the split: dia0_utt0-train.
+Some rows have season, episode, start and end of another one, in other splits too: `duplicates` finds them, and none is left out.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from serdesc.data import audio
 from serdesc.data.corpora import Known, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import written_aside
+from serdesc.files import read_text, written_aside
 
 FOLDERS = {
     "train": ("train_splits", "train"),
@@ -39,49 +41,82 @@ KNOWN = Known(
     loose_times=True,
 )
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
+TIMES = ("Season", "Episode", "StartTime", "EndTime")
 CENTRE = 2  # of six channels: front left, front right, centre, ...; speech is on the centre
 
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance | Rejected]:
     for split, names in FOLDERS.items():
-        table = src / f"{split}_sent_emo.csv"
-        if not table.exists():
-            raise UserError(f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the unpacked clips")
         folder = next((path for name in names if (path := src / name).is_dir()), src / names[0])
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            absent = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-            if absent:
-                raise UserError(f"{table}: no column {', '.join(absent)}; found {', '.join(rows.fieldnames or ['nothing'])}")
-            for row in rows:
-                stem = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}"
-                utt_id, clip = f"{stem}-{split}", folder / f"{stem}.mp4"
-                if row["Emotion"] not in EMOTIONS:
-                    yield Rejected(utt_id, str(clip), f"label '{row['Emotion']}' is not one of {', '.join(EMOTIONS)}")
-                    continue
-                speaker = " ".join(row["Speaker"].split())
-                yield Utterance(
-                    utt_id,
-                    str(clip),
-                    re.sub(r"\W+", "_", speaker),
-                    text=" ".join(row["Utterance"].split()),
-                    session=split,
-                    emotion=EMOTIONS[row["Emotion"]],
-                    gender=LEADS.get(speaker),
-                )
+        for utt_id, row in _rows(src, split):
+            clip = folder / f"{utt_id.removesuffix('-' + split)}.mp4"
+            if row["Emotion"] not in EMOTIONS:
+                yield Rejected(utt_id, str(clip), f"label '{row['Emotion']}' is not one of {', '.join(EMOTIONS)}")
+                continue
+            speaker = " ".join(row["Speaker"].split())
+            yield Utterance(
+                utt_id,
+                str(clip),
+                re.sub(r"\W+", "_", speaker),
+                text=" ".join(row["Utterance"].split()),
+                session=split,
+                emotion=EMOTIONS[row["Emotion"]],
+                gender=LEADS.get(speaker),
+            )
+
+
+def _rows(src: Path, split: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Id and row of each line of a split's table."""
+    table = src / f"{split}_sent_emo.csv"
+    if not table.exists():
+        raise UserError(f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the unpacked clips")
+    rows = csv.DictReader(io.StringIO(read_text(table)))
+    absent = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+    if absent:
+        raise UserError(f"{table}: no column {', '.join(absent)}; found {', '.join(rows.fieldnames or ['nothing'])}")
+    for row in rows:
+        if short := [column for column in COLUMNS if row[column] is None]:
+            raise UserError(f"{table}:{rows.line_num}: the row ends before its column {short[0]}: fetch the table again")
+        yield f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}-{split}", row
+
+
+def duplicates(src: Path) -> list[list[str]]:
+    """Ids whose rows name the same stretch of the same episode, as the published tables do for 30 pairs."""
+    same: dict[tuple[str, ...], list[str]] = {}
+    for split in FOLDERS:
+        for utt_id, row in _rows(src, split):
+            if all(row.get(column) for column in TIMES):
+                same.setdefault(tuple(row[column] for column in TIMES), []).append(utt_id)
+    return [ids for ids in same.values() if len(ids) > 1]
 
 
 def convert(utt: Utterance, folder: Path) -> Utterance:
-    """The speech channel of a clip as 16 kHz FLAC in `folder`; one that is there already is taken. Raises AudioError."""
+    """The speech channel of a clip as 16 kHz FLAC in `folder`; one that was made of this clip before is taken. Raises AudioError.
+
+    The FLAC's comment says which clip that was: path, bytes and time of change, so that another copy's sound is never taken for it. A clip
+    that was removed since stands by its path.
+    """
     import soundfile
     import soxr
 
-    target = folder / f"{utt.utt_id}.flac"
-    if not target.exists():
-        wave, rate = decode(Path(utt.wav))
-        with written_aside(target) as aside:
-            soundfile.write(aside, soxr.resample(wave, rate, audio.SAMPLE_RATE), audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    target, clip = folder / f"{utt.utt_id}.flac", Path(utt.wav)
+    made_of = _comment(target)
+    of = f"{clip} {clip.stat().st_size} {clip.stat().st_mtime_ns}" if clip.exists() else ""
+    if made_of is None or (made_of != of if of else made_of.rsplit(" ", 2)[0] != str(clip)):
+        wave, rate = decode(clip)
+        with written_aside(target) as aside, soundfile.SoundFile(aside, "w", audio.SAMPLE_RATE, 1, format="FLAC", subtype="PCM_16") as file:
+            file.comment = of
+            file.write(soxr.resample(wave, rate, audio.SAMPLE_RATE))
     return replace(utt, wav=str(target))
+
+
+def _comment(path: Path) -> str | None:
+    """None where there is no such file, or none that can be read."""
+    try:
+        with audio.opened(path) as file:
+            return str(file.comment)
+    except audio.AudioError:
+        return None
 
 
 def decode(path: Path) -> tuple[np.ndarray, int]:

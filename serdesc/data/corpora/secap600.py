@@ -8,16 +8,18 @@ stands for the speaker. More than one may be behind it, which makes an interval 
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data.corpora import Rejected, audio_beside
+from serdesc.data.corpora import Known, Rejected, audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_json
+from serdesc.files import read_text
 
+KNOWN = Known(total=600)
 SPEAKER = re.compile(r"tx_emotion_\d{3}|tx_emulate_\d\d|tx_xiao_\d\d")
 
 
@@ -25,11 +27,13 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
     for name in ("text.txt", "fid2captions.json"):
         if not (src / name).exists():
             raise UserError(f"{src / name}: missing. Give the folder of SECap's test set, the one that holds wav/, text.txt and fid2captions.json")
-    captions = read_json(src / "fid2captions.json")
-    for line in (src / "text.txt").read_text(encoding="utf-8").splitlines():
+    captions = _captions(src / "fid2captions.json")
+    listed = set()
+    for line in read_text(src / "text.txt").splitlines():
         if not line.strip():
             continue
         utt_id, *rest = line.split(None, 1)
+        listed.add(utt_id)
         wav = str(audio_beside(src / "wav" / utt_id, utt_id))
         speaker, caption = SPEAKER.match(utt_id), captions.get(utt_id)
         if speaker and caption and rest:
@@ -38,3 +42,18 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
             yield Rejected(
                 utt_id, wav, "no transcript in text.txt" if not rest else "no caption in fid2captions.json" if not caption else "unknown id"
             )
+    for utt_id in sorted(captions.keys() - listed):
+        yield Rejected(utt_id, str(audio_beside(src / "wav" / utt_id, utt_id)), "no line in text.txt")
+
+
+def _captions(path: Path) -> dict[str, str]:
+    try:
+        captions = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}): fetch the file again") from None
+    if not isinstance(captions, dict):
+        raise UserError(f"{path}: a JSON {type(captions).__name__}, {str(captions)[:60]}, where an object {{id: caption}} is expected")
+    for utt_id, caption in captions.items():
+        if not isinstance(caption, str):
+            raise UserError(f"{path}: '{utt_id}' has {type(caption).__name__} {str(caption)[:60]}, where its caption as one text is expected")
+    return captions

@@ -10,19 +10,24 @@ the recording stands for the speaker, so the sex and the age group, which the la
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, BinaryIO, Iterator
 
 import ijson
 
 from serdesc.config import PrepareConfig
-from serdesc.data.corpora import Rejected
+from serdesc.data.corpora import Known, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
+from serdesc.files import read_text
 
+NO_SEGMENT, OTHER_CORPUS = "no such segment in it", "the id has no GigaSpeech segment (AUD0000000001_S0000001) in it"
+KNOWN = Known(total=670_070, loose_times=True, not_at_hand=(NO_SEGMENT, OTHER_CORPUS, "no such file"))
 KINDS = ("label", "description", "instruction")
 SEGMENT = re.compile(r"(?:AUD|POD|YOU)\d{10}_S\d{7}")
 # key of a label string -> our field, and the values that it takes, in lower case
@@ -36,6 +41,9 @@ VOCABULARY: dict[str, tuple[str, dict[str, str]]] = {
 }
 MARKS = {"<COMMA>": ",", "<PERIOD>": ".", "<QUESTIONMARK>": "?", "<EXCLAMATIONPOINT>": "!"}
 _TAG = re.compile(r"\s*<[A-Z]+>")
+# To the end, or to the next key: the words themselves may hold a TAB.
+_KEYS = "|".join((*VOCABULARY, "emphasis", "category", "topic"))
+_TRANSCRIPTION = re.compile(rf"(?:^|\t)\s*transcription:([^\t]*(?:\t(?!\s*(?:{_KEYS}):)[^\t]*)*)", re.I)
 
 
 def label(text: str) -> tuple[Fields, str]:
@@ -45,8 +53,9 @@ def label(text: str) -> tuple[Fields, str]:
     any order and case, any of the keys may be absent; `emphasis:word` is read too. Other keys are passed over, for a caption has no
     field for them. Raises ValueError for a value that is not of the vocabulary, and where no key is known.
     """
-    head, _, transcription = text.partition("transcription:")
-    return _fields(head), transcription.strip()
+    said = _TRANSCRIPTION.search(text)
+    head = text[: said.start()] + text[said.end() :] if said else text
+    return _fields(head.strip()), said[1].strip() if said else ""
 
 
 @lru_cache(maxsize=4096)  # of all 670,070 there are some hundreds of combinations: equal ones share one object
@@ -76,22 +85,40 @@ def entries(path: Path) -> Iterator[tuple[str, Any]]:
     """Id and value of a JSON object {id: value}, or of lines `id<TAB>text`. Raises UserError that shows what else was found."""
     with path.open("rb") as file:
         start = file.read(200).lstrip(b"\xef\xbb\xbf \t\r\n")
-        file.seek(0)
-        if start.startswith(b"{"):
-            try:
-                yield from ijson.kvitems(file, "", use_float=True, buf_size=1 << 20)
-            except ijson.JSONError as error:
-                raise UserError(f"{path}: begins with {start[:60]!r} but is no JSON object to its end ({error}): fetch it again") from error
-        elif b"\t" in start.split(b"\n")[0]:
-            for line in file.read().decode("utf-8-sig").split("\n"):
-                utt_id, _, text = line.rstrip("\r").partition("\t")
-                if utt_id:
-                    yield utt_id, text
-        else:
-            raise UserError(
-                f"{path}: begins with {start[:60]!r}, which is neither a JSON object {{id: text}} or {{id: {{key: text}}}} nor a line "
-                "`id<TAB>text`: write it as one of these"
-            )
+    if start.startswith(b"{"):
+        with _json(path) as file:
+            yield from ijson.kvitems(file, "", use_float=True, buf_size=1 << 20)
+    elif b"\t" in start.split(b"\n")[0]:
+        for line in read_text(path).split("\n"):
+            utt_id, _, text = line.partition("\t")
+            if utt_id:
+                yield utt_id, text
+    else:
+        raise UserError(
+            f"{path}: begins with {start[:60]!r}, which is neither a JSON object {{id: text}} or {{id: {{key: text}}}} nor a line "
+            "`id<TAB>text`: write it as one of these"
+        )
+
+
+@contextmanager
+def _json(path: Path) -> Iterator[BinaryIO]:
+    """A JSON file, open behind its byte order mark. What the block finds wrong with it is a UserError."""
+    with path.open("rb") as file:
+        file.seek(3 if file.read(3) == b"\xef\xbb\xbf" else 0)
+        try:
+            yield file
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            file.seek(0)
+            first = file.readline(1 << 20)
+            raise UserError(f"{path}: begins with {first[:60]!r} but is no JSON object to its end ({error}): {_remedy(first)}") from error
+
+
+def _remedy(line: bytes) -> str:
+    try:
+        json.loads(line)
+    except ValueError:  # of which a wrong encoding is one
+        return "fetch it again"
+    return "its first line is a JSON value of its own (JSON lines): write all of them as one object"
 
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance | Rejected]:
@@ -102,18 +129,24 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
     for recording in _recordings(gigaspeech):
         wav = str(folder / recording["path"])
         for segment in recording["segments"]:
-            text = labels.pop(segment["sid"], None)
+            try:
+                text = labels.pop(segment["sid"], None)
+                span = (float(segment["begin_time"]), float(segment["end_time"]))
+            except (KeyError, TypeError, ValueError) as error:
+                told = f"segment {str(segment)[:80]} of {recording['aid']}"
+                raise UserError(f"{gigaspeech}: {told} has no sid, begin_time and end_time in seconds ({error!r}): not GigaSpeech's form") from error
             if text is not None:
                 caption = captions.pop(segment["sid"], "") if captions is not None else None
-                yield _utterance(segment, recording["aid"], wav, text, caption)
+                yield _utterance(segment, span, recording["aid"], wav, text, caption)
     for utt_id in labels:
-        why = "no such segment in it" if SEGMENT.fullmatch(utt_id) else "the id has no GigaSpeech segment (AUD0000000001_S0000001) in it"
-        yield Rejected(utt_id, str(gigaspeech), why)
+        yield Rejected(utt_id, str(gigaspeech), NO_SEGMENT if SEGMENT.fullmatch(utt_id) else OTHER_CORPUS)
 
 
-def _utterance(segment: dict[str, Any], recording: str, wav: str, labels: str, caption: str | None) -> Utterance | Rejected:
+def _utterance(
+    segment: dict[str, Any], span: tuple[float, float], recording: str, wav: str, labels: str, caption: str | None
+) -> Utterance | Rejected:
     """`caption` is None where captions are to be rendered, and empty where the corpus has none of this segment."""
-    utt_id, span = segment["sid"], (float(segment["begin_time"]), float(segment["end_time"]))
+    utt_id = segment["sid"]
     try:
         fields, text = label(labels)
     except ValueError as error:
@@ -132,15 +165,18 @@ def _recordings(path: Path) -> Iterator[dict[str, Any]]:
     """The recordings of GigaSpeech.json, one at a time: the file of all subsets has several gigabytes."""
     if not path.exists():
         raise UserError(f"{path}: no such file. Give GigaSpeech's metadata with --set prepare.gigaspeech=/path/to/GigaSpeech.json")
-    with path.open("rb") as file:
-        try:
-            for recording in ijson.items(file, "audios.item", use_float=True, buf_size=1 << 20):
-                missing = [key for key in ("aid", "path", "segments") if key not in recording]
-                if missing:
-                    raise UserError(f"{path}: a recording without {' and '.join(missing)}, found {', '.join(recording)}: not GigaSpeech's form")
-                yield recording
-        except ijson.JSONError as error:
-            raise UserError(f"{path}: no JSON object to its end ({error}): fetch it again") from error
+    none = True
+    with _json(path) as file:
+        for recording in ijson.items(file, "audios.item", use_float=True, buf_size=1 << 20):
+            none = False
+            missing = [key for key in ("aid", "path", "segments") if not isinstance(recording, dict) or key not in recording]
+            if missing:
+                found = ", ".join(recording) if isinstance(recording, dict) else str(recording)[:60]
+                raise UserError(f"{path}: a recording without {' and '.join(missing)}, found {found}: not GigaSpeech's form")
+            yield recording
+        if none:
+            file.seek(0)
+            raise UserError(f"{path}: begins with {file.read(60)!r} and has no recording in a list `audios`: not GigaSpeech's form")
 
 
 # ---- the three downloads -------------------------------------------------------------------------------------------------
