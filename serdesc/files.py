@@ -70,8 +70,8 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"{path}:{line}: not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}, as in Latin-1 or Windows-1252. Convert the file, for example: "
-            f"iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
+            f"{path}:{line}: not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}, as in Latin-1 or Windows-1252. Convert the file, "
+            f"for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
         ) from None
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 

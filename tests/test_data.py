@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
+from types import SimpleNamespace
+from typing import Callable, Iterator
 
 import librosa
 import numpy as np
@@ -357,18 +359,13 @@ def test_a_stopped_annotation_keeps_its_measures(corpus: Path, monkeypatch: pyte
             raise KeyboardInterrupt
         return real(*args)  # type: ignore[arg-type]
 
-    class Here:  # the pool's place, so that what is patched is called
-        def __init__(self, _: int) -> None: ...
-        def __enter__(self) -> Here:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-        def map(self, function: Callable[..., object], *items: list[object], chunksize: int) -> object:
-            return map(function, *items)
+    @contextmanager
+    def here(_: int) -> Iterator[object]:  # a pool of this process, so that what is patched is called
+        yield SimpleNamespace(map=lambda function, *items, chunksize: map(function, *items))
 
     monkeypatch.setattr(annotate.descriptors, "compile_librosa", lambda config: None)
     monkeypatch.setattr(annotate, "BLOCK", 3)
-    monkeypatch.setattr(annotate, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(annotate, "ProcessPoolExecutor", here)
     monkeypatch.setattr(annotate.descriptors, "measure", stop_at_seven)
     with pytest.raises(KeyboardInterrupt):
         annotate.annotate(corpus, configs.Config(), nj=1)

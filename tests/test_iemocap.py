@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from serdesc import config as configs
 from serdesc.cli import app
-from serdesc.data import datadir, doctor, folds, prepare
+from serdesc.data import annotate, datadir, doctor, folds, prepare
 from serdesc.data.corpora import iemocap
 from serdesc.errors import UserError
 
@@ -148,6 +149,59 @@ def test_the_doctor_finds_what_is_planted_and_nothing_else(golden: list[dict[str
     assert set(kinds) == {*expected, "counts"}
     result = CliRunner().invoke(app, ["check", str(tmp_path / "data"), "--corpus", "iemocap"])
     assert result.exit_code == 1 and "duplicated audio" in result.output
+
+
+def test_wrong_labels_speakers_and_sessions_are_found(whole: Path, real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """A sound copy agrees with the golden list in label and fold; one that was mixed up says whose."""
+    listed = real_data("lists") / "iemocap_5531.tsv"
+
+    def found(data: Path) -> dict[str, list[str]]:
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for finding in doctor.check(data, "iemocap", listed, nj=2):
+            kinds[finding.kind].append(finding.what)
+        return kinds
+
+    every = {utt.utt_id: utt for utt in datadir.read(whole)}
+    assert set(found(whole)) == {"duration"}, "the made sound is short, and nothing else differs"
+    angry, sad = (next(i for i, utt in every.items() if utt.emotion == emotion) for emotion in ("angry", "sad"))
+    crossed = next(i for i in every if i.startswith("Ses02F") and i[-4] == "M")
+    moved = next(i for i in every if i.startswith("Ses04"))
+    every[angry], every[sad] = replace(every[angry], emotion="sad"), replace(every[sad], emotion="calm")
+    every[crossed] = replace(every[crossed], spk="Ses02F", gender="female")  # by the dialogue's name
+    every[moved] = replace(every[moved], session="Ses05")
+    datadir.write(tmp_path / "mixed", every.values())
+    kinds = found(tmp_path / "mixed")
+    wrong = ((angry, "sad", "ang"), (sad, "calm", "sad"))
+    assert sorted(kinds["label"]) == sorted(f"{i}: {now}, iemocap_5531.tsv says {was}" for i, now, was in wrong)
+    assert kinds["labels outside the map"] == [f"{sad}: calm"]
+    assert f"{crossed}: speaker Ses02F, its id says Ses02M; sex female, its id says male" in kinds["speaker or session"]
+    assert f"{moved}: session Ses05, its id says Ses04" in kinds["speaker or session"] and len(kinds["speaker or session"]) == 2
+    if any(row.startswith(moved) for row in listed.read_text().splitlines()):
+        assert kinds["fold"] == [f"{moved}: session Ses05, iemocap_5531.tsv says 4"]
+
+
+def test_folds_have_the_published_sizes(whole: Path, tmp_path: Path) -> None:
+    """Of the protocol that they are published of; a label set that counts the same clips has them too, another says that it is not compared."""
+    for name, settings, exit_code, said in (
+        ("four", [], 0, "sound"),
+        ("emobox", ["folds.protocol=emobox"], 0, "note: sizes of folds (1)"),
+        ("six", ["folds.labels=[angry, happy, neutral, sad, frustrated]"], 0, "note: sizes of folds (1)"),
+    ):
+        annotate.annotate(whole, recipe("measure.source=corpus", *settings), nj=1, out=tmp_path / name)
+        result = CliRunner().invoke(app, ["check", str(tmp_path / name), "--corpus", "iemocap"])
+        assert result.exit_code == exit_code and said in result.output, result.output
+    test, train = (datadir.read(tmp_path / "four" / "fold3" / part) for part in ("test", "train"))
+    datadir.write(tmp_path / "four" / "fold3" / "test", test[:-1])
+    datadir.write(tmp_path / "four" / "fold3" / "train", [*train, test[-1]])
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "four")])
+    assert result.exit_code == 1 and "fold3/test: 1150 utterances, 1151 are known" in result.output
+    assert f"fold3: 1 speakers in train and in test: {test[-1].spk}" in result.output
+
+
+def test_five_classes_prepared_as_four_are_refused(tmp_path: Path) -> None:
+    prepare.prepare("iemocap", tree(tmp_path / "src", FEW), tmp_path / "data", recipe().prepare, 1)
+    with pytest.raises(UserError, match="prepare.excited happy, the configuration says excited"):
+        annotate.annotate(tmp_path / "data", configs.load(ROOT / "egs/iemocap/conf/five.yaml"), 1)
 
 
 def test_other_label_sets_by_one_key(tmp_path: Path) -> None:

@@ -153,6 +153,37 @@ def test_the_doctor_names_the_bad_clips_and_finds_no_fault(whole: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(whole), "--corpus", "meld", "--nj", "2"])
     assert result.exit_code == 0, result.output
     assert all(f"{key}: broken in the release" in result.output for key in meld.KNOWN.bad) and "fault" not in result.output
+    for note in ("known duplicate across test and train (3)", "known duplicate across dev and train (2)", "known duplicate (25)"):
+        assert f"note: {note}" in result.output
+
+
+def test_two_other_clips_of_one_sound_are_a_fault(tmp_path: Path, tone: Callable[..., Path]) -> None:
+    """Known are the pairs whose rows name one stretch of an episode, and no others."""
+    times = ("00:00:01,0", "00:00:01,0", "00:00:05,0", "00:00:09,0")
+    rows = [f'{i},"So.",Joey,joy,positive,0,{i},1,1,"{start}","00:00:20,0"' for i, start in enumerate(times)]
+    src = tables(tmp_path / "src", {"train": rows[:1], "test": rows[1:]})
+    assert meld.duplicates(src) == [["dia0_utt0-train", "dia0_utt1-test"]]
+    for i, split in enumerate(("train", "test", "test", "test")):
+        clip(src / split / f"dia0_utt{i}.mp4", (300.0,) if i < 2 else (500.0,))
+    prepare.prepare("meld", src, tmp_path / "data", recipe().prepare, nj=1)
+    found = {finding.kind: finding for finding in doctor.check(tmp_path / "data", "meld", None, nj=1)}
+    assert found["duplicated audio"].is_fault and found["duplicated audio"].what.startswith("dia0_utt2-test = dia0_utt3-test")
+    assert not found["known duplicate across test and train"].is_fault
+
+
+def test_the_folds_are_checked_where_they_lie(whole: Path, tmp_path: Path) -> None:
+    """The official split's sizes, and the leading speakers in all parts as a note; with a clip less it is a fault."""
+    config = recipe("measure.source=corpus")
+    annotate.annotate(whole, config, nj=1, out=tmp_path / "folds")
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "folds"), "--corpus", "meld"])
+    assert result.exit_code == 0 and "note: speaker overlap (2)" in result.output and "fault" not in result.output, result.output
+    test = datadir.read(tmp_path / "folds" / "fold1" / "test")
+    datadir.write(tmp_path / "folds" / "fold1" / "test", test[1:])
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "folds")])
+    assert result.exit_code == 1 and "fold1/test: 2609 utterances, 2610 are known" in result.output
+    annotate.annotate(whole, recipe("measure.source=corpus", "folds.protocol=emobox"), nj=1, out=tmp_path / "folds")
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "folds")])
+    assert result.exit_code == 0 and "note: sizes of folds (1)" in result.output
 
 
 def test_the_doctor_reads_the_lengths_of_a_list(whole: Path, real_data: Callable[[str], Path]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from serdesc.cli.verbs import ConfigFile, Data, Jobs, Set, verb
 from serdesc.errors import FailedError, UserError
+
+if TYPE_CHECKING:
+    from serdesc.data.doctor import Finding
 
 
 @verb
@@ -54,12 +57,12 @@ def annotate(
 
 @verb
 def check(
-    path: Annotated[Path, typer.Argument(help="Data directory, feature store or experiment.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="Data directory, folder of folds, feature store or experiment.", show_default=False)],
     corpus: Annotated[str, typer.Option("--corpus", help="Compare a data directory with what is published of this corpus, and hear its audio.")] = "",
-    listed: Annotated[Optional[Path], typer.Option("--list", help="TSV with utt_id (or key) and seconds to compare with, such as EmoBox's.")] = None,
+    listed: Annotated[Optional[Path], typer.Option("--list", help="TSV with utt_id (or key), seconds, and where it has them label and fold.")] = None,
     nj: Jobs = 1,
 ) -> None:
-    """Say whether a data directory, a feature store or an experiment is sound, and if not, what is wrong where.
+    """Say whether a data directory, its folds, a feature store or an experiment is sound, and if not, what is wrong where.
 
     Example: `serdesc check data/iemocap --corpus iemocap --nj 4`
     """
@@ -76,6 +79,10 @@ def check(
             raise UserError(f"{path}: no checkpoint yet. Run: serdesc train DATA STORE {path}")
         state = checkpoint.verify(found)
         typer.echo(f"{path}: {state.done} of {state.blocks} blocks trained{'' if state.finished else '; `serdesc train` goes on from there'}")
+    elif not (path / "wav.scp").exists() and any(path.glob("fold[0-9]*")):
+        from serdesc.data import doctor
+
+        _tell(path, list(doctor.check_folds(path, corpus)))
     else:
         from serdesc.data import datadir, doctor
 
@@ -83,9 +90,15 @@ def check(
         hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
         typer.echo(f"{path}: {len(utterances)} utterances, {len({u.spk for u in utterances})} speakers, {hours:.2f} h")
         if corpus or listed:
-            findings = doctor.check(path, corpus, listed, nj)
-            for line in doctor.summary(findings):
-                typer.echo(line)
-            if faults := sum(finding.is_fault for finding in findings):
-                raise FailedError(f"{path}: {faults} faults, as listed above")
-            typer.echo(f"{path}: sound")
+            _tell(path, doctor.check(path, corpus, listed, nj))
+
+
+def _tell(path: Path, findings: list[Finding]) -> None:
+    """Print what was found. Raises FailedError where there are faults."""
+    from serdesc.data import doctor
+
+    for line in doctor.summary(findings):
+        typer.echo(line)
+    if faults := sum(finding.is_fault for finding in findings):
+        raise FailedError(f"{path}: {faults} faults, as listed above")
+    typer.echo(f"{path}: sound")

@@ -19,12 +19,12 @@ def extract(
     shard: Annotated[str, typer.Option("--shard", help="i/n: do the i-th of n equal shares, for array jobs.")] = "1/1",
     max_disk: Annotated[Optional[float], typer.Option("--max-disk", help="GB; for more, STORE says that features are computed live.")] = None,
 ) -> None:  # fmt: skip
-    """Run the frozen encoder over a data directory and keep the outputs of all its layers.
+    """Run the frozen encoder over what the folds take of a data directory (folds.labels, folds.protocol), and keep the outputs of all layers.
 
     Example: `serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml`
     """
     from serdesc import config as configs, runtime
-    from serdesc.data import datadir
+    from serdesc.data import datadir, folds
     from serdesc.features import store as stores
     from serdesc.features.encoder import Encoder
     from serdesc.progress import progress
@@ -32,7 +32,10 @@ def extract(
     job = _share(shard)
     settled = configs.load(config, settings)
     device = runtime.start(settled)
-    utterances = datadir.read(data)
+    bad = {utt_id for utt_id, _, _ in datadir.rejected(data)}
+    utterances = [utt for utt in folds.taken(datadir.read(data), settled.folds) if utt.utt_id not in bad]
+    if not utterances:
+        raise UserError(f"{data}: nothing in it that folds.labels {settled.folds.labels} and folds.protocol take: see utt2emo and rejected.tsv there")
     encoder = Encoder.load(settled.encoder, device)
     if max_disk is not None and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk:
         stores.mark_live(store, encoder, settled.store)

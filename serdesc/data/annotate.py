@@ -121,7 +121,10 @@ def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:
         with progress("measure", len(todo), "utterances") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
             for block in (todo[i : i + BLOCK] for i in range(0, len(todo), BLOCK)):
                 for utt, result in zip(block, pool.map(_measure, block, [config] * len(block), chunksize=16)):
-                    (bad if isinstance(result, str) else taken)[utt.utt_id] = result
+                    if isinstance(result, str):
+                        bad[utt.utt_id] = result
+                    else:
+                        taken[utt.utt_id] = result
                     advance(1)
                 datadir.write_rows(data / datadir.MEASURES, sorted(taken.items()))
     _list_unusable(data, utterances, bad)

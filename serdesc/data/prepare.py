@@ -20,7 +20,6 @@ from serdesc.progress import progress
 
 MADE = "prepare.json"  # which corpus a data directory holds, and how it was prepared
 Convert = Callable[[Utterance, Path], Utterance]
-PATHS = ("gigaspeech", "recordings")
 LENGTHS = "reco2dur"  # Kaldi's name: recording, seconds by its header
 
 
@@ -34,7 +33,7 @@ def prepare(corpus: str, src: Path, data: Path, config: PrepareConfig, nj: int) 
         raise UserError(f"corpus '{corpus}' is not known; known are {', '.join(known())}")
     module = importlib.import_module(f"{corpora.__name__}.{corpus}")
     src = src.expanduser().absolute()  # the data directory is read from other folders than this one
-    config = replace(config, **{name: str(Path(path).expanduser().absolute()) for name in PATHS if (path := getattr(config, name))})
+    config = replace(config, gigaspeech=_from_root(config.gigaspeech), recordings=_from_root(config.recordings))
     if hasattr(module, "make"):
         module.make(src, config, nj)
     if not src.is_dir():
@@ -49,6 +48,10 @@ def prepare(corpus: str, src: Path, data: Path, config: PrepareConfig, nj: int) 
     write_json(data / MADE, {"corpus": corpus, "settings": asdict(config), "duplicates": twins})
     more = perturb.copies(accepted, config.speeds, (data / "perturbed").absolute(), nj) if config.speeds else []
     return datadir.originals(datadir.write(data, accepted + more)), rejected
+
+
+def _from_root(path: str) -> str:
+    return str(Path(path).expanduser().absolute()) if path else ""
 
 
 def _sift(stream: Iterable[Utterance | Rejected], rejected: list[Rejected]) -> Iterator[Utterance]:

@@ -35,7 +35,7 @@ KNOWN = Known(  # four classes, excited merged into happy: 5531
 )
 _EVALUATED = re.compile(r"\[\d+\.\d+ - \d+\.\d+\]\t(Ses\S+)\t(\w+)\t")
 _TRANSCRIBED = re.compile(r"(Ses\S+?)(?: \[[^\]]*\])?:\s*(.*)")
-_ID = re.compile(r"(Ses0[1-5])[FM]_(impro|script)\w+_([FM])\d{3}")
+_ID = re.compile(r"(Ses0[1-5])[FM]_(?:impro|script)\w+_([FM])\d{3}")
 _TAG = re.compile(r"\[[^\]]*\]")  # [LAUGHTER], [garbage], ...
 
 
@@ -48,30 +48,30 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
         texts = _texts(session)
         for utt_id, label in _labels(session).items():
             wav = session / "sentences" / "wav" / utt_id.rsplit("_", 1)[0] / f"{utt_id}.wav"
-            parts = _ID.fullmatch(utt_id)
-            if not parts:
+            told = identity(utt_id)
+            if not told:
                 yield Rejected(utt_id, str(wav), "an id of another form than Ses01F_impro01_F000")
             elif label not in EMOTIONS:
                 yield Rejected(utt_id, str(wav), f"label '{label}' is not one of {', '.join(EMOTIONS)}")
             elif utt_id not in texts:
                 yield Rejected(utt_id, str(wav), f"no line in {session.name}/dialog/transcriptions")
-            elif config.turns == "all" or parts[2] == "impro":
-                emotion, (told, speaker, gender) = EMOTIONS[label], identity(utt_id)
+            elif config.turns == "all" or "_impro" in utt_id:
+                emotion = EMOTIONS[label]
                 yield Utterance(
                     utt_id,
                     str(wav),
-                    speaker,
+                    told[1],
                     text=" ".join(_TAG.sub(" ", texts[utt_id]).split()),
-                    session=told,
+                    session=told[0],
                     emotion=config.excited if emotion == "excited" else emotion,
-                    gender=gender,
+                    gender=told[2],
                 )
 
 
-def identity(utt_id: str) -> tuple[str, str, str]:
-    """Session, speaker and sex of Ses01F_impro01_M000: Ses01, Ses01M, male."""
-    session, letter = utt_id[:5], utt_id[-4]
-    return session, session + letter, {"F": "female", "M": "male"}[letter]
+def identity(utt_id: str) -> tuple[str, str, str] | None:
+    """Session, speaker and sex of Ses01F_impro01_M000: Ses01, Ses01M, male; None for an id of another form."""
+    parts = _ID.fullmatch(utt_id)
+    return (parts[1], parts[1] + parts[2], {"F": "female", "M": "male"}[parts[2]]) if parts else None
 
 
 PARTS = ("sentences/wav", "dialog/EmoEvaluation", "dialog/transcriptions")
