@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from serdesc import batches, reader, tasks
+from serdesc.data.audio import AudioError
 from serdesc.data.datadir import Utterance
+from serdesc.errors import FailedError
 from serdesc.features.store import Features
 from serdesc.files import write_jsonl
 from serdesc.models import Model
@@ -48,26 +50,45 @@ def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[
     return {emotion: round(share / math.fsum(shares), 4) for emotion, share in zip(emotions, shares)}
 
 
-def decode(model: Model, features: Features, utterances: Sequence[Utterance], out: Path) -> None:
+def decode(model: Model, features: Features, utterances: Sequence[Utterance], out: Path) -> list[AudioError]:
     """Write `out`, in order of id. Batches that a stopped run finished are kept beside it and not decoded again.
 
-    The posterior is over the emotions that occur in `utterances`.
+    The posterior is over the emotions that occur in `utterances`. Returns what was left out because its audio cannot be used; raises
+    FailedError where that is everything.
     """
     emotions = sorted({utt.labels.emotion for utt in utterances if utt.labels and utt.labels.emotion}) if model.config.decoding.posterior else []
     partial = out.with_name(f".{out.name}.partial")
     done = _finished(partial)
     groups = batches.decoding_batches(utterances, model.config.decoding.batch_size)
     left = [group for group in groups if not all(utt.utt_id in done for utt in group)]
+    unusable: list[AudioError] = []
     out.parent.mkdir(parents=True, exist_ok=True)
     with progress(f"decode {out.parent.parent.name}", sum(map(len, left)), "utterances") as advance, partial.open("a", encoding="utf-8") as file:
         for group in left:
-            for row in hypotheses(model, features, group, emotions):
+            for row in _answered(model, features, group, emotions, unusable):
                 done[row["utt_id"]] = row
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
             advance(len(group))
-    write_jsonl(out, [done[utt_id] for utt_id in sorted(utt.utt_id for utt in utterances)])
+    wanted = {utt.utt_id for utt in utterances}
+    if unusable and not wanted & done.keys():
+        raise FailedError(f"{out}: none of {len(wanted)} utterances could be heard; the first: {unusable[0].place}: {unusable[0]}. Look at wav.scp")
+    write_jsonl(out, [done[utt_id] for utt_id in sorted(wanted & done.keys())])
     partial.unlink()
+    return unusable
+
+
+def _answered(
+    model: Model, features: Features, group: Sequence[Utterance], emotions: Sequence[str], unusable: list[AudioError]
+) -> list[dict[str, Any]]:
+    """The lines of a batch without the utterances whose audio cannot be used, which are added to `unusable`."""
+    while group:
+        try:
+            return hypotheses(model, features, group, emotions)
+        except AudioError as error:
+            unusable.append(error)
+            group = [utt for utt in group if utt.utt_id != error.utt_id]
+    return []
 
 
 def _finished(partial: Path) -> dict[str, dict[str, Any]]:

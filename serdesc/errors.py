@@ -7,3 +7,5 @@ class UserError(Exception):
 
 class FailedError(Exception):
     """Something that went wrong outside the user's request: a full disk, damaged audio. Finished work is kept."""
+
+    place = ""  # where, if the message alone does not say it

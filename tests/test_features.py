@@ -170,13 +170,27 @@ def test_a_full_disk_names_what_is_needed_and_keeps_what_is_done(
     assert sorted(p.name for p in (tmp_path / "s").iterdir() if p.name.startswith(("shard", "."))) == done
 
 
-def test_an_utterance_whose_audio_went_bad_is_named(corpus: Path, encoder: Encoder, tmp_path: Path, tone: Callable[..., Path]) -> None:
+def test_an_utterance_whose_audio_went_bad_is_named_and_left_out(corpus: Path, encoder: Encoder, tmp_path: Path, tone: Callable[..., Path]) -> None:
     utterances = datadir.read(corpus)
-    Path(utterances[3].wav).unlink()
-    with pytest.raises(UserError, match="s1-0.*no such file"):
-        stores.write(tmp_path / "s", utterances, encoder, CONFIG)
-    with pytest.raises(audio.AudioError):
-        stores.Live(encoder).load(utterances[3:4])
+    missing = Path(utterances[3].wav)
+    kept = missing.read_bytes()
+    missing.unlink()
+    (unusable,) = stores.write(tmp_path / "s", utterances, encoder, CONFIG)
+    assert (unusable.place, unusable.utt_id, str(unusable)) == (f"{missing} (s1-0)", "s1-0", "no such file")
+    assert (tmp_path / "s" / "rejected.tsv").read_text().splitlines()[1] == f"s1-0\t{missing}\tno such file"
+    store = stores.Store(tmp_path / "s")
+    assert store.verify() == 11 and store.rejected == {"s1-0": "no such file"}
+    for features in (store, stores.Live(encoder)):
+        with pytest.raises(audio.AudioError, match="no such file") as error:
+            features.load(utterances[2:5])
+        assert error.value.utt_id == "s1-0" and str(missing) in error.value.place
+    missing.write_bytes(kept)
+    assert stores.write(tmp_path / "s", utterances, encoder, CONFIG) == []
+    assert stores.Store(tmp_path / "s").verify() == 12 and not (tmp_path / "s" / "rejected.tsv").exists()
+    for utt in utterances:
+        Path(utt.wav).unlink()
+    with pytest.raises(UserError, match="none of 12 utterances can be used"):
+        stores.write(tmp_path / "none", utterances, encoder, CONFIG)
 
 
 # ---- live where a store would not fit ----

@@ -24,7 +24,7 @@ def extract(
     Example: `serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml`
     """
     from serdesc import config as configs, runtime
-    from serdesc.data import datadir, folds
+    from serdesc.data import audio, datadir, folds
     from serdesc.features import store as stores
     from serdesc.features.encoder import Encoder
     from serdesc.progress import progress
@@ -45,7 +45,8 @@ def extract(
     groups = stores.shards(utterances, settled.store.shard_seconds)
     mine = sum(len(group) for number, group in enumerate(groups) if number % job[1] == job[0] - 1)
     with progress("extract", mine, "utterances") as advance:
-        stores.write(store, utterances, encoder, settled.store, job, advance)
+        unusable = stores.write(store, utterances, encoder, settled.store, job, advance)
+    audio.tell(unusable, f"have no features in {store}")
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -88,8 +89,12 @@ def train(data: Data, store: StoreArg, exp: Exp, config: ConfigFile = None, sett
 
     settled = configs.load(config, settings)
     device = runtime.start(settled)
-    utterances = datadir.read(data)
-    trainer.train(utterances, open_features(store, settled, device), settled, exp, fold_of(data), device)
+    features = open_features(store, settled, device)
+    every = datadir.read(data)
+    utterances = [utt for utt in every if utt.utt_id not in features.rejected]
+    if len(utterances) < len(every):
+        typer.echo(f"{len(every) - len(utterances)} utterances are not trained on: {Path(store) / 'rejected.tsv'} says why", err=True)
+    trainer.train(utterances, features, settled, exp, fold_of(data), device)
 
 
 @verb
@@ -104,7 +109,7 @@ def decode(
     """
     from serdesc import config as configs, runtime
     from serdesc.builtin import resolve
-    from serdesc.data import datadir
+    from serdesc.data import audio, datadir
     from serdesc.decoding import decode as run
     from serdesc.features.store import open_features
     from serdesc.files import write_json
@@ -118,7 +123,7 @@ def decode(
     device = runtime.start(settled)
     features = open_features(store, settled, device, any_length=True)
     model, _ = trainer.load(exp, features, device, settings)
-    run(model, features, datadir.read(data), target)
+    audio.tell(run(model, features, datadir.read(data), target), f"are not in {target}")
     if target.parent.name.startswith("decode_") and not (record := target.parent.parent / "config.yaml").exists():
         configs.dump(settled, record)  # an experiment of answers alone: `report` says what made them
         write_json(record.with_name("env.json"), runtime.environment())

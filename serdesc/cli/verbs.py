@@ -37,7 +37,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         except (UserError, FailedError, OSError) as error:
             if debug:
                 raise
-            typer.echo(f"serdesc {function.__name__}: {error}", err=True)
+            place = f"{error.place}: " if isinstance(error, FailedError) and error.place else ""
+            typer.echo(f"serdesc {function.__name__}: {place}{error}", err=True)
             raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
         except KeyboardInterrupt:
             typer.echo(f"\nserdesc {function.__name__}: stopped. What was finished is kept; the same command goes on from there.", err=True)

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 import numpy as np
+
+from serdesc.errors import FailedError
 
 SAMPLE_RATE = 16_000
 TOLERANCE = 0.02  # seconds that a segment may end after its recording: lists round, and codecs pad
 
 
-class AudioError(ValueError):
-    """Audio that cannot be used. The message is the reason, as it stands in rejected.tsv."""
+class AudioError(FailedError):
+    """Audio that cannot be used. The message is the reason, as it stands in rejected.tsv; `place` is the file, with the utterance if it is known."""
+
+    utt_id = ""
+
+    def at(self, path: str | Path, utt_id: str = "") -> AudioError:
+        self.place, self.utt_id = f"{path} ({utt_id})" if utt_id else str(path), utt_id
+        return self
+
+
+def tell(unusable: Sequence[AudioError], what: str) -> None:
+    """Name what cannot be used, and why, on standard error: the first ten of them."""
+    if unusable:
+        print(f"{len(unusable)} utterances {what}, for their audio cannot be used:", file=sys.stderr)
+        for error in unusable[:10]:
+            print(f"  {error.place}: {error}", file=sys.stderr)
+        if len(unusable) > 10:
+            print(f"  ... and {len(unusable) - 10} more", file=sys.stderr)
+        print("Restore the files and make this again, or run `serdesc prepare` again: it leaves them out.", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -36,11 +56,18 @@ def seconds(path: str | Path) -> float:
         return float(file.frames / file.samplerate)
 
 
-def load(path: str | Path, max_seconds: float | None = None, span: tuple[float, float] | None = None) -> np.ndarray:
+def load(path: str | Path, max_seconds: float | None = None, span: tuple[float, float] | None = None, utt_id: str = "") -> np.ndarray:
     """(S,) float32 samples at 16 kHz, channels averaged, of the whole file or of `span` (seconds) in it.
 
-    Raises AudioError: missing, empty, cut off, silent or not numbers.
+    Raises AudioError, with the file and `utt_id` in it: missing, empty, cut off, silent or not numbers.
     """
+    try:
+        return _load(path, max_seconds, span)
+    except AudioError as error:
+        raise error.at(path, utt_id)
+
+
+def _load(path: str | Path, max_seconds: float | None, span: tuple[float, float] | None) -> np.ndarray:
     with opened(path) as file:
         rate, expected = file.samplerate, file.frames
         first, last = (round(second * rate) for second in span) if span else (0, expected)

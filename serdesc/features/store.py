@@ -2,6 +2,7 @@
 
 A store is a folder of safetensors shards, `header.json` (what made them) and `feats.scp` (utterance -> shard). Which utterance
 lies in which shard, and which are encoded together, depends on the data alone, so any number of jobs makes the same bytes.
+Utterances whose audio cannot be used are left out and stand in `rejected.tsv`; the next `extract` tries them again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from serdesc.runtime import DTYPES
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 FORMAT = 1
+LEFT_OUT = "rejected"  # in what a shard says of itself: utterance -> why its audio cannot be used
 SCALE = "#scale"  # behind an utterance's id: the scales of its 8-bit values
 
 
@@ -38,9 +40,10 @@ class Features(Protocol):
     layers: int
     width: int
     made_by: dict[str, Any]  # the encoder's identity
+    rejected: dict[str, str]  # utterances that were left out, as far as is known before they are asked for, and why
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """x (L, T, D) of each utterance, float32 on the CPU."""
+        """x (L, T, D) of each utterance, float32 on the CPU. Raises AudioError of the first whose audio cannot be used."""
         ...
 
 
@@ -49,9 +52,14 @@ class Live:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder, self.layers, self.width, self.made_by = encoder, encoder.layers, encoder.width, encoder.identity()
+        self.rejected: dict[str, str] = {}
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        return encode(self.encoder, [audio.load(utt.wav, self.encoder.config.max_seconds, utt.span) for utt in utterances])
+        return encode(self.encoder, [_heard(utt, self.encoder) for utt in utterances])
+
+
+def _heard(utt: Utterance, encoder: Encoder) -> np.ndarray:
+    return audio.load(utt.wav, encoder.config.max_seconds, utt.span, utt.utt_id)
 
 
 def encode(encoder: Encoder, waves: list[np.ndarray]) -> list[Tensor]:
@@ -93,19 +101,40 @@ def shards(utterances: Sequence[Utterance], seconds: float) -> list[list[Utteran
 def write(
     folder: Path, utterances: Sequence[Utterance], encoder: Encoder, config: StoreConfig, job: tuple[int, int] = (1, 1),
     done: Callable[[int], None] = lambda n: None,
-) -> None:  # fmt: skip
-    """Write the shards of job i of n that are not there yet, and the index once all are. `done(n)` is told of n utterances."""
+) -> list[audio.AudioError]:  # fmt: skip
+    """Write the shards of job i of n that are not there yet, and the index once all are. `done(n)` is told of n utterances.
+
+    Returns what was left out of this job's shards.
+    """
     header = _header(folder, encoder, config)
     groups = shards(utterances, config.shard_seconds)
     names = [f"shard-{number:05d}.safetensors" for number in range(len(groups))]
+    unusable: list[audio.AudioError] = []
     for number, (name, group) in enumerate(zip(names, groups)):
-        if number % job[1] == job[0] - 1 and not _holds(folder / name, group):
-            _write_shard(folder / name, group, encoder, config.dtype, header)
         if number % job[1] == job[0] - 1:
+            held = _held(folder / name, group)
+            if held is None or held.get(LEFT_OUT):
+                unusable += _write_shard(folder / name, group, encoder, config.dtype, header)
             done(len(group))
-    if all(_holds(folder / name, group) for name, group in zip(names, groups)):
-        index = {utt.utt_id: name for name, group in zip(names, groups) for utt in group}
-        write_text(folder / "feats.scp", "".join(f"{utt_id} {index[utt_id]}\n" for utt_id in sorted(index)))
+    shards_held = [_held(folder / name, group) for name, group in zip(names, groups)]
+    if all(shards_held):
+        _write_index(folder, utterances, {name: held for name, held in zip(names, shards_held) if held})
+    return unusable
+
+
+def _write_index(folder: Path, utterances: Sequence[Utterance], held: dict[str, dict[str, Any]]) -> None:
+    """rejected.tsv, where something was left out, and then feats.scp."""
+    index = {utt_id: name for name, about in held.items() for utt_id in about["utterances"]}
+    reasons = {utt_id: reason for about in held.values() for utt_id, reason in about.get(LEFT_OUT, {}).items()}
+    if not index:
+        raise UserError(f"{folder}: the audio of none of {len(reasons)} utterances can be used; the first is {min(reasons.items())}. Look at wav.scp")
+    if reasons:
+        wavs = {utt.utt_id: utt.wav for utt in utterances}
+        lines = [("utt_id", "path", "reason"), *((utt_id, wavs[utt_id], reasons[utt_id]) for utt_id in sorted(reasons))]
+        write_text(folder / "rejected.tsv", "".join("\t".join(line) + "\n" for line in lines))
+    else:
+        (folder / "rejected.tsv").unlink(missing_ok=True)
+    write_text(folder / "feats.scp", "".join(f"{utt_id} {index[utt_id]}\n" for utt_id in sorted(index)))
 
 
 def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, Any]:
@@ -148,33 +177,35 @@ def _check(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         )
 
 
-def _holds(path: Path, group: list[Utterance]) -> bool:
-    """Whether the shard is there, whole, and of these utterances."""
+def _held(path: Path, group: list[Utterance]) -> dict[str, Any] | None:
+    """What the shard says of itself, where it is there, whole, and of these utterances."""
     try:
         with safe_open(path, framework="pt") as file:
-            held: list[str] = json.loads(file.metadata()["serdesc"])["utterances"]
-            return held == [utt.utt_id for utt in group]
+            about: dict[str, Any] = json.loads(file.metadata()["serdesc"])
+            return about if sorted([*about["utterances"], *about.get(LEFT_OUT, {})]) == [utt.utt_id for utt in group] else None
     except (OSError, SafetensorError, KeyError):
-        return False
+        return None
 
 
-def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: str, header: dict[str, Any]) -> None:
-    waves = []
+def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: str, header: dict[str, Any]) -> list[audio.AudioError]:
+    """Returns what was left out of it."""
+    waves: dict[str, np.ndarray] = {}
+    unusable: list[audio.AudioError] = []
     for utt in group:
         try:
-            waves.append(audio.load(utt.wav, encoder.config.max_seconds, utt.span))
+            waves[utt.utt_id] = _heard(utt, encoder)
         except audio.AudioError as error:
-            raise UserError(
-                f"{utt.wav} ({utt.utt_id}): {error}. Run `serdesc prepare` again: it moves what cannot be used to rejected.tsv."
-            ) from error
+            unusable.append(error)
     tensors: dict[str, Tensor] = {}
-    for utt, x in zip(group, encode(encoder, waves)):
-        tensors.update(_packed(utt.utt_id, x, dtype))
+    for utt_id, x in zip(waves, encode(encoder, list(waves.values()))):
+        tensors.update(_packed(utt_id, x, dtype))
     about = {
         "header": header,
-        "utterances": [utt.utt_id for utt in group],
-        "audio": {utt.utt_id: hashlib.sha256(wave.tobytes()).hexdigest()[:16] for utt, wave in zip(group, waves)},
+        "utterances": list(waves),
+        "audio": {utt_id: hashlib.sha256(wave.tobytes()).hexdigest()[:16] for utt_id, wave in waves.items()},
     }
+    if unusable:
+        about[LEFT_OUT] = {error.utt_id: str(error) for error in unusable}
     need = sum(x.nbytes for x in tensors.values()) / 1e9
     if free_gb(path.parent) < need:
         raise FailedError(
@@ -185,6 +216,7 @@ def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: st
         # One key with sorted JSON: safetensors would write several in random order.
         save_file(tensors, aside, metadata={"serdesc": json.dumps(about, sort_keys=True)})
         share(aside)
+    return unusable
 
 
 def _packed(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
@@ -214,6 +246,9 @@ class Store:
         self.layers, self.width = int(header["layer_count"]), int(header["width"])
         self.made_by = {key: value for key, value in header.items() if key not in ("format", "dtype", "versions")}
         self._shard_of = dict(line.split(" ", 1) for line in (folder / "feats.scp").read_text().splitlines())
+        listed = folder / "rejected.tsv"
+        lines = [line.split("\t") for line in listed.read_text(encoding="utf-8").splitlines()[1:]] if listed.exists() else []
+        self.rejected = {utt_id: reason for utt_id, _, reason in lines}
         self._open = lru_cache(maxsize=64)(self._open_shard)
 
     def _open_shard(self, name: str) -> Any:
@@ -238,6 +273,8 @@ class Store:
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         out = []
         for utt in utterances:
+            if reason := self.rejected.get(utt.utt_id):
+                raise audio.AudioError(reason).at(utt.wav, utt.utt_id)
             if utt.utt_id not in self._shard_of:
                 raise UserError(f"{self.folder}: no features of '{utt.utt_id}'. Run `serdesc extract` on the data directory that has it.")
             out.append(self._tensor(utt.utt_id, self._shard_of[utt.utt_id]))
