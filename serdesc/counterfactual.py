@@ -6,9 +6,10 @@ at the end of the scale already cannot move and is counted apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,12 +17,14 @@ from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import ENERGY, PITCH, SPEED, Fields
-from serdesc.files import write_json
+from serdesc.files import read_json, write_json, written_aside
 from serdesc.scoring import metrics
+from serdesc.scoring.kept import key
 from serdesc.scoring.score import read_hypotheses, total
 
 ORDER = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}
 WINDOW = 1600  # samples over which loudness is taken: 0.1 s
+VERSION = 1  # of the changes: recordings and answers of other versions are not taken
 
 
 def _shifted(semitones: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -69,18 +72,31 @@ CHANGES = {
 }
 
 
-def changed(utterances: Sequence[Utterance], change: Change, folder: Path) -> list[Utterance]:
-    """The utterances with changed recordings, which are written to `folder`, no louder than they were."""
+def identities(utterances: Sequence[Utterance]) -> tuple[dict[str, str], list[audio.AudioError]]:
+    """Utterance -> a hash of its samples, which what is made of them is named by; and what cannot be used."""
+    found: dict[str, str] = {}
+    unusable: list[audio.AudioError] = []
+    for utt in utterances:
+        try:
+            found[utt.utt_id] = key(VERSION, hashlib.sha256(audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id).tobytes()).hexdigest())
+        except audio.AudioError as error:
+            unusable.append(error)
+    return found, unusable
+
+
+def changed(utterances: Sequence[Utterance], change: Change, folder: Path, samples: Mapping[str, str]) -> list[Utterance]:
+    """The utterances with changed recordings, which are written to `folder`, no louder than they were; `samples` are their identities."""
     import soundfile
 
-    folder.mkdir(parents=True, exist_ok=True)
     out = []
     for utt in utterances:
-        path = folder / f"{utt.utt_id}.wav"
+        path = folder / f"{utt.utt_id}-{samples[utt.utt_id]}.wav"
         if not path.exists():
-            before = audio.load(utt.wav, span=utt.span)
+            before = audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id)
             after = change.apply(before)
-            soundfile.write(path, after * min(1.0, np.abs(before).max() / max(np.abs(after).max(), 1e-9)), audio.SAMPLE_RATE)
+            with written_aside(path) as aside:
+                level = min(1.0, np.abs(before).max() / max(np.abs(after).max(), 1e-9))
+                soundfile.write(aside, after * level, audio.SAMPLE_RATE, format="WAV")
         out.append(replace(utt, wav=str(path), span=None, seconds=audio.seconds(path)))
     return out
 
@@ -109,14 +125,16 @@ def followed(name: str, before: Sequence[Fields], after: Sequence[Fields]) -> di
 
 
 def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[str], limit: int) -> list[dict[str, Any]]:
-    """Decode the first `limit` utterances (in order of a hash of their ids) as they are and changed; counterfactual.json in `out`."""
-    import hashlib
+    """Decode the first `limit` utterances (in order of a hash of their ids) as they are and changed; counterfactual.json in `out`.
 
+    Answers are kept under a hash of the checkpoint, the configuration, the change and the sound, so that no other model's are taken.
+    Utterances whose audio cannot be used are named and left out.
+    """
     from serdesc import config as configs, runtime
     from serdesc.decoding import decode
     from serdesc.features.encoder import Encoder
     from serdesc.features.store import Live
-    from serdesc.training import trainer
+    from serdesc.training import checkpoint, trainer
 
     if not (exp / "config.yaml").exists():
         raise UserError(f"--counterfactual {exp}: no experiment there (config.yaml is missing): name a fold's folder, for example exp/mini/fold1")
@@ -125,20 +143,26 @@ def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[st
     live = Live(Encoder.load(config.encoder, device))
     model, _ = trainer.load(exp, live, device, [*settings, "decoding.posterior=false"])
     chosen = sorted(utterances, key=lambda utt: hashlib.sha256(utt.utt_id.encode()).hexdigest())[:limit]
-    chosen = sorted(chosen, key=lambda utt: utt.utt_id)
+    samples, unusable = identities(chosen)
+    audio.tell(unusable, "are not changed")
+    chosen = sorted((utt for utt in chosen if utt.utt_id in samples), key=lambda utt: utt.utt_id)
+    if not chosen:
+        raise UserError(f"--counterfactual {exp}: the audio of none of {len(unusable)} utterances can be used. Look at wav.scp of the data directory")
+    weights = read_json((checkpoint.find(exp) or exp) / "state.json")["files"]
+    settled = {section: values for section, values in asdict(config).items() if section != "scoring"}
 
-    def answers(name: str, asked: Sequence[Utterance]) -> list[Fields]:
-        hyp = out / "counterfactual" / f"{name.replace(' ', '_')}.jsonl"
+    def answers(name: str, asked: Sequence[Utterance]) -> dict[str, Fields]:
+        hyp = out / "counterfactual" / f"{name.replace(' ', '_')}-{key(weights, settled, name, samples)}.jsonl"
         if not hyp.exists():
-            decode(model, live, asked, hyp)
-        said = read_hypotheses(hyp)
-        return [said[utt.utt_id].fields for utt in asked]
+            audio.tell(decode(model, live, asked, hyp), f"are not in {hyp}")
+        return {utt_id: hypothesis.fields for utt_id, hypothesis in read_hypotheses(hyp).items()}
 
     before = answers("unchanged", chosen)
     rows = []
     for name, change in CHANGES.items():
-        folder = out / "counterfactual" / name.replace(" ", "_")
-        rows.append(followed(name, before, answers(name, changed(chosen, change, folder))))
+        after = answers(name, changed(chosen, change, out / "counterfactual" / name.replace(" ", "_"), samples))
+        both = [utt_id for utt_id in before if utt_id in after]
+        rows.append(followed(name, [before[utt_id] for utt_id in both], [after[utt_id] for utt_id in both]))
     write_json(out / "counterfactual.json", {"utterances": len(chosen), "changes": rows})
     return rows
 

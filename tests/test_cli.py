@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from serdesc import config as configs
 from serdesc.cli import app
 from serdesc.config import Config
+from serdesc.data import datadir
 from serdesc.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -151,6 +152,32 @@ def test_the_whole_path_verb_by_verb(corpus: Path, tmp_path: Path, tiny_settings
     code, text = serdesc("decode", corpus / "fold1" / "test", "live", exp, "--out", tmp_path / "live.jsonl", "--set", "store.dtype=float16")
     assert code == 0, text
     assert [json.loads(line)["utt_id"] for line in (tmp_path / "live.jsonl").read_text().splitlines()] == [row["utt_id"] for row in rows]
+
+
+def test_one_recording_that_went_bad_is_named_and_the_others_go_on(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
+    with_settings = [item for setting in tiny_settings for item in ("--set", setting)]
+    assert serdesc("annotate", corpus, *with_settings)[0] == 0
+    test, train, store, exp = corpus / "fold1" / "test", corpus / "fold1" / "train", tmp_path / "dump", tmp_path / "exp" / "fold1"
+    ids = [utt.utt_id for utt in datadir.read(test)]
+    for utt in (datadir.read(test)[0], datadir.read(train)[0]):
+        Path(utt.wav).unlink()
+    for arguments, said in (
+        (("extract", corpus, store, *with_settings), "2 utterances have no features"),
+        (("train", train, store, exp, *with_settings), "1 utterances are not trained on"),
+        (("decode", test, "live", exp), f"{ids[0]}.wav ({ids[0]}): no such file"),
+        (("decode", test, store, exp, "--out", tmp_path / "stored.jsonl"), f"{ids[0]}.wav ({ids[0]}): no such file"),
+        (("score", test, "--hyp", tmp_path / "stored.jsonl", "--metric", "ua", "--missing", "wrong", "--faithful"), "2 utterances are not asked"),
+    ):
+        code, text = serdesc(*arguments)
+        assert code == 0 and said in text.replace("\n", " ") and "Traceback" not in text, (arguments, text)
+    for hyp in (exp / "decode_test" / "hyp.jsonl", tmp_path / "stored.jsonl"):
+        assert [json.loads(line)["utt_id"] for line in hyp.read_text().splitlines()] == ids[1:]
+    for utt in datadir.read(test):
+        Path(utt.wav).unlink(missing_ok=True)
+    code, text = serdesc("decode", test, "live", exp, "--out", tmp_path / "none.jsonl")
+    assert code == 1 and "none of 6 utterances could be heard" in text and not (tmp_path / "none.jsonl").exists()
+    code, text = serdesc("train", train, "live", tmp_path / "exp" / "fold2", *with_settings)
+    assert code == 1 and "): no such file" in text and "serdesc train: " in text
 
 
 def test_describe_takes_any_recording_and_names_the_unusable(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
-from serdesc import config as configs, tasks
+from serdesc import config as configs, decoding, tasks
+from serdesc.cli import app
 from serdesc.config import MeasureConfig, ScoringConfig
 from serdesc.data import annotate, audio, datadir, descriptors
 from serdesc.errors import UserError
 from serdesc.fields import Fields
-from serdesc.files import read_json
+from serdesc.files import read_json, write_json
 from serdesc import counterfactual
 from serdesc.scoring import faithfulness
 from serdesc.scoring.score import Hypothesis
@@ -67,6 +73,101 @@ def test_captions_of_the_labels_agree_with_them(corpus: Path, tmp_path: Path) ->
     assert (corpus / faithfulness.CACHE).exists() and read_json(tmp_path / "faithfulness.json")["agreement"][0]["kind"] == faithfulness.OWN
     with pytest.raises(UserError, match="no training part"):
         faithfulness.rows(test, corpus / "nowhere", hyps, MeasureConfig(), nj=1)
+
+
+def test_measures_are_kept_under_what_they_depend_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    utterances = datadir.read(corpus)
+    first = faithfulness.sounds(corpus, utterances, MeasureConfig(), nj=1)
+    with (corpus / faithfulness.CACHE).open("a") as file:
+        file.write('{"key": "cut o')  # by a kill
+    soundfile.write(utterances[0].wav, hum(0.5, f0=300), audio.SAMPLE_RATE)  # the corpus made again
+    utterances[1] = replace(utterances[1], text="quite a few more syllables")
+    asked = []
+    monkeypatch.setattr(faithfulness, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(faithfulness, "measure", lambda *given: asked.append(given[1]) or {"f0": 1.0})
+    again = faithfulness.sounds(corpus, utterances, MeasureConfig(), nj=1)
+    assert asked == [utterances[0].text, utterances[1].text]
+    assert [utt_id for utt_id in first if again[utt_id] != first[utt_id]] == [utt.utt_id for utt in utterances[:2]]
+    assert faithfulness.sounds(corpus, utterances, MeasureConfig(), nj=1) == again and len(asked) == 2
+    monkeypatch.setattr(faithfulness, "VERSION", 99)
+    faithfulness.sounds(corpus, utterances[:1], MeasureConfig(), nj=1)
+    assert len(asked) == 3
+
+
+def test_measures_are_kept_as_they_come(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    utterances = datadir.read(corpus)
+
+    def stopped(*given: object) -> dict[str, float]:
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        asked.append(given[1])
+        return {"f0": 1.0}
+
+    asked: list[object] = []
+    monkeypatch.setattr(faithfulness, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(faithfulness, "measure", stopped)
+    monkeypatch.setattr(faithfulness, "BLOCK", 2)
+    with pytest.raises(KeyboardInterrupt):
+        faithfulness.sounds(corpus, utterances, MeasureConfig(), nj=1)
+    assert asked == [utt.text for utt in utterances[:5]]
+    asked.append("on")
+    faithfulness.sounds(corpus, utterances, MeasureConfig(), nj=1)
+    assert asked[6:] == [utt.text for utt in utterances[4:]]
+
+
+@pytest.fixture
+def fold(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> Path:
+    """A trained fold, and its test part's answers beside it."""
+    options = [item for setting in tiny_settings for item in ("--set", setting)]
+    exp = tmp_path / "exp" / "fold1"
+    for command in (["annotate", corpus], ["train", corpus / "fold1" / "train", "live", exp]):
+        result = CliRunner().invoke(app, [*map(str, command), *options])
+        assert result.exit_code == 0, result.output
+    return exp
+
+
+def test_changed_answers_are_those_of_this_model_and_this_sound(fold: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counterfactual, "CHANGES", {"tempo x 1.3": counterfactual.CHANGES["tempo x 1.3"]})
+    decoded: list[int] = []
+    whole = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda model, live, asked, hyp: decoded.append(len(asked)) or whole(model, live, asked, hyp))
+    utterances = datadir.read(corpus / "fold1" / "test")
+
+    def decoded_by(limit: int, settings: list[str] = []) -> list[int]:
+        decoded.clear()
+        counterfactual.run(utterances, fold, tmp_path / "out", settings, limit)
+        return list(decoded)
+
+    assert decoded_by(1) == [1, 1] and decoded_by(2) == [2, 2]
+    assert decoded_by(2) == decoded_by(2, ["scoring.resamples=10"]) == []
+    state = fold / "checkpoint" / "state.json"
+    state.write_text(state.read_text().replace('"done"', ' "done"'))
+    assert decoded_by(2) == []  # the same weights
+    weights = load_file(fold / "checkpoint" / "model.safetensors")
+    save_file({name: value + 0.1 for name, value in weights.items()}, fold / "checkpoint" / "model.safetensors")
+    about = read_json(state)
+    about["files"]["model.safetensors"] = hashlib.sha256((fold / "checkpoint" / "model.safetensors").read_bytes()).hexdigest()[:16]
+    write_json(state, about)
+    assert decoded_by(2) == [2, 2]
+    chosen = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "out" / "counterfactual").rglob("*.wav")}
+    first, second = (utt for utt in utterances if utt.utt_id in chosen)
+    soundfile.write(first.wav, hum(0.7), audio.SAMPLE_RATE)
+    assert decoded_by(2) == [2, 2] and len(list((tmp_path / "out" / "counterfactual").rglob("*.wav"))) == 3
+    Path(second.wav).unlink()
+    assert decoded_by(2) == [1, 1] and read_json(tmp_path / "out" / "counterfactual.json")["utterances"] == 1
+
+
+def test_a_changed_recording_that_was_cut_off_is_not_there(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(path: Path, *given: object, **more: object) -> None:
+        Path(path).write_bytes(b"RIFF")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(soundfile, "write", killed)
+    utterances = datadir.read(corpus)[:1]
+    samples, _ = counterfactual.identities(utterances)
+    with pytest.raises(KeyboardInterrupt):
+        counterfactual.changed(utterances, counterfactual.CHANGES["loudness spread"], tmp_path / "wavs", samples)
+    assert list((tmp_path / "wavs").iterdir()) == []
 
 
 def test_changes_move_what_they_should() -> None:

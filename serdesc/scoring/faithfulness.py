@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -19,14 +20,17 @@ from serdesc.data import audio, datadir, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import ENERGY, PITCH, SPEED, VALUES, Fields
-from serdesc.files import read_jsonl, write_json, write_jsonl
+from serdesc.files import write_json, write_jsonl
 from serdesc.progress import progress
 from serdesc.scoring.classes import accuracy, kappa
+from serdesc.scoring.kept import Kept, key
 from serdesc.scoring.score import Hypothesis, Rows, interval, total
 
 FRAME = 320  # samples: 20 ms
 PAUSE = 10 ** (-25 / 20)  # of the loud frames' level: 25 dB below them nobody speaks
 CACHE = "utt2sound.jsonl"
+VERSION = 1  # of `measure`: what other versions measured is not taken
+BLOCK = 64  # utterances whose measures are kept at a time
 OWN, SAME, GIVEN = "independent", "same as the labels", "metadata"
 # measure -> field, the names of its thirds from the least to the most, what a table calls it
 MEASURES: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -70,26 +74,39 @@ def measure(wave: np.ndarray, text: str | None, config: MeasureConfig = MeasureC
 
 
 def sounds(data: Path, utterances: Sequence[Utterance], config: MeasureConfig, nj: int) -> dict[str, dict[str, float]]:
-    """Utterance -> measures; those taken before are kept in the folder that the folds lie in."""
-    cache = (data.parent.parent if data.parent.name.startswith("fold") else data) / CACHE
-    known = {row["utt_id"]: row["sound"] for row in (read_jsonl(cache) if cache.exists() else [])}
-    todo = [utt for utt in {utt.utt_id: utt for utt in utterances}.values() if utt.utt_id not in known]
+    """Utterance -> measures, kept in the folder that the folds lie in; those whose audio cannot be used are named and left out."""
+    kept = Kept((data.parent.parent if data.parent.name.startswith("fold") else data) / CACHE)
+    keys = {utt.utt_id: _identity(utt, config) for utt in utterances}
+    todo = [utt for utt in {utt.utt_id: utt for utt in utterances}.values() if keys[utt.utt_id] not in kept.known]
+    unusable: list[audio.AudioError] = []
     if todo:
         descriptors.compile_librosa(replace(config, pitch="f0"))
         with progress("listen", len(todo), "utterances") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
-            for utt, found in zip(todo, pool.map(_listen, todo, [config] * len(todo), chunksize=8)):
-                known[utt.utt_id] = found
-                advance(1)
-        write_jsonl(cache, [{"utt_id": utt_id, "sound": known[utt_id]} for utt_id in sorted(known)])
-    return {utt.utt_id: known[utt.utt_id] for utt in utterances}
+            heard = zip(todo, pool.map(_listen, todo, [config] * len(todo), chunksize=8))
+            while block := list(islice(heard, BLOCK)):
+                kept.add({keys[utt.utt_id]: found for utt, found in block if isinstance(found, dict)})
+                unusable += [found for _, found in block if not isinstance(found, dict)]
+                advance(len(block))
+    audio.tell(unusable, "are not asked what they sound like")
+    return {utt_id: kept.known[name] for utt_id, name in keys.items() if name in kept.known}
 
 
-def _listen(utt: Utterance, config: MeasureConfig) -> dict[str, float]:
-    return measure(audio.load(utt.wav, span=utt.span), utt.text, config)
+def _identity(utt: Utterance, config: MeasureConfig) -> str:
+    """Of all that the measures of an utterance depend on; of the file its size and time, for hashing hours of sound takes minutes."""
+    path = Path(utt.wav)
+    about = path.stat() if path.exists() else None
+    return key(VERSION, utt.wav, about and [about.st_size, about.st_mtime_ns], utt.span, utt.text, config.language)
+
+
+def _listen(utt: Utterance, config: MeasureConfig) -> dict[str, float] | audio.AudioError:
+    try:
+        return measure(audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id), utt.text, config)
+    except audio.AudioError as error:
+        return error
 
 
 def rows(data: Path, train: Path, hyps: Mapping[str, Hypothesis], config: MeasureConfig, nj: int) -> list[dict[str, Any]]:
-    """A row an utterance and measure: the field, what is claimed, what is true; no row where either is missing."""
+    """A row an utterance and measure: the field, what is claimed, what is true; no row where either is missing, or the sound cannot be used."""
     tested = datadir.read(data)
     if not train.is_dir():
         raise UserError(f"{train}: no training part to take percentiles from. Score a fold's folder (data/X/fold1/test), or name it by --train DIR")
@@ -97,7 +114,7 @@ def rows(data: Path, train: Path, hyps: Mapping[str, Hypothesis], config: Measur
     heard = sounds(data, [*trained, *tested], config, nj)
     bounds = _bounds(trained, heard)
     out: list[dict[str, Any]] = []
-    for utt in tested:
+    for utt in (utt for utt in tested if utt.utt_id in heard):
         said, labels = hyps[utt.utt_id].fields, utt.labels or Fields()
         truths = [(name, field, OWN, _third(utt, heard[utt.utt_id], name, bounds)) for name, (field, _, _) in MEASURES.items()]
         truths += [(name, name, SAME, getattr(labels, name)) for name in ("pitch", "speed", "energy")]
@@ -114,7 +131,7 @@ def _bounds(trained: Sequence[Utterance], heard: Mapping[str, Mapping[str, float
     out = {}
     for name in MEASURES:
         for sex, percentiles in descriptors.PITCH_PERCENTILES.items() if name == "f0" else [("", descriptors.THIRDS)]:
-            values = [heard[utt.utt_id][name] for utt in trained if name in heard[utt.utt_id] and sex in ("", utt.gender)]
+            values = [heard[utt.utt_id][name] for utt in trained if name in heard.get(utt.utt_id, ()) and sex in ("", utt.gender)]
             if values:
                 low, high = np.percentile(values, percentiles)
                 out[f"{name} {sex}".strip()] = (float(low), float(high))
