@@ -41,13 +41,13 @@ def hypotheses(model: Model, features: Features, utterances: Sequence[Utterance]
 
 
 def _names_one(response: str, emotions: Sequence[str]) -> bool:
-    return len(emotions) > 1 and reader.read(response).emotion is not None and tasks.with_emotion(response, emotions[0]) is not None
+    return len(emotions) > 1 and reader.read(response).emotion is not None
 
 
 def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:
     top = max(log_likelihoods)
     shares = [math.exp(value - top) for value in log_likelihoods]
-    return {emotion: round(share / math.fsum(shares), 4) for emotion, share in zip(emotions, shares)}
+    return {emotion: float(f"{share / math.fsum(shares):.8g}") for emotion, share in zip(emotions, shares)}
 
 
 def decode(model: Model, features: Features, utterances: Sequence[Utterance], out: Path) -> list[AudioError]:

@@ -83,12 +83,12 @@ _EMOTIONS = {
     "disgusted": "disgust disgusted disgustedly revolted revulsion",
     "excited": "excited excitedly excitement enthusiastic enthusiastically enthusiasm thrilled",
     "fearful": "fearful fear fearfully afraid scared frightened terrified terror panicked panic anxious anxiously",
-    "frustrated": "frustrated frustration",
+    "frustrated": "frustrated frustratedly frustration",
     "happy": "happy happily happiness joy joyful joyfully cheerful cheerfully cheer delighted delight glad pleased",
     "neutral": "neutral neutrally neutrality",
     "sad": r"sad sadly sadness sorrow sorrowful\w* unhappy unhappily melanchol\w+ depressed gloomy grief mourn\w+ sombre somber "
     "disconsolate downcast plaintive plaintively",
-    "surprised": "surprised surprise surprising astonished astonishment amazed amazement shock shocked",
+    "surprised": "surprised surprisedly surprise surprising astonished astonishment amazed amazement shock shocked",
 }
 _FAINT = {"neutral": "natural naturally naturalness"}  # an emotion's words where no other emotion is named
 _PEOPLE = "woman man lady gentleman guy male female adult person speaker voice presenter"
@@ -127,6 +127,11 @@ _STRESS_AFTER = re.compile(
     r"|^\s*(?:(?:with|under|receiving|by)\s+)(?:\w+\s+){0,2}(?:stress|emphasis|accent|stressing)\b(?! (?:on|falls|the)\b)"
 )
 _SAYING = re.compile(r"\b(?:says?|said|saying|stat(?:es?|ing)|asks?|announc\w+|repeats?)\b[^.;]{0,20}$")
+# What stands between two quotes of one speech: "Yes," she said, "I am fine."
+_BROKEN_OFF = re.compile(
+    r"[\s,;.]*(?:(?:and|then),?\s+)*(?:(?:\w+ ){0,3}(?:says?|said|asks?|asked|add(?:s|ed|ing)|repl(?:y|ies|ied)|continu(?:es?|ed|ing)|shout(?:s|ed)?"
+    r"|whisper(?:s|ed)?|cr(?:ies|ied)|repeat(?:s|ed|ing)?)(?: \w+){0,4})?[\s,;.:]*"
+)
 _TRANSCRIPT = re.compile(r"\btranscript(?:ion)?\s*[:=]\s*(?P<text>[^\n;]+)", re.IGNORECASE)
 
 
@@ -193,14 +198,18 @@ def explain(caption: str) -> Reading:
     values: dict[str, str] = {}
     spans: dict[str, Span] = {}
     emphasis: list[str] = []
+    spoken: list[Quote] = []
     rest = caption
     for quote in quotes(caption):
         rest = rest[: quote.start] + "," + " " * (quote.end - quote.start - 2) + "," * (quote.end - quote.start > 1) + rest[quote.end :]
         if quote.stressed:
             emphasis.append(quote.text.strip(" .,;:!?"))
             spans.setdefault("emphasis", quote.inner)
-        elif "transcript" not in values:
-            values["transcript"], spans["transcript"] = quote.text.strip().removesuffix(","), quote.inner
+        elif not spoken or quote.text.strip(" .,") and _BROKEN_OFF.fullmatch(caption[spoken[-1].end : quote.start].lower()):
+            spoken.append(quote)
+    if spoken:
+        values["transcript"] = " ".join(quote.text.strip() for quote in spoken).removesuffix(",")
+        spans["transcript"] = spoken[0].inner[0], spoken[-1].inner[1]
     if "transcript" not in values and (labelled := _TRANSCRIPT.search(rest)):
         values["transcript"], spans["transcript"] = labelled["text"].strip(), labelled.span("text")
         rest = rest[: labelled.start()] + "," * (labelled.end() - labelled.start()) + rest[labelled.end() :]

@@ -10,10 +10,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from serdesc import traits
+from serdesc import reader, traits
 from serdesc.fields import Fields
 from serdesc.errors import UserError
-from serdesc.reader import quotes
 
 TRAITS = traits.every()
 SYSTEM = "You are a helpful language and speech assistant."
@@ -175,8 +174,14 @@ STRESSING = (
     "with emphasis on {words}",
 )
 EMOTIONAL = ("sounding {adjective}", "in {a} {adjective} tone", "{their} {noun} evident in the voice", "with {noun} in {their} voice")
-_FORMS = {wording: form for forms in EMOTION.values() for form, wording in enumerate(forms)}  # 0 adjective, 1 noun
-_EMOTION_WORD = re.compile(rf"\b(?P<article>(?:an? )?)(?P<word>{'|'.join(sorted(_FORMS, key=len, reverse=True))})\b", re.IGNORECASE)
+# Of the words that the reader takes for an emotion, those that are nouns. The others are adverbs in -ly, and adjectives.
+_NOUNS = {noun for _, noun in EMOTION.values()} | set(
+    "fury wrath rage serenity revulsion enthusiasm terror panic joy cheer delight naturalness sorrow grief melancholy".split()
+    + "astonishment amazement shock".split()
+)
+# How "without any emotion" begins, and what stands there with an emotion
+_NONE = {"no": "", "without": "with ", "devoid": "full of ", "lacking": "with ", "lacks": "has ", "lacked": "had ", "lack": "note of "}
+_ARTICLE = re.compile(r"\b([Aa])n? $")
 _THEIR = {"female": "her", "male": "his", None: "their"}
 
 
@@ -184,7 +189,10 @@ _THEIR = {"female": "her", "male": "his", None: "their"}
 
 
 def render(fields: Fields, seed: str) -> str:
-    """One caption that says exactly these fields. Equal seeds (take the utterance id) give equal wording."""
+    """One caption that says exactly these fields. Equal seeds (take the utterance id) give equal wording.
+
+    A double quote in what is quoted becomes a single one, for the reader would end the quotation there.
+    """
     rng = random.Random(seed)
     manner = [rng.choice(table[value]) for table, value in ((PITCH, fields.pitch), (ENERGY, fields.energy)) if value]
     pace = f"at {_a(rng.choice(SPEED[fields.speed]))}" if fields.speed else ""
@@ -194,7 +202,7 @@ def render(fields: Fields, seed: str) -> str:
     feeling = _feeling(fields, rng)
     stress = _stress(fields, rng)
     manners = [rng.choice(TRAITS[name].phrases[value]) for name, value in fields.more]
-    quote = f'"{fields.transcript}"' if fields.transcript is not None else ""
+    quote = _quoted(fields.transcript) if fields.transcript is not None else ""
     match rng.randrange(3):
         case 0:  # a woman with low pitch speaks at a slow pace, saying "...", sounding sad, stressing the word "..."
             parts = [_join(who, "speaks", pace), _join(rng.choice(SAYING[:2]), quote) if quote else "", feeling, *manners, stress]
@@ -204,6 +212,10 @@ def render(fields: Fields, seed: str) -> str:
             parts = [feeling, _join(who, "says" if quote else "speaks", pace), quote, *manners, stress]
     text = ", ".join(part for part in parts if part)
     return text[0].upper() + text[1:] + "."
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', "'") + '"'
 
 
 def _join(*words: str) -> str:
@@ -224,20 +236,31 @@ def _feeling(fields: Fields, rng: random.Random) -> str:
 def _stress(fields: Fields, rng: random.Random) -> str:
     if not fields.emphasis:
         return ""
-    words = " and ".join(f'"{word}"' for word in fields.emphasis)
+    words = " and ".join(map(_quoted, fields.emphasis))
     return rng.choice(STRESSING).format(words=words, s="s" if len(fields.emphasis) > 1 else "")
 
 
 def with_emotion(caption: str, emotion: str) -> str | None:
-    """The caption with the emotion that it names replaced by another, in the same form; None where it names none.
+    """The caption with the words that the reader takes the emotion from in another emotion's, in the same form; None where it reads none."""
+    reading = reader.explain(caption)
+    if reading.fields.emotion is None:
+        return None
+    if reading.fields.emotion == emotion:
+        return caption
+    start, end = reading.spans["emotion"]
+    words = _in_form_of(caption[start:end].lower(), emotion)
+    words = words[0].upper() + words[1:] if caption[start].isupper() else words
+    before = _ARTICLE.sub(lambda article: article[1] + ("n " if words[0] in "aeiou" else " "), caption[:start])
+    return before + words + caption[end:]
 
-    What stands in quotes is left alone.
-    """
-    inside = quotes(caption)
-    for found in _EMOTION_WORD.finditer(caption):
-        if not any(quote.start <= found.start() < quote.end for quote in inside):
-            word = EMOTION[emotion][_FORMS[found["word"].lower()]]
-            word = word.capitalize() if found["word"][0].isupper() else word
-            article = found["article"] and found["article"][0] + ("n " if word[0] in "aeiou" else " ")
-            return caption[: found.start()] + article + word + caption[found.end() :]
-    return None
+
+def _in_form_of(phrase: str, emotion: str) -> str:
+    """The emotion as a noun, adverb or adjective, as `phrase` is one."""
+    adjective, noun = EMOTION[emotion]
+    if phrase.endswith(("emotion", "emotions", "feeling", "feelings")):
+        return _NONE.get(phrase.split()[0], "with ") + noun
+    if phrase in _NOUNS:
+        return noun
+    if phrase.endswith("ly"):
+        return (adjective[:-1] + "i" if adjective.endswith("y") else adjective) + "ly"
+    return adjective

@@ -131,6 +131,22 @@ def test_each_field_stands_where_it_was_found() -> None:
     assert {name for name in NAMES if getattr(reading.fields, name) is not None} == set(reading.spans)
 
 
+@pytest.mark.parametrize(
+    "caption, transcript",
+    [
+        ('"Yes," she said, "I am fine."', "Yes, I am fine."),
+        ('He says "one two three four", then he adds quietly, "five six seven eight".', "one two three four five six seven eight"),
+        ("She whispers, “No.” Then, “never again in my life”.", "No. never again in my life"),
+        ('A man says "we go there, stressing the word "go".', "we go there, stressing the word"),  # a quote that was never closed
+        ('A man says "we go now and then", in a calm "low and even sort of" voice.', "we go now and then"),
+    ],
+)
+def test_speech_that_a_caption_breaks_off_is_read_as_one(caption: str, transcript: str) -> None:
+    reading = reader.explain(caption)
+    assert reading.fields.transcript == transcript
+    assert caption[slice(*reading.spans["transcript"])].split()[-1].strip(" .,") == transcript.split()[-1].strip(" .,")
+
+
 def test_what_is_denied_is_not_read() -> None:
     assert reader.read("He is not loud, he never sounds angry, and his pitch isn't high.") == Fields(gender="male")
     assert reader.read("Neither fast nor slow, she is far from sad, rather happy.") == Fields(emotion="happy", gender="female", speed="normal")

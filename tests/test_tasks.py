@@ -13,6 +13,7 @@ import pytest
 
 from serdesc import reader, tasks
 from serdesc.errors import UserError
+from serdesc.scoring.normalise import words
 from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields, age_group
 
 TRANSCRIPTS = (None, "the way he talks about people", "a low pitch, she said, at a slow pace: it's fine", "i", "")
@@ -151,10 +152,37 @@ def test_a_tokenizer_without_known_turns_is_refused() -> None:
         ('A man says "x", in a calm tone.', 'A man says "x", in an angry tone.'),
         ("A man speaks, with happiness in his voice.", "A man speaks, with anger in his voice."),
         ('A man says "happy".', None),
+        ("A man with neutral pitch, his fury evident.", "A man with neutral pitch, his fury evident."),
+        ("A man with neutral pitch, his delight evident.", "A man with neutral pitch, his anger evident."),
+        ("He is not angry, he is happy.", "He is not angry, he is angry."),
+        ("Joyfully, a man speaks.", "Angrily, a man speaks."),
+        ("A matter-of-fact voice.", "An angry voice."),
+        ("She speaks without any emotion, there is joy in his voice.", "She speaks with anger, there is joy in his voice."),
     ],
 )
 def test_only_the_emotion_is_replaced(caption: str, changed: str | None) -> None:
     assert tasks.with_emotion(caption, "angry") == changed
+
+
+def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
+    """In the form that it has: what is read of the new caption is the new emotion."""
+    idioms = "without any emotion|no emotion|devoid of emotion|lacking emotion|lacks feeling|lack of feeling|matter-of-factly|close to tears".split(
+        "|"
+    )
+    for word in [word for words in reader._EMOTIONS.values() for word in words.split() if word.isalpha()] + idioms:
+        caption = f"She speaks, {word} it is."
+        for emotion in EMOTIONS:
+            changed = tasks.with_emotion(caption, emotion)
+            assert changed is not None and reader.read(changed).emotion == emotion, (word, emotion, changed)
+            assert changed.endswith(" it is.") and changed.startswith("She speaks, ")
+
+
+@pytest.mark.parametrize("transcript", ['she said "no" to him', '"quoted"', 'the 12" record', '"'])
+def test_a_double_quote_in_what_is_quoted_breaks_nothing(transcript: str) -> None:
+    """Whatever the wording, the reference caption has no word error against its transcript."""
+    for seed in range(20):
+        read = reader.read(tasks.render(Fields(transcript, "sad", "low", gender="female", emphasis=('"no"',)), str(seed)))
+        assert words(read.transcript or "") == words(transcript) and read.emotion == "sad" and read.emphasis == ("'no'",)
 
 
 def test_a_quote_that_was_cut_off_is_read() -> None:
