@@ -7,7 +7,8 @@
 
 A unit is an utterance, a speaker or a fold, and the unit is part of the result. Of utterances UA is compared on correct_i N / (C n_class(i)),
 whose mean is UA; a t-test on right and wrong would test plain accuracy. Of speakers these are summed: a speaker's own UA over the classes that he
-happens to have has another mean. Folds are compared on their values, whose mean is the paper's headline. Where a system has no value there is no p-value.
+happens to have has another mean. Folds are compared on their values, whose mean is the paper's headline. Where a system has no value there is
+no p-value.
 """
 
 from __future__ import annotations
