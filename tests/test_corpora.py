@@ -403,17 +403,18 @@ decoding: {{max_new_tokens: 8}}
 """
 
 
-def run_recipe(name: str, folder: Path, *options: str) -> str:
-    """A copy of the recipe run from start to end with the built-in small models; what it printed."""
-    recipe = kitchen(folder, name, SMALL)
+def run_recipe(recipe: Path, *options: str, expected: int = 0) -> str:
+    """Run a copy of a recipe with the built-in small models; what it printed."""
     done = subprocess.run(["./run.sh", "--config", "small.yaml", "--nj", "1", *options], cwd=recipe, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == expected, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def test_the_speechcraft_recipe_runs_to_its_table(craft: Path, tmp_path: Path) -> None:
-    said = run_recipe("speechcraft", tmp_path / "w", "--corpus", str(craft), "--max-disk", "0.0001")
-    recipe = tmp_path / "w" / "egs" / "speechcraft"
+    recipe = kitchen(tmp_path / "w", "speechcraft", SMALL)
+    change(craft / "Labels.json", lambda rows: {**rows, "LJ001-0001": {"labels": "emotion:sad"}})
+    said = run_recipe(recipe, "--corpus", str(craft), "--max-disk", "0.0001")
+    assert "note: counts (1)\n  9 utterances, 670070 are known" in said and "note: rejected (1)\n  LJ001-0001" in said, "a part is no fault"
     assert "GB, more than 0.0001 GB" in said and "they are computed live" in said and "small: test, 1 fold(s) pooled" in said
     assert read_json(recipe / "dump/hubert/speechcraft/header.json")["live"] is True
     test = datadir.read(recipe / "data/small/fold1/test")
@@ -425,8 +426,11 @@ def test_the_speechcraft_recipe_runs_to_its_table(craft: Path, tmp_path: Path) -
 
 
 def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -> None:
-    said = run_recipe("secap600", tmp_path / "w", "--corpus", str(secap), "--init", "describer-mini")
-    recipe = tmp_path / "w" / "egs" / "secap600"
+    recipe = kitchen(tmp_path / "w", "secap600", SMALL)
+    assert "none is no trained model" in run_recipe(recipe, "--corpus", str(secap), "--init", "none", expected=2)
+    first = run_recipe(recipe, "--corpus", str(secap), "--init", "describer-mini", expected=1)
+    assert "6 utterances, 600 are known" in first and not (recipe / "data/secap600/fold1").exists()
+    said = run_recipe(recipe, "--stage", "2", "--init", "describer-mini")
     assert "nothing to train: describer-mini is asked" in said and "zero_shot: test, 1 fold(s) pooled" in said
     rows = read_jsonl(recipe / "exp/zero_shot/fold1/decode_test/hyp.jsonl")
     assert len(rows) == 6 and all(row["response"] for row in rows)

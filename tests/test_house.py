@@ -126,10 +126,34 @@ def test_a_sweep_takes_every_system_once_and_ends_in_the_tables() -> None:
     for line in iemocap:
         name = line.split("exp/")[1].split("/")[0]
         assert f"--config {name}" in line and (f"training.init=../speechcraft/exp/{name}/fold1" in line) == (not name.startswith("ssl"))
-        assert ("dump/wavlm-large" in line) == (name == "ssl_wavlm") and ("dump/wav2vec2-large" in line) == (name == "ssl_wav2vec2")
+        assert ("dump/iemocap-wavlm-large" in line) == (name == "ssl_wavlm") and ("dump/iemocap-wav2vec2-large" in line) == (name == "ssl_wav2vec2")
     assert len(iemocap) == len(systems)
     one = subprocess.run(["./run.sh", "--dry-run", "--system", "two_stage"], cwd=ROOT / "egs/mini", capture_output=True, text=True).stdout
     assert "exp/two_stage/foldJOB" in one and "--config two_stage" in one and "table" not in one
+
+
+def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_begins(tmp_path: Path) -> None:
+    """A relative --corpus from elsewhere; what is prepared or labelled otherwise in its own folder; and no run of hours towards a missing model."""
+    recipe = ROOT / "egs" / "iemocap" / "run.sh"
+
+    def run(*options: str) -> tuple[int, str]:
+        done = subprocess.run([str(recipe), *options], cwd=tmp_path, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    (tmp_path / "mine.yaml").write_text(f"include: {ROOT}/egs/iemocap/conf/five.yaml\n")
+    options = ["--corpus", "IEMOCAP", "--list", "list.tsv", "--config", "mine.yaml", "--set", "folds.protocol=emobox prepare.turns=improvised"]
+    said = run("--dry-run", "--stop-stage", "3", *options)[1]
+    assert f"prepare iemocap {tmp_path}/IEMOCAP data/mine-turns-improvised --config {tmp_path}/mine.yaml" in said
+    assert f"check data/mine-turns-improvised --corpus iemocap --list {tmp_path}/list.tsv" in said
+    assert "--out data/mine-folds-turns-improvised-protocol-emobox " in said and " dump/mine-turns-improvised " in said
+    assert "--config conf/six.yaml" in run("--dry-run", "--config", "conf/six.yaml", "--stop-stage", "1")[1]
+    assert run("--help")[1].startswith("IEMOCAP, leave one session out")
+    code, said = run("--corpus", "IEMOCAP", "--init", "nowhere")
+    assert code == 2 and "nowhere is no trained model" in said and "--init none" in said and "stage 1" not in said
+    code, said = run("--corpus", "IEMOCAP", "--init", "../SYSTEM", "--systems", "full two_stage")
+    assert code == 2 and "../full is no trained model" in said and "stage" not in said
+    code, said = run("--corpus", "IEMOCAP", "--stop-stage", "1")
+    assert code == 2 and f"{tmp_path}/IEMOCAP: no such folder" in said, "preparing needs no model"
 
 
 def test_jobs_run_side_by_side_and_a_failure_is_told(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def kitchen(house: Path, recipe: str, small: str) -> Path:
     """A copy of a recipe in a house of its own, with small.yaml beside it: its folder."""
     folder = house / "egs" / recipe
     folder.mkdir(parents=True)
-    for name in ("utils", "tools"):
+    for name in ("utils", "tools", "serdesc"):
         (house / name).symlink_to(ROOT / name)
     for name in ("run.sh", "path.sh", "cmd.sh"):
         shutil.copy(ROOT / "egs" / recipe / name, folder)
@@ -49,10 +49,12 @@ def cook(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 class TestRecipes:
     def test_iemocap_adapts_and_puts_zero_shot_beside_it(self, tmp_path: Path) -> None:
         folder = kitchen(tmp_path, "iemocap", SMALL)
-        source = tree(tmp_path / "source", FEW, seconds=lambda utt_id: 0.6)
+        source = tree(tmp_path / "source", FEW | {"Ses01F_impro02_M001": "fru", "Ses01F_impro02_M002": "xxx"}, seconds=lambda utt_id: 0.6)
         first = cook(folder, "--corpus", str(source), "--stop-stage", "1")
         assert first.returncode == 1 and "session Ses01: 8 utterances, 1085 are known" in first.stdout, first.stderr
-        done = cook(folder, "--stage", "2", "--folds", "1 2")
+        second = cook(folder, "--stage", "2", "--stop-stage", "2")
+        assert second.returncode == 1 and "fold5/test: 8 utterances, 1241 are known" in second.stdout, second.stderr
+        done = cook(folder, "--stage", "3", "--folds", "1 2")
         assert done.returncode == 0, done.stdout + done.stderr
         for tag in ("small", "small-zero-shot"):
             scores = {s["metric"]: s for s in read_json(folder / f"exp/{tag}/score_test.json")["scores"]}
@@ -61,6 +63,8 @@ class TestRecipes:
         adapted, zero_shot = (read_jsonl(folder / f"exp/{tag}/fold1/decode_test/hyp.jsonl") for tag in ("small", "small-zero-shot"))
         assert [row["utt_id"] for row in adapted] == [row["utt_id"] for row in zero_shot] and adapted != zero_shot
         assert not (folder / "exp/small-zero-shot/fold1/checkpoint").exists()
+        stored = {line.split()[0] for line in (folder / "dump/small/feats.scp").read_text().splitlines()}
+        assert stored == set(FEW), "turns that no fold holds are not stored"
 
     def test_meld_from_clips_to_scores(self, tmp_path: Path) -> None:
         folder = kitchen(tmp_path, "meld", SMALL)
@@ -77,7 +81,9 @@ class TestRecipes:
             clip(source / "train_splits" / f"dia0_utt{i}.mp4", (150.0 + 10 * i,) * (1, 6)[i % 2], seconds=0.5 + 0.05 * i)
             clip(source / "output_repeated_splits_test" / f"dia0_utt{i}.mp4", (155.0 + 10 * i,) * (1, 6)[i % 2], seconds=(0.2, 1.0)[i % 2])
         assert cook(folder, "--corpus", str(source), "--stop-stage", "1").returncode == 1
-        done = cook(folder, "--stage", "2", "--adapt", "true")
+        second = cook(folder, "--stage", "2", "--stop-stage", "2")
+        assert second.returncode == 1 and "fold1/test: 14 utterances, 2610 are known" in second.stdout, second.stderr
+        done = cook(folder, "--stage", "3", "--adapt", "true")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "followed by silence up to 0.4 s" in (folder / "data/small-folds/adjusted.tsv").read_text()
         scores = {s["metric"]: s for s in read_json(folder / "exp/small/score_test.json")["scores"]}

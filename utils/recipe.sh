@@ -4,22 +4,52 @@
 # --system NAME: one of the paper's systems (serdesc/systems) in place of the recipe's; --systems "NAME ..." or all: one after the other, and the
 # tables; those that are not rows 4 to 7 of Table 2 take --other-folds. Systems of which the recipe has no encoder stand in `without`.
 # A recipe's default_init is where its own system starts, its system_init where those of the tables do (SYSTEM: the name).
+: "${list:=}" "${of_data:=}" "${of_folds:=}" "${of_dump:=}"
 : "${system:=}" "${systems:=}" "${other_folds:=}" "${without:=}" "${default_init:=}" "${system_init:=}"
+. "$(dirname "$0")/../../utils/parse_options.sh"
+here=$PWD
 cd "$(dirname "$0")" || exit 1
-. ../../utils/parse_options.sh
 . ./path.sh
 . ./cmd.sh
 set -euo pipefail
 
+from_here() { # relative paths start where the recipe was called; a configuration or model that is not there is the recipe's own
+  local name
+  [ "$here" != "$PWD" ] || return 0
+  for name in corpus gigaspeech list refs config init; do
+    case ${!name:-/} in
+      /*) ;;
+      *) [[ $name =~ ^(config|init)$ && ! -e $here/${!name} ]] || printf -v "$name" %s "$here/${!name}" ;;
+    esac
+  done
+}
+from_here
+for setting in $set; do # what is prepared or labelled otherwise than the configuration says lies in a folder that says so
+  case $setting in
+    prepare.gigaspeech=* | prepare.recordings=*) ;;
+    prepare.*) of_data+=-${setting#prepare.} ;;
+    folds.* | measure.*) of_folds+=-${setting#*.} ;;&
+    folds.labels=*) of_dump+=-${setting#*.} ;;
+  esac
+done
+for setting in of_data of_folds of_dump; do printf -v "$setting" %s "${!setting//[^A-Za-z0-9._-]/-}"; done
+of_folds=$of_data$of_folds of_dump=$of_data$of_dump
+need_model() { # the model that is started from, or asked, must be there before anything is done; built-in ones are
+  $dry_run || [ "$stage" -gt 5 ] || [ "$stop_stage" -lt 4 ] || [ -d "$1/checkpoint" ] || [ -d "../../serdesc/builtin/$1/checkpoint" ] || {
+    echo "$0: $1 is no trained model: no folder checkpoint in it, and it is none of the built-in ones. $2" >&2; exit 2; }
+}
 settings() { # settle the options: --config and --set as the verbs take them, one command for one and for several GPUs
-  local setting
-  start=$init
-  [ -n "$start" ] || if [ -n "$system$systems" ]; then start=$system_init; else start=$default_init; fi
-  start=${start//SYSTEM/$system}
+  local setting from=$init
+  [ -n "$from" ] || if [ -n "$system$systems" ]; then from=$system_init; else from=$default_init; fi
+  start=${from//SYSTEM/$system}
   with=(--config "$config" ${system:+--config "$system"})
   [ "$systems" != all ] || systems=$(cd ../../serdesc/systems && ls -- *.yaml | sed 's/\.yaml$//')
   [ -z "$system" ] || tag=${tag:-$system}
   [[ $start != none && $system != ssl_* ]] || start=
+  for setting in ${system:-${systems:-own}}; do
+    [[ ${from:-none} == none || $setting == ssl_* ]] ||
+      need_model "${from//SYSTEM/$setting}" "Train it first, name another with --init EXP, or start from none: --init none"
+  done
   for setting in $set ${start:+training.init=$start}; do with+=(--set "$setting"); done
   [ "$ngpu" -gt 0 ] || with+=(--set device=cpu)
   train="serdesc train"
@@ -34,15 +64,16 @@ do_() { # run a command; with --dry-run only print it
 need_corpus() { # the corpus must be named, unless nothing is done
   [ -n "$corpus" ] || $dry_run || { echo "$0: --corpus DIR is needed: $1; README.md says where to get it" >&2; exit 2; }
 }
-prepare_and_label() { # stages 1 and 2 of a corpus that was downloaded: its name, and what its folder is known by
+prepare_and_label() { # stages 1 and 2 of a corpus that was downloaded: its name, and what its folder is known by; options of prepare may follow
   local name=$1
   if begin 1 "prepare $data"; then
     need_corpus "$2"
-    do_ serdesc prepare "$name" "$corpus" "$data" "${with[@]}" --nj "$nj"
-    ! $checked || do_ serdesc check "$data" --corpus "$name" --nj "$nj"
+    do_ serdesc prepare "$name" "$corpus" "$data" "${with[@]}" --nj "$nj" "${@:3}"
+    ! $checked || do_ serdesc check "$data" --corpus "$name" ${list:+--list "$list"} --nj "$nj"
   fi
-  if begin 2 "measure, and label every fold of $labelled by its training part"; then
+  if begin 2 "labels and captions for every fold, in $labelled"; then
     do_ serdesc annotate "$data" --out "$labelled" "${with[@]}" --nj "$nj"
+    ! $checked || [ "$labelled" = "$data" ] || do_ serdesc check "$labelled" --corpus "$name"
   fi
 }
 extract() { # stage 3
@@ -73,7 +104,7 @@ each_system() { # the sweep: what is finished is not done again
     case $system in no_disentanglement | ser_asr | ser_sed | full) ;; *) folds=${other_folds:-$first} ;; esac
     settings
     own=$(sed -n 's/^  model: *//p' "../../serdesc/systems/$system.yaml")
-    [ -z "$own" ] || dump=$(dirname "$common")/${own##*/}
+    [ -z "$own" ] || dump=$common-${own##*/}
     extract
     adapted_and_not
   done

@@ -4,6 +4,7 @@
 #   ./run.sh --corpus ~/corpora/IEMOCAP_full_release --init none --tag scratch     # no SpeechCraft model
 # Options:
 #   --corpus DIR               folder that holds Session1 ... Session5
+#   --list FILE                TSV that stage 1 compares with: utt_id, seconds, and where it has them test_fold and raw_label
 #   --stage 1 --stop-stage 8   first and last stage: prepare, annotate, extract, train, decode, score, report
 #   --nj 2                     jobs side by side; the results do not depend on it
 #   --ngpu 1                   GPUs a training job; 0: CPU
@@ -21,7 +22,7 @@ system_init=../speechcraft/exp/SYSTEM/fold1
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
-data=data/iemocap labelled=data/$name-folds dump=dump/iemocap exp=exp/${tag:-$name}
+data=data/$name$of_data labelled=data/$name-folds$of_folds dump=dump/$name$of_dump exp=exp/${tag:-$name}
 
 prepare_and_label iemocap "the folder with Session1 ... Session5"
 extract_to_report

@@ -4,6 +4,7 @@
 #   ./run.sh --corpus ~/corpora/MELD.Raw --set folds.protocol=emobox --tag emobox    # 2608 test clips, as EmoBox has them
 # Options:
 #   --corpus DIR               folder with the three *_sent_emo.csv and the unpacked clips
+#   --list FILE                TSV that stage 1 compares with: key (or utt_id), seconds, and where it has them split and label
 #   --stage 1 --stop-stage 8   first and last stage: prepare, annotate, extract, train, decode, score, report
 #   --nj 2                     jobs side by side; the results do not depend on it
 #   --ngpu 1                   GPUs a training job; 0: CPU
@@ -20,7 +21,7 @@ system_init=../speechcraft/exp/SYSTEM/fold1
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
-data=data/meld labelled=data/$name-folds dump=dump/meld exp=exp/${tag:-$name}
+data=data/meld$of_data labelled=data/$name-folds$of_folds dump=dump/meld$of_dump exp=exp/${tag:-$name}
 
 prepare_and_label meld "the folder with the three *_sent_emo.csv"
 extract_to_report

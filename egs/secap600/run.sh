@@ -12,26 +12,20 @@
 #   --refs FILE                translated references, `<utt_id> <caption>` a line: English answers have no score without them
 #   --tag zero_shot            name of the experiment: exp/<tag>
 #   --dry-run                  print the commands of every stage, do nothing
-corpus= init= config=conf/secap600.yaml folds=1 tag=zero_shot baselines=false language=en refs=
+corpus= init= config=conf/secap600.yaml folds=1 tag=zero_shot baselines=false language=en refs= checked=true
 . "$(dirname "$0")/../../utils/recipe.sh"
 model=${init:-EXP}
 init=none
 settings
+need_model "$model" "Name the experiment that is asked: --init EXP, or --init describer-mini"
 asked="Please caption the input audio according to content and speech descriptor-related information."
 [ "$language" != zh ] || asked="$asked Answer in Chinese."
-data=data/secap600 labelled=$data exp=exp/$tag
+data=data/secap600$of_folds labelled=$data exp=exp/$tag
 
-if begin 1 "prepare $data"; then
-  need_corpus "the folder with wav/, text.txt and fid2captions.json"
-  do_ serdesc prepare secap600 "$corpus" $data "${with[@]}" --nj "$nj"
-fi
-if begin 2 "everything is the test part; captions are the corpus's own"; then
-  do_ serdesc annotate $data "${with[@]}" --nj "$nj"
-fi
+prepare_and_label secap600 "the folder with wav/, text.txt and fid2captions.json"
 if begin 3 "nothing to extract: a model is asked once, so features are computed live"; then :; fi
 if begin 4 "nothing to train: $model is asked as it is"; then :; fi
 if begin 5 "decode"; then
-  [ "$model" != EXP ] || $dry_run || { echo "$0: --init EXP is needed: the experiment, or the built-in model, that is asked" >&2; exit 2; }
   [ "$ngpu" -gt 0 ] && device=auto || device=cpu
   do_ $cmd JOB="$folds" "$exp/foldJOB/decode.log" serdesc decode "$labelled/foldJOB/test" live "$model" \
     --out "$exp/foldJOB/decode_test/hyp.jsonl" --set device=$device --set "prompt.instruction=$asked"

@@ -17,17 +17,11 @@
 #   --systems all              all of them (or "NAME NAME"), and the paper's tables as stage 8; goes on where it stopped
 #   --other-folds "1"          folds of the systems that are not rows 4 to 7 of Table 2
 #   --dry-run                  print the commands of every stage, do nothing
-corpus= gigaspeech= config=conf/speechcraft.yaml folds=1 max_disk=500 baselines=false
+corpus= gigaspeech= config=conf/speechcraft.yaml folds=1 max_disk=500 baselines=false checked=true
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
-data=data/$name labelled=$data dump=dump/hubert/speechcraft exp=exp/${tag:-$name}
+data=data/$name$of_folds labelled=$data dump=dump/hubert/speechcraft$of_dump exp=exp/${tag:-$name}
 
-if begin 1 "prepare $data"; then
-  need_corpus "the folder with SpeechCraft's Labels and Instructions"
-  do_ serdesc prepare speechcraft "$corpus" "$data" "${with[@]}" --nj "$nj" ${gigaspeech:+--set "prepare.gigaspeech=$gigaspeech"}
-fi
-if begin 2 "hold out whole recordings; labels and captions are the corpus's own"; then
-  do_ serdesc annotate "$data" "${with[@]}" --nj "$nj"
-fi
+prepare_and_label speechcraft "the folder with SpeechCraft's Labels and Instructions" ${gigaspeech:+--set "prepare.gigaspeech=$gigaspeech"}
 extract_to_report

@@ -19,7 +19,7 @@ def extract(
     shard: Annotated[str, typer.Option("--shard", help="i/n: do the i-th of n equal shares, for array jobs.")] = "1/1",
     max_disk: Annotated[Optional[float], typer.Option("--max-disk", help="GB; for more, STORE says that features are computed live.")] = None,
 ) -> None:  # fmt: skip
-    """Run the frozen encoder over what the folds take of a data directory (folds.labels, folds.protocol), and keep the outputs of all layers.
+    """Run the frozen encoder over a data directory (of folds.labels, where some are named), and keep the outputs of all its layers.
 
     Example: `serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml`
     """
@@ -33,9 +33,9 @@ def extract(
     settled = configs.load(config, settings)
     device = runtime.start(settled)
     bad = {utt_id for utt_id, _, _ in datadir.rejected(data)}
-    utterances = [utt for utt in folds.taken(datadir.read(data), settled.folds) if utt.utt_id not in bad]
+    utterances = [utt for utt in folds.labelled(datadir.read(data), settled.folds.labels) if utt.utt_id not in bad]
     if not utterances:
-        raise UserError(f"{data}: nothing in it that folds.labels {settled.folds.labels} and folds.protocol take: see utt2emo and rejected.tsv there")
+        raise UserError(f"{data}: nothing in it is of folds.labels {settled.folds.labels} and can be heard: see utt2emo and rejected.tsv there")
     encoder = Encoder.load(settled.encoder, device)
     if max_disk is not None and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk:
         stores.mark_live(store, encoder, settled.store)

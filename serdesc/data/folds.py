@@ -36,7 +36,9 @@ def split(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> li
         raise UserError(
             f"folds.labels: no utterance is {' or '.join(absent)}; the data has {had}. Prepare it as the configuration says, or mend labels"
         )
-    kept = datadir.originals(taken(utterances, config))
+    kept = datadir.originals(labelled(utterances, config.labels))
+    if config.protocol == "emobox":
+        kept = [utt for utt in kept if (utt.seconds or 0.0) <= EMOBOX_SECONDS]
     if config.rule == "split":
         whole = _by_split(kept)
         return [replace(whole, train=whole.train + copies_of(whole.train, utterances))]
@@ -50,11 +52,9 @@ def split(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> li
     return folds
 
 
-def taken(utterances: Sequence[Utterance], config: FoldsConfig) -> list[Utterance]:
-    """The utterances that some part of some fold holds, copies at other speeds among them."""
-    longest = EMOBOX_SECONDS if config.protocol == "emobox" else float("inf")
-    own = [u for u in datadir.originals(utterances) if (not config.labels or u.emotion in config.labels) and (u.seconds or 0.0) <= longest]
-    return own + copies_of(own, utterances)
+def labelled(utterances: Sequence[Utterance], labels: Sequence[str]) -> list[Utterance]:
+    """Those with one of the labels (folds.labels; all where there are none), copies at other speeds among them: no fold holds others."""
+    return [utt for utt in utterances if not labels or utt.emotion in labels]
 
 
 def copies_of(train: Sequence[Utterance], utterances: Sequence[Utterance]) -> list[Utterance]:
