@@ -23,6 +23,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, write_lines
+from serdesc.scoring import normalise
 from serdesc.tasks import Outputs
 from serdesc.examples import caption_of
 
@@ -125,6 +126,19 @@ def test_gigaspeechs_tags_become_punctuation_and_noise_goes() -> None:
     text = "<SIL> WHEN IT'S RAINING <COMMA> DO WE <MUSIC> TAKE THE TRAIN <QUESTIONMARK> YES <EXCLAMATIONPOINT>"
     assert speechcraft.spoken(text) == "when it's raining, do we take the train? yes!"
     assert speechcraft.spoken("<NOISE>") == ""
+
+
+def test_transcripts_of_both_corpora_become_plain_words_and_stay_so(real_data: Callable[[str], Path]) -> None:
+    """SECap's 600, character by character, and the 41 published samples of SpeechCraft, those in Mandarin too."""
+    mandarin = [line.split(None, 1)[1] for line in (real_data("emosec600") / "text.txt").read_text(encoding="utf-8").splitlines()]
+    head, *rows = (line.split("\t") for line in (real_data("speechcraft") / "demo_samples.tsv").read_text(encoding="utf-8").splitlines())
+    spoken = [text for row in rows if (text := dict(zip(head, row))["transcript"].strip())]
+    assert len(mandarin) == 600 and len(rows) == 41 and spoken
+    for text in mandarin + spoken:
+        words = normalise.words(text)
+        assert words and words == normalise.words(" ".join(words)), text
+        assert not any(re.search(r"[^\w']|[A-Z0-9]", word) for word in words), text
+        assert sum(bool(HAN.fullmatch(word)) for word in words) == len(HAN.findall(text)), text
 
 
 # ---- joining ----
