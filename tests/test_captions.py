@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Callable
 
@@ -20,7 +22,9 @@ from serdesc.data.datadir import Utterance
 from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl
 from serdesc.scoring import captions, java
+from serdesc.scoring.metrics import spice
 
+ROOT = Path(__file__).parents[1]
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java: METEOR, SPICE and PTB tokens cannot be had")
 WORDS = "a woman man with low high pitch moderate volume speaks slowly her sadness evident in the voice fast happy tone (really) it's".split()
 
@@ -111,6 +115,95 @@ def test_spice_gives_its_golden_scores(tmp_path: Path, real_spice: Path) -> None
     assert "spice_text:raw" in ours["spice"]["signature"]
     empty = sum(not pair["hyp_tuples"] or not pair["ref_tuples"] for pair in pairs)
     assert ours["spice"]["counts"].get("no_tuples", 0) == empty
+
+
+LONG = "A woman speaks slowly. The old man is sad. " * 12
+
+
+@needs_java
+def test_spice_of_a_long_caption_is_computed_once(tmp_path: Path, real_spice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jar's own cache takes no caption over 511 bytes."""
+    assert len(LONG) > 511
+    settings = ("scoring.caption_text=full", "scoring.spice_text=raw", f"scoring.spice_jars={real_spice}")
+    hyps, refs = [LONG, "A man shouts."], [LONG, "A man speaks loudly."]
+    first = scored(tmp_path, hyps, refs, *settings)["spice"]
+    assert first["n"] == 2 and first["value"] > 50
+    run = java.run
+    monkeypatch.setattr(java, "run", lambda arguments, given, name, **more: run(arguments, given, name, **more) if name != "SPICE" else 1 / 0)
+    assert scored(tmp_path, hyps, refs, *settings)["spice"] == first
+
+
+def test_spice_asks_for_new_pairs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(arguments: list[str], given: str, name: str, **options: object) -> str:
+        file, made = arguments[arguments.index("-out") - 1], arguments[arguments.index("-out") + 1]
+        pairs = read_json(Path(file))
+        asked.extend(pair["test"] for pair in pairs)
+        rows = [{"image_id": pair["image_id"], "scores": {"All": {"f": len(pair["test"]) / 100}}} for pair in pairs]
+        Path(made).write_text(json.dumps(rows))
+        return ""
+
+    monkeypatch.setattr(java, "run", run)
+    monkeypatch.setattr(spice, "folder", lambda setting: tmp_path)
+    config = ScoringConfig(spice_text="raw", cache=str(tmp_path / "cache"))
+    (first,) = [metric.captions for metric in spice.METRICS if metric.captions]
+    assert [row["sum"] for row in first(captions.Captions(["aa", "b", "aa"], ["x"] * 3, config))] == [0.02, 0.01, 0.02]
+    assert [row["sum"] for row in first(captions.Captions(["b", "ccc", LONG], ["x"] * 3, config))] == [0.01, 0.03, len(LONG) / 100]
+    assert [row["n"] for row in first(captions.Captions([LONG, "b"], ["x", "y"], config))] == [1, 1]  # another reference is another pair
+    assert asked == ["aa", "b", "ccc", LONG, "b"]
+
+
+@pytest.mark.parametrize("said, version", [('java version "1.8.0_402"', "1.8.0_402"), ('openjdk version "10.0.2" 2018-07-17', "10.0.2"), ("x", "")])
+def test_a_java_that_is_too_old_is_refused_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, version: str) -> None:
+    fake = tmp_path / "java"
+    fake.write_text(f"#!/bin/sh\necho '{said}' >&2\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(java.shutil, "which", lambda name: str(fake))
+    if not version:
+        assert java.program() == str(fake)
+        return
+    with pytest.raises(java.NotComputed, match=f"is Java {version}, which is too old: any from 11 to 21"):
+        java.program()
+
+
+def get_spice(folder: Path, *options: object, **env: str) -> tuple[int, str]:
+    """tools/get_spice.sh in a checkout of its own, whose Python and Maven only note what they are asked for."""
+    for name in ("tools/get_spice.sh", "utils/parse_options.sh"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    for program in ("tools/venv/bin/python", "bin/mvn"):
+        (folder / program).parent.mkdir(parents=True, exist_ok=True)
+        (folder / program).write_text(f'#!/bin/sh\necho "$*" >>{folder}/asked\nexit 1\n')
+        (folder / program).chmod(0o755)
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    done = subprocess.run([str(folder / "tools/get_spice.sh"), *map(str, options)], capture_output=True, text=True, env={"PATH": path})
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_jars_that_are_not_as_published_are_refused_by_name(tmp_path: Path) -> None:
+    junk, to = tmp_path / "junk", tmp_path / "to"
+    junk.mkdir()
+    names = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models-other.jar", "rhino-1.7.14.jar")
+    for name in names:
+        (junk / name).write_text("junk")
+    code, said = get_spice(tmp_path, "--from", junk, "--to", to)
+    assert code == 1 and all(f"{junk / name}" in said for name in names) and "put into" not in said and list(to.iterdir()) == []
+    code, said = get_spice(tmp_path, "--to", junk)  # what lies there already
+    assert code == 1 and said.count("remove it and call again") == 3
+
+
+def test_without_maven_every_jar_is_asked_for(tmp_path: Path) -> None:
+    code, said = get_spice(tmp_path, "--to", tmp_path / "to")
+    asked = (tmp_path / "asked").read_text()
+    assert code == 1 and said.count("call again with --from DIR") == 3
+    assert "maven2/org/mozilla/rhino/1.7.14/rhino-1.7.14.jar" in asked and "get_stanford_models" in asked
+
+
+def test_genuine_jars_are_taken(tmp_path: Path, real_spice: Path) -> None:
+    code, said = get_spice(tmp_path, "--from", real_spice, "--to", tmp_path / "to")
+    assert code == 0 and said.count("put into") == 3 and spice.folder(str(tmp_path / "to")) == tmp_path / "to"
+    assert get_spice(tmp_path, "--to", tmp_path / "to") == (0, said.replace(f"put into {tmp_path / 'to'}", "there"))
 
 
 def test_without_java_the_other_metrics_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

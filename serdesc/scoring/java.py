@@ -6,6 +6,7 @@ pycocoevalcap brings the jars (Chen et al. 2015, https://github.com/salaniz/pyco
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -15,6 +16,8 @@ from typing import Sequence
 
 from serdesc.errors import FailedError
 
+OLDEST = 11
+REMEDY = "any from 11 to 21 will do, on Debian `apt install default-jre-headless`"
 FIXED = ("-Duser.country=US", "-Duser.language=en", "-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8", "-Djava.awt.headless=true")
 
 
@@ -23,10 +26,25 @@ class NotComputed(Exception):
 
 
 def program() -> str:
+    """Java's path. Raises NotComputed where there is none, or one that is too old."""
     found = shutil.which("java")
     if not found:
-        raise NotComputed("Java is not installed: any from 11 to 21 will do, on Debian `apt install default-jre-headless`")
+        raise NotComputed(f"Java is not installed: {REMEDY}")
+    major, version = _version(found)
+    if major < OLDEST:
+        raise NotComputed(f"{found} is Java {version}, which is too old: {REMEDY}")
     return found
+
+
+@cache
+def _version(path: str) -> tuple[int, str]:
+    """What `java -version` says: 8 and "1.8.0_402", or 17 and "17.0.9". A program that says none is let through, to fail in its own words."""
+    try:
+        said = subprocess.run([path, "-version"], capture_output=True, timeout=60).stderr.decode("utf-8", "replace")
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    match = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', said)
+    return (int(match[2]), match[1]) if match else (OLDEST, "")
 
 
 @cache
