@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Sequence, TypeVar
+from typing import Annotated, Any, Literal, Sequence, TypeVar
 
 from serdesc import plugins
 from serdesc.errors import UserError
@@ -21,11 +22,30 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`; `told` says so to who gave another."""
+
+    low: float
+    high: float
+    told: str
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high and math.isfinite(value)
+
+
+Count = Annotated[int, Range(1, math.inf, "1 or more")]
+Whole = Annotated[int, Range(0, math.inf, "0 or more")]
+Positive = Annotated[float, Range(math.ulp(0.0), math.inf, "more than 0")]
+NotNegative = Annotated[float, Range(0, math.inf, "0 or more")]
+Share = Annotated[float, Range(0, 1, "between 0 and 1")]
+
+
+@dataclass(frozen=True)
 class PrepareConfig:
     """Which audio enters a data directory."""
 
-    min_seconds: float = 0.1  # shorter files are rejected: the encoder would return no frame
-    max_seconds: float = 60.0  # longer files are rejected, and listed
+    min_seconds: NotNegative = 0.1  # shorter files are rejected: the encoder would return no frame
+    max_seconds: Positive = 60.0  # longer files are rejected, and listed
     leave_out: str = ""  # file with one speaker a line; their utterances are left out
     only: str = ""  # file with one speaker a line; only their utterances are taken
     speeds: list[float] = field(default_factory=list)  # copies of every utterance at these speeds, for training: 0.9 and 1.1 in Kaldi's recipes
@@ -47,10 +67,10 @@ class FoldsConfig:
 
     rule: Literal["session", "speakers", "recordings", "split", "test", "none"] = "session"
     protocol: Literal["all", "emobox"] = "all"  # emobox: utterances over 30 s are left out, in test too
-    test_utterances: int = 2000  # rule recordings: recordings are drawn until the test part has at least so many utterances
+    test_utterances: Count = 2000  # rule recordings: recordings are drawn until the test part has at least so many utterances
     test_speakers: list[list[str]] = field(default_factory=list)  # rule speakers: the test speakers of each fold
     dev: Literal["none", "utterances", "speakers"] = "none"
-    dev_fraction: float = 0.2
+    dev_fraction: Share = 0.2
     labels: list[str] = field(default_factory=list)  # emotions that are kept; empty: all
 
 
@@ -61,7 +81,7 @@ class MeasureConfig:
     source: Literal["measured", "corpus"] = "measured"  # corpus: nothing is measured; labels and captions are those that it brought
     pitch: Literal["piptrack", "f0"] = "piptrack"  # SpeechCraft's spectral measure, or the median of a true F0 (pyin)
     speed: Literal["phoneme", "syllable"] = "phoneme"  # SpeechCraft's seconds a phoneme, or syllables a second
-    seconds: float = 5.0  # only the first seconds are measured, but for speed
+    seconds: Positive = 5.0  # only the first seconds are measured, but for speed
     trim: bool = False  # cut leading and trailing silence first; it changes the energy
     language: str = "en-us"  # espeak-ng's language, for counting phonemes
     traits: list[str] = field(default_factory=list)  # further descriptors, files of serdesc/traits: measured, told in captions, read and scored
@@ -74,9 +94,9 @@ class EncoderConfig:
     model: str = "facebook/hubert-large-ls960-ft"  # Hugging Face id, folder, or the name of a built-in model
     layers: Literal["1..n", "0..n"] = "1..n"  # 0..n adds the input of the first layer
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # precision in which the encoder runs
-    batch_seconds: float = 60.0  # audio in one forward pass, padding included
-    min_seconds: float = 0.4  # a shorter recording is followed by silence up to here
-    max_seconds: float = 30.0  # what is heard of a longer recording
+    batch_seconds: NotNegative = 60.0  # audio in one forward pass, padding included
+    min_seconds: NotNegative = 0.4  # a shorter recording is followed by silence up to here
+    max_seconds: Positive = 30.0  # what is heard of a longer recording
 
 
 @dataclass(frozen=True)
@@ -84,15 +104,15 @@ class StoreConfig:
     """Features on disk."""
 
     dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"  # int8: one scale a layer and frame
-    shard_seconds: float = 600.0  # audio in one shard file
+    shard_seconds: Positive = 600.0  # audio in one shard file
 
 
 @dataclass(frozen=True)
 class BranchConfig:
     """Content and descriptor branch: weighted sum, encoder, mu and sigma (Section 3.2, Eq. 2)."""
 
-    latent: int = 128  # K
-    hidden: int = 0  # width of the encoder's two layers; 0: as wide as the features
+    latent: Count = 128  # K
+    hidden: Whole = 0  # width of the encoder's two layers; 0: as wide as the features
     sigma: Literal["softplus_std", "softplus_var"] = "softplus_std"  # what softplus gives: sigma, or its square
     layer_norm: bool = False  # normalise every layer before the weighted sum
 
@@ -101,23 +121,23 @@ class BranchConfig:
 class AdapterConfig:
     """From latents to the LLM's embedding space (Eq. 3)."""
 
-    k: int = 5  # frames that are concatenated into one speech token
-    hidden: int = 2048
+    k: Count = 5  # frames that are concatenated into one speech token
+    hidden: Count = 2048
 
 
 @dataclass(frozen=True)
 class BaselineConfig:
     """Systems 1 to 3 of Table 2: emotion by a pooled classifier, transcript by CTC, on the frozen encoder alone."""
 
-    hidden: int = 256  # width between the encoder's and the output
-    ctc: float = 1.0  # weight of the CTC loss, a character's, beside the emotion's cross-entropy
+    hidden: Count = 256  # width between the encoder's and the output
+    ctc: NotNegative = 1.0  # weight of the CTC loss, a character's, beside the emotion's cross-entropy
 
 
 @dataclass(frozen=True)
 class LoraConfig:
-    r: int = 8
-    alpha: int = 32
-    dropout: float = 0.05
+    r: Count = 8
+    alpha: Count = 32
+    dropout: Share = 0.05
     targets: list[str] = field(default_factory=lambda: ["q_proj", "v_proj"])
 
 
@@ -144,10 +164,10 @@ class PromptConfig:
 class PhaseConfig:
     """One phase: how long, and the learning rate's course."""
 
-    epochs: int = 4
-    rate: float = 2e-4
+    epochs: Whole = 4
+    rate: Positive = 2e-4
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: float = 0.03  # share of the phase's steps
+    warmup: Share = 0.03  # share of the phase's steps
 
 
 @dataclass(frozen=True)
@@ -156,30 +176,30 @@ class TrainingConfig:
 
     strategy: Literal["alternating", "two-stage", "one-stage"] = "alternating"
     alternate: Literal["epoch", "step"] = "epoch"
-    beta: float = 1e-2
+    beta: NotNegative = 1e-2
     loss: Literal["mean", "eq4"] = "mean"
     content: PhaseConfig = field(default_factory=PhaseConfig)
     descriptor: PhaseConfig = field(default_factory=lambda: PhaseConfig(rate=2e-5, schedule="cosine"))
-    batch_size: int = 8  # utterances a step, over all devices
-    accumulate: int = 1  # a batch is worked off in this many parts
-    clip: float = 1.0  # gradient norm
-    weight_decay: float = 0.0
+    batch_size: Count = 8  # utterances a step, over all devices
+    accumulate: Count = 1  # a batch is worked off in this many parts
+    clip: Positive = 1.0  # gradient norm
+    weight_decay: NotNegative = 0.0
     lora: bool = True  # LoRA trains in both phases
     reword: bool = False  # every epoch says the fields in other words, and no wording can be learnt by heart; captions of a corpus are not used
-    max_seconds: float = 30.0  # longer training utterances are skipped, and listed
+    max_seconds: Positive = 30.0  # longer training utterances are skipped, and listed
     init: str = ""  # experiment folder, or the name of a built-in model, to start from
 
 
 @dataclass(frozen=True)
 class DecodingConfig:
-    max_new_tokens: int = 200
-    batch_size: int = 8
+    max_new_tokens: Count = 200
+    batch_size: Count = 8
     posterior: bool = True  # of the emotion: the answer's likelihood with each of the data's emotions in its place, one more pass each
 
 
 @dataclass(frozen=True)
 class ScoringConfig:
-    resamples: int = 2000  # bootstrap resamples for the 95 % interval
+    resamples: Count = 2000  # bootstrap resamples for the 95 % interval
     unit: Literal["speaker", "utterance"] = "speaker"  # what is resampled
     caption_text: Literal["style", "full"] = "style"  # captions without or with the transcript that they quote
     language: Literal["en", "zh"] = "en"  # of the captions
@@ -188,7 +208,7 @@ class ScoringConfig:
     spice_text: Literal["ptb", "raw"] = "ptb"  # what SPICE parses: PTB tokens in lower case, or the caption as it stands
     spice_jars: str = ""  # folder of its CoreNLP jars; empty: SERDESC_SPICE, or tools/spice
     java_memory: str = "2G"
-    java_timeout: float = 3600.0  # seconds
+    java_timeout: Positive = 3600.0  # seconds
     cache: str = "~/.cache/serdesc"  # where parses are kept
 
 
@@ -198,7 +218,7 @@ class Config:
     model: Literal["describer", "undivided", "ssl_baseline"] = "describer"
     system: str = ""  # which of the paper's systems this is: the name of a file in serdesc/systems
     seed: int = 1
-    threads: int = 0  # threads of one process; 0: torch's default. The number changes float sums in the last bits
+    threads: Whole = 0  # threads of one process; 0: torch's default. The number changes float sums in the last bits
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
@@ -239,7 +259,7 @@ def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None =
     paths = [path] if isinstance(path, Path) else list(path or ())
     tree: dict[str, Any] = {}
     for each in paths:
-        _merge(tree, _read(each if each.exists() else _system_files().get(str(each), each)))
+        _merge(tree, _read(each if each.exists() and not each.is_dir() else _system_files().get(str(each), each)))
     faults: list[str] = []
     for setting in settings or []:
         key, equals, text = setting.partition("=")
@@ -277,9 +297,14 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The file's keys over those of the files that it includes (paths are relative to the file)."""
     if path.resolve() in seen:
         raise UserError(f"{path}: includes itself, through {' -> '.join(p.name for p in seen)}: remove one include")
-    if not path.exists():
-        raise UserError(f"{path}: no such configuration file, nor a system ({', '.join(systems())}). Recipes keep theirs in egs/*/conf/")
-    tree: dict[str, Any] = _yaml(path.read_text(encoding="utf-8"), str(path)) or {}
+    if path.is_dir() or not path.exists():
+        what = "a folder, not a configuration file" if path.is_dir() else "no such configuration file"
+        raise UserError(f"{path}: {what}, nor a system ({', '.join(systems())}). Recipes keep theirs in egs/*/conf/")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start + 1} is not UTF-8: save the file as UTF-8 (iconv -f LATIN1 -t UTF-8 {path})") from error
+    tree: dict[str, Any] = _yaml(text, str(path)) or {}
     if not isinstance(tree, dict):
         raise UserError(f"{path}: holds {type(tree).__name__} where `key: value` lines are expected")
     includes = tree.pop("include", [])
@@ -309,7 +334,7 @@ def _build(base: T, tree: Any, place: str, faults: list[str]) -> T | None:
     if not isinstance(tree, dict):
         faults.append(f"{place}: '{tree}' where a section of keys is expected")
         return None
-    hints = typing.get_type_hints(type(base))
+    hints = typing.get_type_hints(type(base), include_extras=True)
     values: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{place}.{key}" if place else str(key)
@@ -327,6 +352,12 @@ def _build(base: T, tree: Any, place: str, faults: list[str]) -> T | None:
 def _value(kind: Any, value: Any, place: str, faults: list[str]) -> Any:
     """`value` as the type of its field says; PyYAML reads 2e-4 as a string, and a number it is."""
     origin = typing.get_origin(kind)
+    if origin is Annotated:
+        kind, allowed = typing.get_args(kind)
+        number = _value(kind, value, place, faults)
+        if isinstance(number, (int, float)) and not isinstance(number, bool) and not allowed.holds(number):
+            faults.append(f"{place}: '{value}' is not {allowed.told}")
+        return number
     if origin is Literal:
         if value not in typing.get_args(kind):
             faults.append(f"{place}: '{value}' is not one of {', '.join(map(str, typing.get_args(kind)))}")
