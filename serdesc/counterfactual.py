@@ -138,6 +138,8 @@ def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[st
 
     if not (exp / "config.yaml").exists():
         raise UserError(f"--counterfactual {exp}: no experiment there (config.yaml is missing): name a fold's folder, for example exp/mini/fold1")
+    if limit < 1:
+        raise UserError(f"--limit {limit}: not 1 or more")
     config = configs.load(exp / "config.yaml", [*settings, "decoding.posterior=false"])
     device = runtime.start(config)
     live = Live(Encoder.load(config.encoder, device))

@@ -15,6 +15,8 @@ from serdesc.errors import FailedError, UserError
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` when the block ends well and disappears when it does not."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder is there; name a file, for example {path / 'out.json'}")
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

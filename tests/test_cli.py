@@ -18,6 +18,7 @@ from serdesc.cli import app
 from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.errors import UserError
+from serdesc.scoring.experiment import Experiment
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +47,25 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "folds.labels: 'sad' where a list",
     ):
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "setting, told",
+    [
+        ("scoring.resamples=-5", "scoring.resamples: '-5' is not 1 or more"),
+        ("training.batch_size=0", "training.batch_size: '0' is not 1 or more"),
+        ("training.content.epochs=-1", "training.content.epochs: '-1' is not 0 or more"),
+        ("training.descriptor.rate=0", "training.descriptor.rate: '0' is not more than 0"),
+        ("llm.lora.dropout=1.5", "llm.lora.dropout: '1.5' is not between 0 and 1"),
+        ("encoder.max_seconds=.nan", "encoder.max_seconds: 'nan' is not more than 0"),
+        ("store.shard_seconds=.inf", "store.shard_seconds: 'inf' is not more than 0"),
+        ("adapter.k=true", "adapter.k: 'True' where a whole number is expected"),
+    ],
+)
+def test_senseless_numbers_are_told_with_their_range(setting: str, told: str) -> None:
+    with pytest.raises(UserError) as error:
+        configs.load(None, [setting])
+    assert "1 fault(s)" in str(error.value) and told in str(error.value)
 
 
 def test_numbers_in_yaml_are_numbers(tmp_path: Path) -> None:
@@ -126,6 +146,53 @@ def test_a_users_mistake_is_one_message_and_exit_code_2(arguments: tuple[str, ..
     finally:
         os.chdir(before)
     assert code == 2 and message in text and "Traceback" not in text
+
+
+def test_paths_that_cannot_be_read_are_named_with_a_remedy(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
+    with_settings = [item for setting in tiny_settings for item in ("--set", setting)]
+    assert serdesc("annotate", corpus, *with_settings)[0] == 0
+    test, hyp, latin = corpus / "fold1" / "test", tmp_path / "hyp.jsonl", tmp_path / "latin.yaml"
+    hyp.write_text("".join(json.dumps({"utt_id": utt.utt_id, "response": "She is sad."}) + "\n" for utt in datadir.read(test)))
+    latin.write_bytes("# Müller's\nseed: 2\n".encode("latin-1"))
+    for arguments, said in (
+        (("--hyp", hyp, "--refs", tmp_path / "none"), f"{tmp_path / 'none'}: no such file. Name another"),
+        (("--hyp", hyp, "--refs", tmp_path), f"{tmp_path}: a folder, where a file is expected"),
+        (("--hyp", tmp_path), f"{tmp_path}: a folder, where a file is expected"),
+        (("--hyp", tmp_path / "none.jsonl"), "none.jsonl"),
+        (("--hyp", hyp, "--config", tmp_path), f"{tmp_path}: a folder, not a configuration file"),
+        (("--hyp", hyp, "--config", latin), f"{latin}: byte 4 is not UTF-8: save the file as UTF-8"),
+        (("--hyp", hyp, "--metric", "ua", "--out", tmp_path), f"{tmp_path}: a folder is there; name a file"),
+        (("--hyp", hyp, "--metric", "ua", "--set", "scoring.resamples=-5"), "scoring.resamples: '-5' is not 1 or more"),
+    ):
+        code, text = serdesc("score", test, *arguments)
+        assert code == 2 and said in text and "Errno" not in text and "GB" not in text, (arguments, text)
+
+
+def test_without_torch_models_say_what_to_install(corpus: Path, tmp_path: Path) -> None:
+    """A process in which torch cannot be imported, as where only the scorer was installed."""
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-m", "serdesc.cli", "describe", str(tmp_path / "x.wav")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and "package torch is not installed" in done.stderr and "pip install 'serdesc[model]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_locale_that_lacks_a_letter_gets_a_question_mark() -> None:
+    env = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "iso-8859-1", "COLUMNS": "200"}
+    for arguments in (["table", "1", "nowhere"], ["table", "--help"]):
+        done = subprocess.run([sys.executable, "-m", "serdesc.cli", *arguments], env=env, capture_output=True, cwd=ROOT)
+        assert b"Traceback" not in done.stderr, done.stderr
+    script = "from serdesc import cli; cli.app = lambda: print('\u2264 \u00b1'); cli.entry()"
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, cwd=ROOT, check=True)
+    assert done.stdout == b"? \xb1\n"
+
+
+def test_a_folder_beside_the_folds_is_none_of_them(tmp_path: Path) -> None:
+    for name in ("fold1", "fold1_old", "fold10", "fold2"):
+        (tmp_path / "exp" / name / "decode_test").mkdir(parents=True)
+        (tmp_path / "exp" / name / "decode_test" / "score.json").write_text("{}")
+    assert [fold.name for fold in Experiment.open(tmp_path / "exp", "test", Config()).folds] == ["fold1", "fold2", "fold10"]
 
 
 def test_the_whole_path_verb_by_verb(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:

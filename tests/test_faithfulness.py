@@ -138,6 +138,8 @@ def test_changed_answers_are_those_of_this_model_and_this_sound(fold: Path, corp
         counterfactual.run(utterances, fold, tmp_path / "out", settings, limit)
         return list(decoded)
 
+    with pytest.raises(UserError, match="--limit 0: not 1 or more"):
+        decoded_by(0)
     assert decoded_by(1) == [1, 1] and decoded_by(2) == [2, 2]
     assert decoded_by(2) == decoded_by(2, ["scoring.resamples=10"]) == []
     state = fold / "checkpoint" / "state.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from pathlib import Path
 from typing import Annotated, Any, Callable, Optional
@@ -27,6 +28,13 @@ Jobs = Annotated[int, typer.Option("--nj", min=1, help="Processes at a time; the
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+EXTRA = ("torch", "transformers", "peft", "safetensors")  # packages of serdesc[model]
+PATHS = {
+    errno.ENOENT: "no such file", errno.EISDIR: "a folder, where a file is expected", errno.ENOTDIR: "in its path a file stands for a folder",
+    errno.EACCES: "you may not read or write it",
+}  # fmt: skip
+
+
 def verb(function: Callable[..., None]) -> Callable[..., None]:
     """A command whose errors are one message: exit code 2 for the user's mistakes, 1 for failures."""
 
@@ -34,12 +42,12 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, debug: bool = False, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
-        except (UserError, FailedError, OSError) as error:
-            if debug:
+        except (UserError, FailedError, OSError, ModuleNotFoundError) as error:
+            if debug or isinstance(error, ModuleNotFoundError) and error.name not in EXTRA:
                 raise
-            place = f"{error.place}: " if isinstance(error, FailedError) and error.place else ""
-            typer.echo(f"serdesc {function.__name__}: {place}{error}", err=True)
-            raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
+            message, code = _told(error, function.__name__)
+            typer.echo(f"serdesc {function.__name__}: {message}", err=True)
+            raise typer.Exit(code) from None
         except KeyboardInterrupt:
             typer.echo(f"\nserdesc {function.__name__}: stopped. What was finished is kept; the same command goes on from there.", err=True)
             raise typer.Exit(130) from None
@@ -51,6 +59,16 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in (*signature.parameters.values(), option)}
     return app.command(name=function.__name__)(run)
+
+
+def _told(error: Exception, verb: str) -> tuple[str, int]:
+    """Message and exit code."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name} is not installed, which models need: pip install 'serdesc[model]'", 2
+    if isinstance(error, OSError) and error.errno in PATHS and error.filename is not None:
+        return f"{error.filename}: {PATHS[error.errno]}. Name another, or put it there; `serdesc {verb} --help` says what is expected", 2
+    place = f"{error.place}: " if isinstance(error, FailedError) and error.place else ""
+    return f"{place}{error}", 2 if isinstance(error, UserError) else 1
 
 
 @app.callback(invoke_without_command=True)

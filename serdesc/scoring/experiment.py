@@ -28,7 +28,10 @@ class Experiment:
 
     @classmethod
     def open(cls, path: Path, part: str, config: Config) -> Experiment:
-        folds = sorted((p for p in path.glob("fold*") if (p / f"decode_{part}" / "score.json").exists()), key=lambda p: int(p.name[4:]))
+        folds = sorted(
+            (p for p in path.glob("fold*") if p.name[4:].isdecimal() and (p / f"decode_{part}" / "score.json").exists()),
+            key=lambda p: int(p.name[4:]),
+        )
         if not folds:
             raise UserError(f"{path}: no fold*/decode_{part}/score.json in it. Run stages 4 to 6 first")
         return cls(path, part, tuple(folds), config.scoring)
