@@ -21,7 +21,7 @@ from serdesc import config as configs, reader
 from serdesc.config import Config, PhaseConfig, TrainingConfig
 from serdesc.data import annotate, datadir
 from serdesc.data.datadir import Utterance
-from serdesc.decoding import decode
+from serdesc.decoding import decode, hypotheses
 from serdesc.errors import FailedError, UserError
 from serdesc.examples import examples
 from serdesc.features import store as stores
@@ -46,6 +46,34 @@ def test_the_order_of_the_phases() -> None:
     assert order(strategy="two-stage") == ["c0", "c1", "d0", "d1", "d2"]
     assert order(strategy="one-stage") == ["j0", "j1", "j2"]
     assert plan(TrainingConfig())[:2] == [(Turn("content", 0),), (Turn("descriptor", 0),)]
+
+
+class Says:
+    """A model that always says the same; what ends in "anger in her voice" is as good as impossible."""
+
+    config = Config()
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def generate(self, x: torch.Tensor, frames: torch.Tensor, max_new_tokens: int) -> list[str]:
+        return [self.said] * len(x)
+
+    def log_likelihoods(self, x: torch.Tensor, frames: torch.Tensor, answers: list[list[str]]) -> list[list[float]]:
+        return [[-20.0 if "anger in her voice" in answer else 0.0 for answer in said] for said in answers]
+
+
+class Silence:
+    def load(self, utterances: list[Utterance]) -> list[torch.Tensor]:
+        return [torch.zeros(1, 1, 1)] * len(utterances)
+
+
+def test_a_small_posterior_is_not_none() -> None:
+    def posterior(said: str) -> Any:
+        return hypotheses(Says(said), Silence(), [Utterance("u", "u.wav", "s")], ["angry", "happy"])[0]["posterior"]  # type: ignore[arg-type]
+
+    assert posterior("A woman speaks, joy in her voice.") == {"angry": 2.0611537e-09, "happy": 1.0}
+    assert posterior("A woman speaks.") is None
 
 
 def test_rates_of_the_paper() -> None:
