@@ -244,7 +244,7 @@ def test_one_recording_that_went_bad_is_named_and_the_others_go_on(corpus: Path,
     code, text = serdesc("decode", test, "live", exp, "--out", tmp_path / "none.jsonl")
     assert code == 1 and "none of 6 utterances could be heard" in text and not (tmp_path / "none.jsonl").exists()
     code, text = serdesc("train", train, "live", tmp_path / "exp" / "fold2", *with_settings)
-    assert code == 1 and "): no such file" in text and "serdesc train: " in text
+    assert code == 1 and "): no such file. Restore the file, or run `serdesc prepare`" in text and "serdesc train: " in text
 
 
 def test_describe_takes_any_recording_and_names_the_unusable(

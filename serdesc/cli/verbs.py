@@ -67,8 +67,9 @@ def _told(error: Exception, verb: str) -> tuple[str, int]:
         return f"the package {error.name} is not installed, which models need: pip install 'serdesc[model]'", 2
     if isinstance(error, OSError) and error.errno in PATHS and error.filename is not None:
         return f"{error.filename}: {PATHS[error.errno]}. Name another, or put it there; `serdesc {verb} --help` says what is expected", 2
-    place = f"{error.place}: " if isinstance(error, FailedError) and error.place else ""
-    return f"{place}{error}", 2 if isinstance(error, UserError) else 1
+    if isinstance(error, FailedError) and error.place:  # damaged audio
+        return f"{error.place}: {error}. Restore the file, or run `serdesc prepare` again: it leaves out what cannot be used", 1
+    return str(error), 2 if isinstance(error, UserError) else 1
 
 
 @app.callback(invoke_without_command=True)
