@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Put the jars that SPICE parses with where serdesc looks for them; call it once, where there is internet.
-#   tools/get_spice.sh                     through Maven's client where it is installed, else pycocoevalcap's download and Maven Central
+# Put the jars that SPICE parses with where serdesc looks for them; call it once, where there is internet. Debian has rhino as librhino-java.
+#   tools/get_spice.sh                     through Maven's client where it is installed, else pycocoevalcap's own download, which lacks rhino
 #   tools/get_spice.sh --from ~/jars       from a folder that has them
 # Options: --from DIR --to DIR (default tools/spice)
 from=
@@ -28,13 +28,9 @@ files() {
 # ARTIFACT DIR
 fetch() {
   if command -v mvn >/dev/null && mvn -q dependency:copy -Dartifact="$1" -DoutputDirectory="$2"; then return; fi
-  if [[ $1 == org.mozilla* ]]; then
-    "$here/venv/bin/python" -c 'import sys, urllib.request as u; u.urlretrieve(*sys.argv[1:])' \
-      https://repo1.maven.org/maven2/org/mozilla/rhino/1.7.14/rhino-1.7.14.jar "$2/rhino-1.7.14.jar"
-  else
-    "$here/venv/bin/python" -c 'from pycocoevalcap.spice.get_stanford_models import get_stanford_models as get; get()'
-    ln -s "$("$here/venv/bin/python" -c 'import importlib.util as u; print(u.find_spec("pycocoevalcap").submodule_search_locations[0])')"/spice/lib/stanford-corenlp-3.6.0*.jar "$2"
-  fi
+  [[ $1 != org.mozilla* ]] || return 0  # which pycocoevalcap does not fetch
+  "$here/venv/bin/python" -c 'from pycocoevalcap.spice.get_stanford_models import get_stanford_models as get; get()'
+  ln -s "$("$here/venv/bin/python" -c 'import importlib.util as u; print(u.find_spec("pycocoevalcap").submodule_search_locations[0])')"/spice/lib/stanford-corenlp-3.6.0*.jar "$2"
 }
 mkdir -p "$to"
 made=$(mktemp -d "$to/.fetch.XXXXXX")
