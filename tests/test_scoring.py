@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import random
@@ -278,6 +279,9 @@ def test_captions_are_signed_with_what_their_references_say() -> None:
     assert scoring.signed_target(bleu, tasks.Outputs(), full) == {"target": "transcript+descriptors+emotion"}
     assert not scoring.signed_target(ua, outputs, full)
     assert "punctuation:kept" in scoring.signature(metric("sacrebleu"), style, {})
+    assert "tokens:raw|punctuation:kept" in scoring.signature(metric("spice"), ScoringConfig(spice_text="raw"), {})
+    jar = java.jars() / "meteor" / "meteor-1.5.jar"
+    assert f"jar:{hashlib.sha256(jar.read_bytes()).hexdigest()[:8]}" in scoring.signature(metric("meteor"), style, {})
 
 
 def test_mandarin_characters_have_no_spaces_between_them() -> None:

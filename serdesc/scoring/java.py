@@ -6,6 +6,7 @@ pycocoevalcap brings the jars (Chen et al. 2015, https://github.com/salaniz/pyco
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -54,6 +55,15 @@ def jars() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise NotComputed("the package pycocoevalcap is not installed: pip install pycocoevalcap")
     return Path(spec.submodule_search_locations[0])
+
+
+@cache
+def digest(*place: str) -> str:
+    """Eight digits of the sha256 of a jar in `jars()`, for the signature of what it computes; none where there is no such file."""
+    try:
+        return hashlib.sha256(jars().joinpath(*place).read_bytes()).hexdigest()[:8]
+    except (NotComputed, OSError):
+        return "none"
 
 
 def run(arguments: Sequence[str], given: str, name: str, cwd: Path | None = None, memory: str = "2G", timeout: float = 3600.0) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Mapping
 
+from serdesc.config import ScoringConfig
 from serdesc.scoring import java
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.metric import Counts, Metric, mean_of
@@ -61,7 +62,11 @@ def _plain(text: str) -> str:
     return text.replace("|||", "").replace("  ", " ")
 
 
+def _signs(config: ScoringConfig) -> dict[str, str]:
+    return {"jar": java.digest("meteor", "meteor-1.5.jar")}
+
+
 METRICS = [
-    Metric("meteor", "METEOR", None, lambda total: 100 * formula(total) if total.get("n") else math.nan, captions=_count, column=22),
-    mean_of("meteor_mean", "METEOR, mean", _count, column=22),
+    Metric("meteor", "METEOR", None, lambda total: 100 * formula(total) if total.get("n") else math.nan, captions=_count, signs=_signs, column=22),
+    mean_of("meteor_mean", "METEOR, mean", _count, signs=_signs, column=22),
 ]

@@ -74,4 +74,9 @@ def folder(setting: str) -> Path:
     return path
 
 
-METRICS = [mean_of("spice", "SPICE", _count, column=25, signs=lambda config: {"spice_text": config.spice_text})]
+def _signs(config: ScoringConfig) -> dict[str, str]:
+    raw = {"tokens": "raw", "punctuation": "kept"} if config.spice_text == "raw" else {}
+    return {"spice_text": config.spice_text, **raw, "jar": java.digest("spice", "spice-1.0.jar")}
+
+
+METRICS = [mean_of("spice", "SPICE", _count, column=25, signs=_signs)]
