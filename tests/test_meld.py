@@ -191,6 +191,8 @@ def test_the_doctor_reads_the_lengths_of_a_list(whole: Path, real_data: Callable
     found = doctor.check(whole, "meld", real_data("lists") / "meld_13706.tsv", nj=1)
     kinds = Counter(finding.kind for finding in found if finding.is_fault)
     assert kinds["duration"] > 12_000 and set(kinds) == {"duration"}
+    with pytest.raises(UserError, match="none.tsv: no such list"):
+        doctor.check(whole, "meld", Path("none.tsv"), nj=1)
 
 
 @pytest.mark.parametrize("protocol, size", [("all", 2610), ("emobox", 2608)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib
+import io
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from serdesc.data import annotate, audio, corpora, datadir, prepare
 from serdesc.data.corpora import Known
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_json
+from serdesc.files import read_json, read_text
 from serdesc.progress import progress
 
 CLIPPED_SHARE = 1e-3  # of the samples, in runs of at least CLIPPED_RUN at full scale
@@ -157,8 +158,9 @@ def _emotions(module: ModuleType | None) -> dict[str, str | None]:
 def _against_list(
     utterances: Sequence[Utterance], rejected: set[str], path: Path, module: ModuleType | None, made: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    if not path.exists():
+        raise UserError(f"{path}: no such list. Name a TSV with the columns utt_id (or key) and seconds, or leave --list out")
+    rows = list(csv.DictReader(io.StringIO(read_text(path)), delimiter="\t"))
     if not rows or not {"utt_id", "key"} & set(rows[0]) or "seconds" not in rows[0]:
         raise UserError(f"{path}: a TSV with the columns utt_id (or key) and seconds is expected; found {', '.join(rows[0]) if rows else 'nothing'}")
     emotions = _emotions(module)
