@@ -251,12 +251,16 @@ def test_a_fold_is_scored_by_its_own_configuration(parts: Path, tmp_path: Path) 
     hyp.parent.mkdir(parents=True)
     answer(parts / "fold1" / "test", hyp)
     configs.dump(configs.load(settings=["folds.rule=speakers", "target.transcript=false"]), tmp_path / "fold1" / "config.yaml")
+    (parts / "labelled.json").rename(parts / "aside")
     command = ["score", str(parts / "fold1" / "test"), "--hyp", str(hyp), "--metric", "ua,wer"]
     assert CliRunner().invoke(app, command).exit_code == 0
     ua, wer = read_json(hyp.with_name("score.json"))["scores"]
     assert "fold_rule:speakers" in ua["signature"] and wer["value"] is None and wer["note"]
     assert CliRunner().invoke(app, [*command, "--set", "target.transcript=true"]).exit_code == 0
     assert read_json(hyp.with_name("score.json"))["scores"][1]["value"] == 0.0
+    (parts / "aside").rename(parts / "labelled.json")
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert "fold_rule:session" in read_json(hyp.with_name("score.json"))["scores"][0]["signature"], "as the folds were made"
 
 
 def test_a_program_that_fails_costs_its_metric_alone(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

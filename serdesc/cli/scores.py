@@ -43,7 +43,8 @@ def score(
         raise UserError(f"--missing {missing}: not one of error, wrong")
     utterances = datadir.read(data)
     wanted = metrics.chosen(metric)
-    signed = {"fold_rule": settled.folds.rule, "protocol": settled.folds.protocol, "labels": "+".join(settled.folds.labels) or "all"}
+    rule = scoring.made_by(data, settled.folds)
+    signed = {"fold_rule": rule.rule, "protocol": rule.protocol, "labels": "+".join(rule.labels) or "all"}
     if refs:
         utterances = scoring.read_references(refs, utterances)
         signed["refs"] = f"{refs.name} {hashlib.sha256(refs.read_bytes()).hexdigest()[:8]}"

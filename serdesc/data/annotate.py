@@ -21,7 +21,6 @@ from serdesc.errors import UserError
 from serdesc.files import read_json, write_json, write_text
 from serdesc.progress import progress
 
-MADE = "labelled.json"
 PARTS = ("train", "dev", "test")
 BLOCK = 200  # utterances that are measured between two savings
 CHOICES = ("excited", "turns", "text", "min_seconds", "max_seconds")  # of PrepareConfig: which utterances there are, and what they are called
@@ -38,7 +37,7 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
     _list_unusual(utterances, config.encoder, out or data)
     split = folds.split(utterances, config.folds, config.seed)
     _remove_stale(out or data, split)
-    write_json((out or data) / MADE, {**made, "folds": asdict(config.folds), "seed": config.seed})
+    write_json((out or data) / datadir.LABELLED, {**made, "folds": asdict(config.folds), "seed": config.seed})
     labelled = []
     for fold in split:
         thresholds = descriptors.NONE if own else descriptors.fit(datadir.originals(fold.train))

@@ -40,6 +40,7 @@ TABLES = {
 REQUIRED = ("wav.scp", "utt2spk")
 _GENDER = {"m": "male", "f": "female"}
 MEASURES, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments"
+LABELLED = "labelled.json"  # beside folds: what they were made by
 REJECTED = "rejected.tsv"  # utterances that cannot be used: id, path, reason
 
 

@@ -62,7 +62,7 @@ def check(data: Path, corpus: str | None, listed: Path | None, nj: int) -> list[
 
 def check_folds(folder: Path, corpus: str | None) -> Iterator[Finding]:
     """What is found out about the folds in a folder, as `serdesc annotate` makes them: speakers on two sides, and known sizes."""
-    made = _made(folder / annotate.MADE)
+    made = _made(folder / datadir.LABELLED)
     known: Known = getattr(_module(corpus or made.get("corpus")), "KNOWN", Known())
     folds = {}
     for fold in sorted(folder.glob("fold[0-9]*")):

@@ -10,11 +10,12 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 
 from serdesc import __version__, reader, tasks
-from serdesc.config import ScoringConfig
+from serdesc.config import FoldsConfig, ScoringConfig
+from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.fields import VALUES, Fields
-from serdesc.files import read_jsonl, write_json, write_jsonl
+from serdesc.files import read_json, read_jsonl, write_json, write_jsonl
 from serdesc.scoring import answers
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
 from serdesc.scoring.java import NotComputed
@@ -250,6 +251,12 @@ def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) 
     of_captions = captions_signed(config) if metric.captions else {}
     parts = {"metric": metric.name, **of_captions, **metric.settings, **metric.signs(config), **signed, "unit": config.unit, "serdesc": __version__}
     return "|".join(f"{key}:{value}" for key, value in parts.items())
+
+
+def made_by(data: Path, config: FoldsConfig) -> FoldsConfig:
+    """What the folds of `data` were made by, as `serdesc annotate` noted it beside them; where it did not, what is configured."""
+    noted = data.parent.parent / datadir.LABELLED
+    return FoldsConfig(**read_json(noted)["folds"]) if noted.exists() else config
 
 
 def signed_target(metric: Metric, outputs: tasks.Outputs, config: ScoringConfig) -> dict[str, str]:
