@@ -197,7 +197,7 @@ def test_without_maven_every_jar_is_asked_for(tmp_path: Path) -> None:
     code, said = get_spice(tmp_path, "--to", tmp_path / "to")
     asked = (tmp_path / "asked").read_text()
     assert code == 1 and said.count("call again with --from DIR") == 3
-    assert "maven2/org/mozilla/rhino/1.7.14/rhino-1.7.14.jar" in asked and "get_stanford_models" in asked
+    assert "org.mozilla:rhino:1.7.14:jar" in asked and "get_stanford_models" in asked
 
 
 def test_genuine_jars_are_taken(tmp_path: Path, real_spice: Path) -> None:
