@@ -101,6 +101,13 @@ def test_cells_say_the_value_or_why_there_is_none(exps: Path) -> None:
     assert made(3, exps, descriptors=True)["3", "toy pitch %"] == "no descriptors in the target"
 
 
+def test_the_constant_answer_is_a_row_where_it_was_scored(exps: Path) -> None:
+    (exps / "baselines.json").write_text(json.dumps({"constant": {"ua": 25.0, "wer": None}, "words alone": {"ua": 30.0}}))
+    rows = tables.table(2, [str(exps)], "test", "utterance", configs.Config()).rows
+    last = dict(zip(rows[0], rows[-1]))
+    assert last["system"] == "constant answer (toy)" and last["toy UA %"] == "25.0" and last["toy WER %"] == ""
+
+
 def test_marks_are_the_papers_t_test(exps: Path) -> None:
     found = tables.table(2, [str(exps)], "test", "utterance", configs.Config())
     ua = {row[0]: row[found.rows[0].index("toy UA %")] for row in found.rows[1:]}

@@ -109,6 +109,7 @@ each_system() { # the sweep: what is finished is not done again
     adapted_and_not
   done
   if begin 8 "the paper's tables, filled"; then
+    [ -s exp/baselines.json ] || do_ serdesc baselines "$labelled" --out exp/baselines.json --config "$config" --nj "$nj"
     for n in 1 2 3; do do_ serdesc table $n exp --descriptors --format markdown --out "exp/table$n.md"; done
   fi
 }
