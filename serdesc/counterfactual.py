@@ -19,8 +19,9 @@ from serdesc.errors import UserError
 from serdesc.fields import ENERGY, PITCH, SPEED, Fields
 from serdesc.files import read_json, write_json, written_aside
 from serdesc.scoring import metrics
+from serdesc.scoring.answers import read_hypotheses
 from serdesc.scoring.kept import key
-from serdesc.scoring.score import read_hypotheses, total
+from serdesc.scoring.score import total
 
 ORDER = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}
 WINDOW = 1600  # samples over which loudness is taken: 0.1 s

@@ -23,7 +23,7 @@ from serdesc.fields import Fields
 from serdesc.files import read_json, write_json
 from serdesc import counterfactual
 from serdesc.scoring import faithfulness
-from serdesc.scoring.score import Hypothesis
+from serdesc.scoring.answers import Hypothesis
 
 
 def hum(seconds: float = 2.0, f0: float = 200.0) -> np.ndarray:

@@ -25,7 +25,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.fields import AGES, EMOTIONS, Fields
 from serdesc.files import read_json, write_jsonl
-from serdesc.scoring import baselines, classes, java, metrics, normalise, report, score as scoring
+from serdesc.scoring import answers, baselines, classes, java, metrics, normalise, report, score as scoring
 from serdesc.scoring.metric import Metric
 
 
@@ -171,7 +171,7 @@ def answer(folder: Path, out: Path, change: int = 0) -> Path:
 
 def score(folder: Path, hyp: Path) -> dict[str, scoring.Score]:
     utterances, wanted = datadir.read(folder), [metric for metric in metrics.every() if metric.count]
-    table = scoring.rows(utterances, scoring.answered(hyp, utterances)[0], tasks.Outputs(), wanted, ScoringConfig()).table
+    table = scoring.rows(utterances, answers.answered(hyp, utterances)[0], tasks.Outputs(), wanted, ScoringConfig()).table
     scores = [scoring.score(m, table[m.name], ScoringConfig(resamples=200), {}) for m in wanted if table[m.name]]
     scoring.write(hyp.with_name("score.json"), scores, table)
     return {s.metric: s for s in scores}
@@ -242,7 +242,7 @@ def test_an_empty_answer_of_our_own_is_what_the_model_said(parts: Path, tmp_path
     test = parts / "fold1" / "test"
     utterances = datadir.read(test)
     write_jsonl(tmp_path / "hyp.jsonl", [decoding.hypothesis(utt.utt_id, "") for utt in utterances])
-    hyps, faults = scoring.answered(tmp_path / "hyp.jsonl", utterances)
+    hyps, faults = answers.answered(tmp_path / "hyp.jsonl", utterances)
     assert not faults and len(hyps) == len(utterances)
 
 

@@ -20,7 +20,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import Fields
 from serdesc.scoring import metrics, score as scoring, tables, typeset
-from serdesc.scoring.score import Hypothesis
+from serdesc.scoring.answers import Hypothesis, read_hypotheses
 
 CLASSES = ("angry", "happy", "neutral", "sad")
 N = 40  # utterances a fold
@@ -182,7 +182,7 @@ FORMS = {
 @pytest.mark.parametrize("name", FORMS)
 def test_captions_of_other_systems_are_read_in_their_forms(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(FORMS[name])
-    hyps = scoring.read_hypotheses(tmp_path / name)
+    hyps = read_hypotheses(tmp_path / name)
     assert {utt_id: (hyp.response, hyp.fields.emotion) for utt_id, hyp in hyps.items()} == {
         "a": ("She is sad.", "sad"),
         "b": ("A man, angry.", "angry"),
@@ -202,4 +202,4 @@ def test_captions_of_other_systems_are_read_in_their_forms(tmp_path: Path, name:
 def test_what_is_no_answer_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "hyp").write_text(text)
     with pytest.raises(UserError, match=message):
-        scoring.read_hypotheses(tmp_path / "hyp")
+        read_hypotheses(tmp_path / "hyp")

@@ -35,7 +35,7 @@ def score(
     """
     from serdesc import config as configs
     from serdesc.data import datadir
-    from serdesc.scoring import metrics, report, score as scoring, typeset
+    from serdesc.scoring import answers, metrics, report, score as scoring, typeset
 
     own = hyp.parent.parent / "config.yaml"  # the fold's, where it was decoded by one
     settled = configs.load([*([own] if own.exists() else []), *(config or [])], settings)
@@ -48,11 +48,11 @@ def score(
     if refs:
         utterances = scoring.read_references(refs, utterances)
         signed["refs"] = f"{refs.name} {hashlib.sha256(refs.read_bytes()).hexdigest()[:8]}"
-    hyps, faults = scoring.answered(hyp, utterances, wrong=missing == "wrong")
+    hyps, faults = answers.answered(hyp, utterances, wrong=missing == "wrong")
     if missing == "wrong":
         signed["missing"] = "wrong"
         for what, ids in faults.items():
-            typer.echo(f"{len(ids)} {what}, {'left out' if what == scoring.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}", err=True)
+            typer.echo(f"{len(ids)} {what}, {'left out' if what == answers.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}", err=True)
     counted = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring)
     asked = {m.name: counted.notes.get(m.name, ABSENT if metric else "") for m in wanted if not counted.table[m.name]}
     scores = [

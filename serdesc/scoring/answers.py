@@ -10,10 +10,14 @@ file: <utt_id>.wav / result: <caption>   SECap's result.txt (https://github.com/
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
+from serdesc import reader
+from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.fields import VALUES, Fields
 from serdesc.files import parse_jsonl
 
 Row = dict[str, Any]  # utt_id, response, and perhaps fields and posterior
@@ -21,6 +25,70 @@ Numbered = list[tuple[int, Row]]  # with the line that it stands on
 
 ID = ("utt_id", "id", "key", "fid", "file", "wav")
 CAPTION = ("response", "caption", "hypothesis", "hyp", "result", "prediction", "text")
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """An answer as it came, and the fields that it says."""
+
+    response: str
+    fields: Fields
+    posterior: dict[str, float] | None = None  # of the emotions
+    decoded: bool = False  # `serdesc decode` wrote it
+
+
+def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
+    """Fields of each answer in a file of any of these forms; the reader fills what a line does not give."""
+    hyps, twice = _read(path)
+    if twice:
+        raise UserError(f"{path}: {_named('answered twice', twice)}: keep one of the two")
+    return hyps
+
+
+FAULTS = ("missing", "answered twice", "empty", "not in the data")
+
+
+def answered(path: Path, utterances: Sequence[Utterance], wrong: bool = False) -> tuple[dict[str, Hypothesis], dict[str, list[str]]]:
+    """An answer for every utterance, and the ids of those that have none, two, or an empty one, and of answers to nothing (FAULTS).
+
+    Raises UserError that names them all; with `wrong` the first three count as wrong and the last are left out. An empty answer that
+    `serdesc decode` wrote is what the model said: it is wrong in any case, and no fault.
+    """
+    hyps, twice = _read(path)
+    known = {utt.utt_id for utt in utterances}
+    empty = [utt_id for utt_id, hyp in hyps.items() if not hyp.response.strip() and hyp.fields == Fields() and not hyp.decoded]
+    found = (known - hyps.keys(), twice, known.intersection(empty), hyps.keys() - known)
+    faults = {what: sorted(ids) for what, ids in zip(FAULTS, found) if ids}
+    if faults and not wrong:
+        told = "\n  ".join(_named(what, ids) for what, ids in faults.items())
+        raise UserError(f"{path}:\n  {told}\nDecode the same data directory that is scored, or count these as wrong with --missing wrong.")
+    silent = {utt_id for what in FAULTS[:3] for utt_id in faults.get(what, ())}
+    return {utt_id: Hypothesis("", Fields()) if utt_id in silent else hyps[utt_id] for utt_id in sorted(known)}, faults
+
+
+def _named(what: str, ids: Sequence[str], most: int = 20) -> str:
+    return f"{len(ids)} {what}: {' '.join(ids[:most])}{' ...' if len(ids) > most else ''}"
+
+
+def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
+    """The first answer of each utterance, and the ids that stand more than once."""
+    hyps: dict[str, Hypothesis] = {}
+    twice: list[str] = []
+    for number, row in read(path):
+        said = reader.read(row["response"]).to_dict()
+        given = {name: row[name] for name in said if row.get(name) is not None}
+        bad = [f"{name} '{given[name]}'" for name in VALUES if given.get(name) is not None and given[name] not in VALUES[name]]
+        if bad:
+            raise UserError(f"{path}:{number}: {', '.join(bad)}: not a value of that field; leave it out and the reader fills it")
+        if row["utt_id"] in hyps:
+            twice.append(row["utt_id"])
+        else:
+            fields = Fields.from_dict({**said, **given})
+            hyps[row["utt_id"]] = Hypothesis(row["response"], fields, row.get("posterior"), decoded="unread" in row)
+    return hyps, sorted(set(twice))
+
+
+# ---- forms ---------------------------------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Numbered:

@@ -24,7 +24,8 @@ from serdesc.errors import UserError
 from serdesc.fields import VALUES, Fields
 from serdesc.files import read_jsonl, write_json, write_jsonl
 from serdesc.scoring import metrics as all_metrics
-from serdesc.scoring.score import Hypothesis, Rows, rows, total
+from serdesc.scoring.answers import Hypothesis
+from serdesc.scoring.score import Rows, rows, total
 
 LOGMEL = "log-mel statistics"
 ROWS_SUFFIX = ".rows.jsonl"

@@ -22,9 +22,10 @@ from serdesc.errors import UserError
 from serdesc.fields import ENERGY, PITCH, SPEED, VALUES, Fields
 from serdesc.files import write_json, write_jsonl
 from serdesc.progress import progress
+from serdesc.scoring.answers import Hypothesis
 from serdesc.scoring.classes import accuracy, kappa
 from serdesc.scoring.kept import Kept, key
-from serdesc.scoring.score import Hypothesis, Rows, interval, total
+from serdesc.scoring.score import Rows, interval, total
 
 FRAME = 320  # samples: 20 ms
 PAUSE = 10 ** (-25 / 20)  # of the loud frames' level: 25 dB below them nobody speaks

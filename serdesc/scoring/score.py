@@ -9,14 +9,14 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from serdesc import __version__, reader, tasks
+from serdesc import __version__, tasks
 from serdesc.config import FoldsConfig, ScoringConfig
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
-from serdesc.fields import VALUES, Fields
+from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, write_json, write_jsonl
-from serdesc.scoring import answers
+from serdesc.scoring.answers import Hypothesis
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
 from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Counts, Metric
@@ -36,68 +36,7 @@ class Score:
     note: str = ""  # why there is no value
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """An answer as it came, and the fields that it says."""
-
-    response: str
-    fields: Fields
-    posterior: dict[str, float] | None = None  # of the emotions
-    decoded: bool = False  # `serdesc decode` wrote it
-
-
 Rows = list[tuple[Utterance, Counts]]
-
-
-def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
-    """Fields of each answer in a file of any form that `answers` knows; the reader fills what a line does not give."""
-    hyps, twice = _read(path)
-    if twice:
-        raise UserError(f"{path}: {_named('answered twice', twice)}: keep one of the two")
-    return hyps
-
-
-FAULTS = ("missing", "answered twice", "empty", "not in the data")
-
-
-def answered(path: Path, utterances: Sequence[Utterance], wrong: bool = False) -> tuple[dict[str, Hypothesis], dict[str, list[str]]]:
-    """An answer for every utterance, and the ids of those that have none, two, or an empty one, and of answers to nothing (FAULTS).
-
-    Raises UserError that names them all; with `wrong` the first three count as wrong and the last are left out. An empty answer that
-    `serdesc decode` wrote is what the model said: it is wrong in any case, and no fault.
-    """
-    hyps, twice = _read(path)
-    known = {utt.utt_id for utt in utterances}
-    empty = [utt_id for utt_id, hyp in hyps.items() if not hyp.response.strip() and hyp.fields == Fields() and not hyp.decoded]
-    found = (known - hyps.keys(), twice, known.intersection(empty), hyps.keys() - known)
-    faults = {what: sorted(ids) for what, ids in zip(FAULTS, found) if ids}
-    if faults and not wrong:
-        told = "\n  ".join(_named(what, ids) for what, ids in faults.items())
-        raise UserError(f"{path}:\n  {told}\nDecode the same data directory that is scored, or count these as wrong with --missing wrong.")
-    silent = {utt_id for what in FAULTS[:3] for utt_id in faults.get(what, ())}
-    return {utt_id: Hypothesis("", Fields()) if utt_id in silent else hyps[utt_id] for utt_id in sorted(known)}, faults
-
-
-def _named(what: str, ids: Sequence[str], most: int = 20) -> str:
-    return f"{len(ids)} {what}: {' '.join(ids[:most])}{' ...' if len(ids) > most else ''}"
-
-
-def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
-    """The first answer of each utterance, and the ids that stand more than once."""
-    hyps: dict[str, Hypothesis] = {}
-    twice: list[str] = []
-    for number, row in answers.read(path):
-        said = reader.read(row["response"]).to_dict()
-        given = {name: row[name] for name in said if row.get(name) is not None}
-        bad = [f"{name} '{given[name]}'" for name in VALUES if given.get(name) is not None and given[name] not in VALUES[name]]
-        if bad:
-            raise UserError(f"{path}:{number}: {', '.join(bad)}: not a value of that field; leave it out and the reader fills it")
-        if row["utt_id"] in hyps:
-            twice.append(row["utt_id"])
-        else:
-            fields = Fields.from_dict({**said, **given})
-            hyps[row["utt_id"]] = Hypothesis(row["response"], fields, row.get("posterior"), decoded="unread" in row)
-    return hyps, sorted(set(twice))
 
 
 def read_references(path: Path, utterances: Sequence[Utterance]) -> list[Utterance]:
