@@ -55,7 +55,7 @@ def one(job: tuple[str, int, float, int]) -> dict[str, float | None]:
     a, b = simulated(unit, units, gain, np.random.default_rng([seed, units]))
     ua, wa = metrics.chosen("ua,wa")
     p = significance.compare(ua, a, b, unit, rounds=ROUNDS, seed=seed).p
-    return {**p, "mcnemar": None if gain == UNEQUAL else significance.compare(wa, a, b, unit, rounds=1).p["mcnemar"]}
+    return {**p, "mcnemar": None if gain == UNEQUAL else significance.compare(wa, a, b, unit, rounds=10).p["mcnemar"]}
 
 
 def main() -> None:
