@@ -95,7 +95,7 @@ def _finished(partial: Path) -> dict[str, dict[str, Any]]:
     """What a stopped run had decoded; its last line may be cut off and is then left out."""
     done: dict[str, dict[str, Any]] = {}
     if partial.exists():
-        for line in partial.read_text(encoding="utf-8").splitlines():
+        for line in partial.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:

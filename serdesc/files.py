@@ -80,19 +80,19 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}): remove the file and make it again.") from error
 
 
 def read_jsonl(path: Path) -> list[Any]:
-    return parse_jsonl(path, path.read_text(encoding="utf-8"))
+    return parse_jsonl(path, read_text(path))
 
 
 def parse_jsonl(path: Path, text: str) -> list[Any]:
-    """The objects of the text that was read from `path`."""
+    """The objects of the text that was read from `path`. Lines end in a line feed alone: a string may hold what else breaks one (U+2028)."""
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:

@@ -246,6 +246,18 @@ def test_an_empty_answer_of_our_own_is_what_the_model_said(parts: Path, tmp_path
     assert not faults and len(hyps) == len(utterances)
 
 
+def test_an_answer_may_hold_any_character(parts: Path, tmp_path: Path) -> None:
+    """Also those that end a line elsewhere; a file of another encoding is told."""
+    test = parts / "fold1" / "test"
+    write_jsonl(tmp_path / "hyp.jsonl", [decoding.hypothesis(utt.utt_id, "A\u2028man\x85 speaks.") for utt in datadir.read(test)])
+    hyps, _ = answers.answered(tmp_path / "hyp.jsonl", datadir.read(test))
+    assert {hyp.response for hyp in hyps.values()} == {"A\u2028man\x85 speaks."}
+    (tmp_path / "latin").write_bytes("a caf\xe9\n".encode("latin-1"))
+    for read in (answers.read_hypotheses, lambda path: scoring.read_references(path, [])):
+        with pytest.raises(UserError, match="latin:1: not UTF-8"):
+            read(tmp_path / "latin")
+
+
 def test_a_fold_is_scored_by_its_own_configuration(parts: Path, tmp_path: Path) -> None:
     hyp = tmp_path / "fold1" / "decode_test" / "hyp.jsonl"
     hyp.parent.mkdir(parents=True)

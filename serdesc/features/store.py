@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from serdesc.config import StoreConfig
-from serdesc.data import audio
+from serdesc.data import audio, datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features.encoder import Encoder
@@ -130,10 +130,9 @@ def _write_index(folder: Path, utterances: Sequence[Utterance], held: dict[str, 
         raise UserError(f"{folder}: the audio of none of {len(reasons)} utterances can be used; the first is {min(reasons.items())}. Look at wav.scp")
     if reasons:
         wavs = {utt.utt_id: utt.wav for utt in utterances}
-        lines = [("utt_id", "path", "reason"), *((utt_id, wavs[utt_id], reasons[utt_id]) for utt_id in sorted(reasons))]
-        write_text(folder / "rejected.tsv", "".join("\t".join(line) + "\n" for line in lines))
+        datadir.write_rejected(folder, ((utt_id, wavs[utt_id], reason) for utt_id, reason in reasons.items()))
     else:
-        (folder / "rejected.tsv").unlink(missing_ok=True)
+        (folder / datadir.REJECTED).unlink(missing_ok=True)
     write_text(folder / "feats.scp", "".join(f"{utt_id} {index[utt_id]}\n" for utt_id in sorted(index)))
 
 
@@ -246,9 +245,7 @@ class Store:
         self.layers, self.width = int(header["layer_count"]), int(header["width"])
         self.made_by = {key: value for key, value in header.items() if key not in ("format", "dtype", "versions")}
         self._shard_of = dict(line.split(" ", 1) for line in (folder / "feats.scp").read_text().splitlines())
-        listed = folder / "rejected.tsv"
-        lines = [line.split("\t") for line in listed.read_text(encoding="utf-8").splitlines()[1:]] if listed.exists() else []
-        self.rejected = {utt_id: reason for utt_id, _, reason in lines}
+        self.rejected = {utt_id: reason for utt_id, _, reason in datadir.rejected(folder)}
         self._open = lru_cache(maxsize=64)(self._open_shard)
 
     def _open_shard(self, name: str) -> Any:

@@ -18,7 +18,7 @@ from serdesc import reader
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import VALUES, Fields
-from serdesc.files import parse_jsonl
+from serdesc.files import parse_jsonl, read_text
 
 Row = dict[str, Any]  # utt_id, response, and perhaps fields and posterior
 Numbered = list[tuple[int, Row]]  # with the line that it stands on
@@ -95,10 +95,7 @@ def read(path: Path) -> Numbered:
     """One row an answer, in the file's order. Raises UserError with file, line and what was found there."""
     if not path.exists():
         raise UserError(f"{path}: no such hypotheses. Make them with: serdesc decode DATA STORE EXP")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}: convert it, for example with iconv -t UTF-8") from error
+    text = read_text(path)
     rows = _form(text)(path, text)
     for number, row in rows:
         if not isinstance(row, dict) or not {"utt_id", "response"} <= row.keys():
@@ -107,7 +104,7 @@ def read(path: Path) -> Numbered:
 
 
 def _form(text: str) -> Callable[[Path, str], Numbered]:
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.split("\n") if line.strip()), "")
     if first.lstrip().startswith("{"):
         return _json_object if not first.rstrip().endswith("}") or "utt_id" not in first else _json_lines
     if first.startswith("file:"):
@@ -131,7 +128,7 @@ def _json_object(path: Path, text: str) -> Numbered:
 
 def _kaldi(path: Path, text: str) -> Numbered:
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             utt_id, _, caption = line.strip().partition(" ")
             rows.append((number, {"utt_id": utt_id, "response": caption.strip()}))
@@ -139,7 +136,7 @@ def _kaldi(path: Path, text: str) -> Numbered:
 
 
 def _tsv(path: Path, text: str) -> Numbered:
-    lines = [(number, line.split("\t")) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines = [(number, line.split("\t")) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     head = [cell.strip().lower() for cell in lines[0][1]]
     id_column = next((head.index(name) for name in ID if name in head), None)
     caption_column = next((head.index(name) for name in CAPTION if name in head), None)
@@ -160,7 +157,7 @@ def _tsv(path: Path, text: str) -> Numbered:
 
 def _secap(path: Path, text: str) -> Numbered:
     rows: Numbered = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         name, _, value = line.partition(":")
         if name.strip() == "file":
             rows.append((number, {"utt_id": _stem(value)}))

@@ -15,7 +15,7 @@ from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.fields import Fields
-from serdesc.files import read_json, read_jsonl, write_json, write_jsonl
+from serdesc.files import read_json, read_jsonl, read_text, write_json, write_jsonl
 from serdesc.scoring.answers import Hypothesis
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
 from serdesc.scoring.java import NotComputed
@@ -41,7 +41,7 @@ Rows = list[tuple[Utterance, Counts]]
 
 def read_references(path: Path, utterances: Sequence[Utterance]) -> list[Utterance]:
     """The utterances with the captions of a Kaldi text file (`<utt_id> <caption>`), which must have all of them."""
-    lines = (line.split(None, 1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    lines = (line.split(None, 1) for line in read_text(path).split("\n") if line.strip())
     given = {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
     missing = [utt.utt_id for utt in utterances if utt.utt_id not in given]
     if missing:
