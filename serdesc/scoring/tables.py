@@ -240,8 +240,8 @@ COMPARED = ("encoder", "branch", "adapter", "llm", "prompt", "training")
 
 
 def _differences(corpus: Corpus) -> list[str]:
-    """What differs from the paper's protocol in all systems of a corpus, key by key."""
-    told: list[str] = []
+    """What differs from the paper's protocol, key by key; systems that differ alike are told together."""
+    alike: dict[str, list[str]] = {}
     for name, experiment in corpus.systems.items():
         papers = asdict(configs.load([Path(name)] if name in configs.systems() else None))
         differ = [
@@ -251,8 +251,9 @@ def _differences(corpus: Corpus) -> list[str]:
             if value != _look(papers, key)
         ]
         folds = ", ".join(fold.name[4:] for fold in experiment.folds)
-        told.append(f"{corpus.name}, {name}: folds {folds}; differs from the paper: {'; '.join(differ) or 'in nothing that is configured'}")
-    return told
+        told = f"folds {folds}; differs from the paper: {'; '.join(differ) or 'in nothing that is configured'}"
+        alike.setdefault(told, []).append(name)
+    return [f"{corpus.name}, {', '.join(names)}: {told}" for told, names in alike.items()]
 
 
 def _leaves(tree: Any, place: str) -> list[tuple[str, Any]]:
