@@ -120,8 +120,8 @@ def test_marks_are_the_papers_t_test(exps: Path) -> None:
     )
     assert any("full over ser_asr +0.0" in note and "40 utterances" in note for note in found.notes)  # on the one fold that both have
     assert not any("full over ser_sed" in note for note in found.notes)  # equal answers: there is nothing to test
-    alike = [note for note in found.notes if "folds 1, 2; differs from the paper: in nothing that is configured" in note]
-    assert len(alike) == 1 and alike[0].startswith("toy, full")  # systems that differ alike are told together
+    alike = [note for note in found.notes if note.endswith("folds 1, 2; differs from the paper: in nothing that is configured")]
+    assert alike == ["toy, full, no_disentanglement, ser_sed: folds 1, 2; differs from the paper: in nothing that is configured"]
     third = tables.table(3, [str(exps)], "test", "utterance", configs.Config()).rows
     assert not any("*" in cell for row in third[1:] for cell in row)  # the mark stands on rows that the full system is better than
 
