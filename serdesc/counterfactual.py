@@ -1,7 +1,8 @@
 """Change the sound, and see whether the caption follows: pitch shifted, tempo stretched, loudness evened out or spread within the utterance.
 
-The descriptor that belongs to a change should move its way, the transcript and the emotion should stay. An utterance whose descriptor stood
-at the end of the scale already cannot move and is counted apart.
+The descriptor that belongs to a change should move its way; transcript, gender and emotion should stay. An utterance whose descriptor stood
+at the end of the scale already cannot move and is counted apart. A caption is right to follow only where the measure behind the labels does:
+its way stands beside, for SpeechCraft's pitch is no F0 and need not rise with it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from serdesc.data import audio
+from serdesc.config import MeasureConfig
+from serdesc.data import audio, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import ENERGY, PITCH, SPEED, Fields
 from serdesc.files import read_json, write_json, written_aside
+from serdesc.progress import progress
 from serdesc.scoring import metrics
 from serdesc.scoring.answers import read_hypotheses
 from serdesc.scoring.kept import key
@@ -102,27 +105,60 @@ def changed(utterances: Sequence[Utterance], change: Change, folder: Path, sampl
     return out
 
 
-def followed(name: str, before: Sequence[Fields], after: Sequence[Fields]) -> dict[str, Any]:
-    """What a change did to the answers, in percent of the utterances whose descriptor was read before and could move."""
+def measures(utterances: Sequence[Utterance], config: MeasureConfig) -> list[dict[str, float]]:
+    """What the labels of pitch, energy and speed go by, of each recording."""
+    descriptors.compile_librosa(config)
+    out = []
+    with progress("measure", len(utterances), "recordings") as advance:
+        for utt in utterances:
+            out.append(descriptors.measure(audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id), utt.text, config))
+            advance(1)
+    return out
+
+
+def rise(field: str, before: Mapping[str, float], after: Mapping[str, float]) -> float | None:
+    """By how much a field's measure rose; None where it was not measured."""
+    name = "rate" if field == "speed" and "rate" in before else field
+    if name not in before or name not in after:
+        return None
+    return (after[name] - before[name]) * (-1 if name == "speed" else 1)  # seconds a phoneme
+
+
+def followed(name: str, before: Sequence[Fields], after: Sequence[Fields], moved: Sequence[float | None]) -> dict[str, Any]:
+    """What a change did to the answers, in percent of the utterances whose descriptor was read before and could move.
+
+    moved: by how much the labels' own measure of the descriptor rose.
+    """
     change = CHANGES[name]
     order = ORDER[change.field]
     end = order[-1] if change.way > 0 else order[0]
     pairs = [(getattr(b, change.field), getattr(a, change.field)) for b, a in zip(before, after)]
-    free = [(b, a) for b, a in pairs if b is not None and b != end]
-    steps = [change.way * (order.index(a) - order.index(b)) for b, a in free if a is not None]
+    free = [(b, a, by) for (b, a), by in zip(pairs, moved) if b is not None and b != end]
+    steps = [change.way * (order.index(a) - order.index(b)) for b, a, _ in free if a is not None]
+    measured = [change.way * by > 0 for *_, by in free if by is not None]
     share = {"followed": sum(s > 0 for s in steps), "stayed": sum(s == 0 for s in steps), "against": sum(s < 0 for s in steps)}
     (wer,) = metrics.chosen("wer")
     counts = [c for b, a in zip(before, after) if wer.count and (c := wer.count(replace(b, transcript=b.transcript or ""), a))]
-    felt = [(b.emotion, a.emotion) for b, a in zip(before, after) if b.emotion]
+
+    def kept(field: str) -> float | None:
+        said = [(getattr(b, field), getattr(a, field)) for b, a in zip(before, after) if getattr(b, field)]
+        return _percent(sum(b == a for b, a in said), len(said))
+
     return {
         "change": name,
         "field": change.field,
         "n": len(free),
         "at the end": sum(b == end for b, _ in pairs),
-        **{key: round(100 * value / len(free), 2) if free else None for key, value in share.items()},
+        **{key: _percent(value, len(free)) for key, value in share.items()},
+        "measure moved": _percent(sum(measured), len(measured)),
         "words changed": round(wer.value(total(counts)), 2),  # WER of the answer after, the answer before its reference
-        "emotion kept": round(100 * sum(b == a for b, a in felt) / len(felt), 2) if felt else None,
+        "gender kept": kept("gender"),
+        "emotion kept": kept("emotion"),
     }
+
+
+def _percent(count: int, of: int) -> float | None:
+    return round(100 * count / of, 2) if of else None
 
 
 def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[str], limit: int) -> list[dict[str, Any]]:
@@ -160,18 +196,20 @@ def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[st
             audio.tell(decode(model, live, asked, hyp), f"are not in {hyp}")
         return {utt_id: hypothesis.fields for utt_id, hypothesis in read_hypotheses(hyp).items()}
 
-    before = answers("unchanged", chosen)
+    before, sound = answers("unchanged", chosen), measures(chosen, config.measure)
     rows = []
     for name, change in CHANGES.items():
-        after = answers(name, changed(chosen, change, out / "counterfactual" / name.replace(" ", "_"), samples))
+        made = changed(chosen, change, out / "counterfactual" / name.replace(" ", "_"), samples)
+        after = answers(name, made)
+        moved = {utt.utt_id: rise(change.field, *pair) for utt, *pair in zip(chosen, sound, measures(made, config.measure))}
         both = [utt_id for utt_id in before if utt_id in after]
-        rows.append(followed(name, [before[utt_id] for utt_id in both], [after[utt_id] for utt_id in both]))
+        rows.append(followed(name, [before[utt_id] for utt_id in both], [after[utt_id] for utt_id in both], [moved[utt_id] for utt_id in both]))
     write_json(out / "counterfactual.json", {"utterances": len(chosen), "changes": rows})
     return rows
 
 
 def cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """As a table: a head, and a row a change."""
-    keys = ("followed", "stayed", "against", "words changed", "emotion kept")
+    keys = ("followed", "stayed", "against", "measure moved", "words changed", "gender kept", "emotion kept")
     body = [[r["change"], r["field"], *("" if r[k] is None else f"{r[k]:.1f}" for k in keys), str(r["n"]), str(r["at the end"])] for r in rows]
     return [["change", "should move", *(f"{k} %" for k in keys), "could move", "at the end"], *body]

@@ -156,7 +156,9 @@ def test_changed_answers_are_those_of_this_model_and_this_sound(fold: Path, corp
     soundfile.write(first.wav, hum(0.7), audio.SAMPLE_RATE)
     assert decoded_by(2) == [2, 2] and len(list((tmp_path / "out" / "counterfactual").rglob("*.wav"))) == 3
     Path(second.wav).unlink()
-    assert decoded_by(2) == [1, 1] and read_json(tmp_path / "out" / "counterfactual.json")["utterances"] == 1
+    assert decoded_by(2) == [1, 1]
+    told = read_json(tmp_path / "out" / "counterfactual.json")
+    assert told["utterances"] == 1 and told["changes"][0]["measure moved"] in (100, None)  # None: the one was called fast already
 
 
 def test_a_changed_recording_that_was_cut_off_is_not_there(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,12 +186,23 @@ def test_changes_move_what_they_should() -> None:
     assert len(made["tempo x 1.3"]) == pytest.approx(len(wave) / 1.3, rel=0.02) and len(made["tempo x 0.77"]) > len(wave)
 
 
+def test_a_measure_rises_with_its_field() -> None:
+    assert counterfactual.rise("speed", {"speed": 0.2, "pitch": 900}, {"speed": 0.125, "pitch": 900}) == pytest.approx(0.075)  # seconds a phoneme
+    assert counterfactual.rise("speed", {"rate": 3.0}, {"rate": 2.0}) == -1
+    assert counterfactual.rise("pitch", {"pitch": 900.0}, {"pitch": 950.0}) == 50 and counterfactual.rise("energy", {}, {"energy": 1.0}) is None
+
+
 def test_what_followed_is_counted_by_hand() -> None:
     before = [Fields(transcript="a b", emotion="sad", pitch=p) for p in ("low", "normal", "high", "low", "normal")]
     after = [replace(f, pitch=p) for f, p in zip(before, ("normal", "low", "low", "low", None))]
     after[0] = replace(after[0], transcript="a c", emotion="happy")
-    row = counterfactual.followed("pitch +4 semitones", before, after)
+    before[1:3] = [replace(f, gender="female") for f in before[1:3]]
+    after[1] = replace(after[1], gender="male")
+    after[2] = replace(after[2], gender="female")
+    row = counterfactual.followed("pitch +4 semitones", before, after, [10.0, -1.0, 5.0, None, 0.0])
     assert (row["n"], row["at the end"]) == (4, 1)  # one of the four answers after was not read
     assert (row["followed"], row["against"], row["stayed"]) == (25.0, 25.0, 25.0)
-    assert (row["words changed"], row["emotion kept"]) == (10.0, 80.0)
+    assert (row["words changed"], row["gender kept"], row["emotion kept"]) == (10.0, 50.0, 80.0)
+    assert row["measure moved"] == pytest.approx(100 / 3, abs=0.01)  # of the three that could move and were measured
+    assert counterfactual.followed("pitch -4 semitones", before, after, [-1.0] * 5)["measure moved"] == 100
     assert tasks.PITCH.keys() == set(counterfactual.ORDER["pitch"])
