@@ -71,8 +71,15 @@ class Experiment:
 
     @cached_property
     def lines(self) -> dict[str, Lines]:
-        """Fold -> rows.jsonl."""
-        return {fold.name: read_rows(fold / f"decode_{self.part}" / ROWS) for fold in self.folds}
+        """Fold -> rows.jsonl, of which no two have an utterance in common."""
+        found: dict[str, Lines] = {}
+        fold_of: dict[str, str] = {}
+        for fold in self.folds:
+            found[fold.name] = read_rows(fold / f"decode_{self.part}" / ROWS)
+            for line in found[fold.name]:
+                if (other := fold_of.setdefault(line["utt_id"], fold.name)) != fold.name:
+                    raise UserError(f"{self.path}: '{line['utt_id']}' stands in the {self.part} parts of {other} and of {fold.name}: take one away")
+        return found
 
     @cached_property
     def config(self) -> dict[str, Any]:
