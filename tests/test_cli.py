@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Callable
 
 import pytest
 import soundfile
+import yaml
 from typer.testing import CliRunner
 
 from serdesc import config as configs
@@ -66,6 +68,16 @@ def test_senseless_numbers_are_told_with_their_range(setting: str, told: str) ->
     with pytest.raises(UserError) as error:
         configs.load(None, [setting])
     assert "1 fault(s)" in str(error.value) and told in str(error.value)
+
+
+def test_config_prints_what_files_and_settings_come_to() -> None:
+    mini = ROOT / "egs/mini/conf/mini.yaml"
+    code, said = serdesc("config", "--config", mini, "--config", "two_stage", "--set", "training.beta=1e-3")
+    assert code == 0 and yaml.safe_load(said) == asdict(configs.load([mini, Path("two_stage")], ["training.beta=1e-3"]))
+    assert serdesc("config", "encoder.model") == (0, "facebook/hubert-large-ls960-ft\n")
+    assert yaml.safe_load(serdesc("config", "training.content")[1]) == asdict(configs.Config().training.content)
+    assert serdesc("config", "training.beta.x") == (2, "serdesc config: training.beta.x: beta has no 'x'; it is a value\n")
+    assert "encoder has no 'modl'; it has model, layers" in serdesc("config", "encoder.modl")[1]
 
 
 def test_numbers_in_yaml_are_numbers(tmp_path: Path) -> None:

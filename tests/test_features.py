@@ -46,6 +46,22 @@ def test_frames_by_the_models_own_length_function(encoder: Encoder, seconds: flo
     assert encoder.frames(int(seconds * 16_000)) == frames
 
 
+def test_another_family_is_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """data2vec, whose configuration says nothing of a norm: its waves are heard one at a time."""
+    from transformers import Data2VecAudioConfig, Data2VecAudioModel, Wav2Vec2FeatureExtractor
+
+    from serdesc.features import encoder as encoders
+
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": (8,) * 7}
+    Data2VecAudioModel(Data2VecAudioConfig(**shape, num_conv_pos_embeddings=2, num_conv_pos_embedding_groups=2)).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="a data2vec-audio model; known are hubert, wavlm, wav2vec2"):
+        Encoder.load(EncoderConfig(model=str(tmp_path)), CPU)
+    monkeypatch.setattr(encoders, "FAMILIES", (*encoders.FAMILIES, "data2vec-audio"))
+    heard = Encoder.load(EncoderConfig(model=str(tmp_path)), CPU)
+    assert not heard.batchable and heard(waves(16_000))[0].shape == (2, 49, 16)
+
+
 def test_layers_are_the_outputs_of_the_transformer_layers_before_the_final_norm(tiny_encoder: Path) -> None:
     from transformers import AutoModel
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -12,6 +13,28 @@ from serdesc.errors import FailedError, UserError
 
 if TYPE_CHECKING:
     from serdesc.data.doctor import Finding
+
+
+@verb
+def config(
+    key: Annotated[str, typer.Argument(help="A key, for example encoder.model; without it the whole configuration.", show_default=False)] = "",
+    config: ConfigFile = None, settings: Set = None,
+) -> None:  # fmt: skip
+    """Print the configuration that files, systems and settings come to, every key with its value; or the value of one key.
+
+    Example: `serdesc config training --config egs/mini/conf/mini.yaml --config two_stage`
+    """
+    import yaml
+
+    from serdesc import config as configs
+
+    value = asdict(configs.load(config, settings))
+    place = "the configuration"
+    for name in key.split(".") if key else ():
+        if not isinstance(value, dict) or name not in value:
+            raise UserError(f"{key}: {place} has no '{name}'; " + (f"it has {', '.join(value)}" if isinstance(value, dict) else "it is a value"))
+        value, place = value[name], name
+    typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n") if isinstance(value, (dict, list)) else value)
 
 
 @verb

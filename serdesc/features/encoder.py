@@ -45,8 +45,8 @@ class Encoder:
         self.layers: int = model.config.num_hidden_layers + (config.layers == "0..n")
         self.width: int = model.config.hidden_size
         self.hop = int(np.prod(model.config.conv_stride))
-        # A group norm in the convolutions spans the whole padded wave, so those models hear one wave at a time.
-        self.batchable: bool = model.config.feat_extract_norm == "layer"
+        # A group norm in the convolutions spans the whole padded wave, so those models hear one wave at a time, and those that do not say.
+        self.batchable: bool = getattr(model.config, "feat_extract_norm", "unknown") == "layer"
         self._heard: list[Tensor] = []
         if config.layers == "0..n":
             model.encoder.layers[0].register_forward_pre_hook(lambda _, inputs: self._heard.append(inputs[0]))
