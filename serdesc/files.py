@@ -86,15 +86,20 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> list[Any]:
-    return parse_jsonl(path, read_text(path))
+    return [row for _, row in parse_jsonl(path, read_text(path))]
 
 
-def parse_jsonl(path: Path, text: str) -> list[Any]:
-    """The objects of the text that was read from `path`. Lines end in a line feed alone: a string may hold what else breaks one (U+2028)."""
+def parse_jsonl(path: Path, text: str) -> list[tuple[int, Any]]:
+    """The objects of the text that was read from `path`, with their lines; blank ones are passed over.
+
+    Lines end in a line feed alone: a string may hold what else breaks one (U+2028).
+    """
     rows = []
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
-            rows.append(json.loads(line))
+            rows.append((number, json.loads(line)))
         except json.JSONDecodeError as error:
             raise UserError(f"{path}:{number}: not a JSON object ({error.msg}): mend or remove that line.") from error
     return rows

@@ -66,7 +66,7 @@ def test_captions_of_the_labels_agree_with_them(corpus: Path, tmp_path: Path) ->
     test, train = corpus / "fold1" / "test", corpus / "fold1" / "train"
     hyps = {utt.utt_id: Hypothesis("", utt.labels or Fields()) for utt in datadir.read(test)}
     rows = faithfulness.rows(test, train, hyps, MeasureConfig(), nj=1)
-    made = {(a.kind, a.field): a for a in faithfulness.write(tmp_path, rows, ScoringConfig(resamples=50))}
+    made = {(a.kind, a.field): a for a in faithfulness.write(tmp_path / "score.json", rows, ScoringConfig(resamples=50))}
     for field in ("pitch", "speed", "energy"):
         assert made[faithfulness.SAME, field].agreement == 100.0
     assert made[faithfulness.GIVEN, "gender"].agreement == 100.0 and (faithfulness.OWN, "pitch") in made

@@ -24,7 +24,7 @@ from serdesc.data.corpora import librispeech
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.fields import AGES, EMOTIONS, Fields
-from serdesc.files import read_json, write_jsonl
+from serdesc.files import read_json, read_jsonl, write_jsonl
 from serdesc.scoring import answers, baselines, classes, java, metrics, normalise, report, score as scoring
 from serdesc.scoring.metric import Metric
 
@@ -202,7 +202,7 @@ def test_intervals_hold_the_score_and_count_speakers(parts: Path, tmp_path: Path
         (lambda rows: [*rows, rows[0]], "1 answered twice: s0-0"),
         (lambda rows: [{**rows[0], "response": " "}, *rows[1:]], "1 empty: s0-0"),
         (lambda rows: [{"utt_id": "s0-0"}, *rows[1:]], ":1: a line needs utt_id and response"),
-        (lambda rows: [{**rows[0], "emotion": "glad"}, *rows[1:]], ":1: emotion 'glad': not a value"),
+        (lambda rows: [{**rows[0], "emotion": "glad"}, *rows[1:]], ":1: emotion 'glad': not one of angry, calm"),
     ],
 )
 def test_faulty_hypotheses_are_named(parts: Path, tmp_path: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -273,6 +273,25 @@ def test_a_fold_is_scored_by_its_own_configuration(parts: Path, tmp_path: Path) 
     (parts / "aside").rename(parts / "labelled.json")
     assert CliRunner().invoke(app, command).exit_code == 0
     assert "fold_rule:session" in read_json(hyp.with_name("score.json"))["scores"][0]["signature"], "as the folds were made"
+
+
+def test_scores_of_each_file_lie_beside_it_and_a_strangers_configuration_is_not_taken(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test, results = parts / "fold1" / "test", tmp_path / "results"
+    (tmp_path / "config.yaml").write_text("of: another program\n")
+    rows = read_jsonl(answer(test, results / "A.jsonl"))
+    (results / "model-1.5").write_text("".join(f"{row['utt_id']} {row['response']}\n" for row in rows))
+    for name in ("A.jsonl", "model-1.5"):
+        done = CliRunner().invoke(app, ["score", str(test), "--hyp", str(results / name), "--metric", "ua", "--faithful"])
+        assert done.exit_code == 0, done.output
+    whose, what = ("A", "model-1.5"), ("faithfulness.json", "faithfulness.rows.jsonl", "rows.jsonl", "score.json")
+    assert {path.name for path in results.iterdir()} == {"A.jsonl", "model-1.5", *(f"{name}.{end}" for name in whose for end in what)}
+    assert read_json(results / "A.score.json")["rows"] == "A.rows.jsonl"
+    (tmp_path / "config.yaml").write_text("folds: {rule: nope}\n")
+    (tmp_path / "decode_test").mkdir()
+    monkeypatch.chdir(answer(test, tmp_path / "decode_test" / "hyp.jsonl").parent)
+    assert "folds.rule" in CliRunner().invoke(app, ["score", str(test), "--hyp", "hyp.jsonl", "--metric", "ua"]).output, "a fold's own is taken"
 
 
 def test_a_program_that_fails_costs_its_metric_alone(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

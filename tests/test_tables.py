@@ -220,10 +220,13 @@ def test_a_cell_with_a_bar_stays_one_cell() -> None:
 
 FORMS = {
     "hyp.jsonl": '{"utt_id": "a", "response": "She is sad."}\n{"utt_id": "b", "response": "A man, angry."}\n',
+    "blank.jsonl": '\n{"utt_id": "a", "response": "She is sad."}\n\n{"utt_id": "b", "response": "A man, angry."}\n \n',
     "text": "a She is sad.\nb A man, angry.\n",
     "two.tsv": "a\tShe is sad.\nb\tA man, angry.\n",
+    "quoted.tsv": '"utt_id"\t"response"\n"a"\t"She is sad."\n"b"\t"A man, angry."\n',
     "head.tsv": "caption\tscore\tkey\nShe is sad.\t1\ta.wav\nA man, angry.\t2\tclips/b.flac\n",
     "object.json": json.dumps({"a": "She is sad.", "b": "A man, angry."}, indent=1),
+    "array.json": '[{"image_id": "a", "id": 7, "caption": "She is sad."},\n {"utt_id": "b", "response": "A man, angry."}]',
     "result.txt": "file: a.wav\norigin: x\nresult: She is sad.\nresult2: no\n\nfile: b.wav\norigin: y\nresult: A man, angry.\n",
 }
 
@@ -238,6 +241,22 @@ def test_captions_of_other_systems_are_read_in_their_forms(tmp_path: Path, name:
     }
 
 
+def test_what_csv_quoted_is_unquoted_and_nothing_else(tmp_path: Path) -> None:
+    said = {"a": 'A sad man says, "hello".', "b": '"Hello" he said "bye"', "c": '"', "d": "plain"}
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
+        with open(tmp_path / "csv.tsv", "w", newline="") as file:
+            csv.writer(file, delimiter="\t", quoting=quoting).writerows([("utt_id", "response"), *said.items()])
+        assert {utt_id: hyp.response for utt_id, hyp in read_hypotheses(tmp_path / "csv.tsv").items()} == said
+    (tmp_path / "raw.tsv").write_text("".join(f"{utt_id}\t{text}\n" for utt_id, text in said.items()))
+    assert {utt_id: hyp.response for utt_id, hyp in read_hypotheses(tmp_path / "raw.tsv").items()} == said
+
+
+@pytest.mark.parametrize("text", ['{"utt_id": "a", "response": null}', '{"a": null}', '[{"id": "a", "caption": null}]'])
+def test_no_answer_is_an_empty_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / "hyp").write_text(text)
+    assert read_hypotheses(tmp_path / "hyp") == {"a": Hypothesis("", Fields())}
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -246,6 +265,16 @@ def test_captions_of_other_systems_are_read_in_their_forms(tmp_path: Path, name:
         ("file: a.wav\norigin: x\n", ":1: a line needs utt_id and response"),
         ("a one\na two\n", "1 answered twice: a"),
         ('{"response": "x"}\n', ":1: a line needs utt_id and response"),
+        ('{"a": "one", "b": "x", "a": "two"}', "1 answered twice: a"),
+        ('{"a": "one", "b": 5}', ":1: a line needs utt_id and response, both text, found .*b.*5"),
+        ('\n{"utt_id": "a", "response": ["x"]}\n', ":2: a line needs utt_id and response, both text"),
+        ('{"utt_id": 5, "response": "x"}\n', ":1: a line needs utt_id and response, both text"),
+        ('[{"image_id": 5, "caption": "x"}]', ":1: a line needs utt_id and response, both text"),
+        ('[{"image_id": "a"}, "x"]', ":1: a line needs utt_id and response, both text"),
+        ('[{"image_id": "a"', ":1: not JSON"),
+        ('\n{"utt_id": "a", "response": "x", "posterior": "sad"}\n', ":2: posterior 'sad': not probabilities of emotions"),
+        ('{"utt_id": "a", "response": "x", "posterior": {"sad": 1.5}, "emotion": ["sad"]}', "emotion .* not one of .*; posterior .* not prob"),
+        ('{"utt_id": "a", "response": "x", "transcript": 5, "emphasis": "no"}', "transcript '5': not text; emphasis 'no': not a list of words"),
     ],
 )
 def test_what_is_no_answer_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:

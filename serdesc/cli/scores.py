@@ -19,7 +19,7 @@ def score(
     data: Data,
     hyp: Annotated[Path, typer.Option("--hyp", help="Captions: hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt.", show_default=False)],
     metric: Annotated[str, typer.Option("--metric", help="Names separated by commas; all by default.")] = "",
-    out: Annotated[Optional[Path], typer.Option("--out", help="score.json to write; by default beside the hypotheses.")] = None,
+    out: Annotated[Optional[Path], typer.Option("--out", help="By default score.json beside hyp.jsonl, X.score.json beside X.tsv.")] = None,
     refs: Annotated[Optional[Path], typer.Option("--refs", help="Other reference captions, `<utt_id> <caption>` a line.")] = None,
     missing: Annotated[str, typer.Option("--missing", help="An utterance without an answer is an `error`, or counts as `wrong`.")] = "error",
     faithful: Annotated[bool, typer.Option("--faithful", help="Also measure the sound, and compare what the captions claim with it.")] = False,
@@ -37,8 +37,9 @@ def score(
     from serdesc.data import datadir
     from serdesc.scoring import answers, metrics, report, score as scoring, typeset
 
-    own = hyp.parent.parent / "config.yaml"  # the fold's, where it was decoded by one
-    settled = configs.load([*([own] if own.exists() else []), *(config or [])], settings)
+    decoded = hyp.absolute().parent  # of an experiment: its fold's configuration lies beside
+    own = [fold] if decoded.name.startswith("decode_") and (fold := decoded.with_name("config.yaml")).exists() else []
+    settled = configs.load([*own, *(config or [])], settings)
     if missing not in ("error", "wrong"):
         raise UserError(f"--missing {missing}: not one of error, wrong")
     utterances = datadir.read(data)
@@ -60,7 +61,7 @@ def score(
         for m in wanted
         if (note := asked.get(m.name, "")) or counted.table[m.name]
     ]
-    target = out or hyp.with_name("score.json")
+    target = out or scoring.scores_of(hyp)
     scoring.write(target, scores, counted.table, counted.tokens, faults)
     report.show(scores, wanted, f"{target}", counted.table)
     if counted.failed:
@@ -69,7 +70,7 @@ def score(
         from serdesc.scoring import faithfulness
 
         found = faithfulness.rows(data, train or data.parent / "train", hyps, settled.measure, nj)
-        typeset.terminal(faithfulness.cells(faithfulness.write(target.parent, found, settled.scoring)), "claimed and heard")
+        typeset.terminal(faithfulness.cells(faithfulness.write(target, found, settled.scoring)), "claimed and heard")
     if counterfactual:
         from serdesc import counterfactual as changes
 

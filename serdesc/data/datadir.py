@@ -127,7 +127,7 @@ def _read_table(path: Path, faults: list[str]) -> dict[str, str]:
 def _read_rows(path: Path) -> dict[str, Any]:
     """Measures, or labels, of each utterance."""
     found: dict[str, Any] = {}
-    for number, row in enumerate(parse_jsonl(path, read_text(path)), start=1):
+    for number, row in parse_jsonl(path, read_text(path)):
         if not isinstance(row, dict) or not isinstance(row.get("utt_id"), str):
             raise UserError(f"{path}:{number}: {str(row)[:60]} where an object with a text utt_id is expected: mend or remove that line")
         utt_id = row.pop("utt_id")

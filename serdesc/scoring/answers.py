@@ -1,9 +1,10 @@
-"""Anybody's captions: hyp.jsonl, a Kaldi text file, a TSV, a JSON object or SECap's result file, told apart by how they begin.
+"""Anybody's captions: hyp.jsonl, a Kaldi text file, a TSV, JSON or SECap's result file, told apart by how they begin.
 
 {"utt_id": "...", "response": "..."}     one object a line; fields may stand in it and are then not read from the response
 {"<utt_id>": "<caption>", ...}           one JSON object
+[{"image_id": ..., "caption": ...}, ...] a JSON array, as of COCO's results; names as in a TSV's head, fields as in a line
 <utt_id> <caption>                       Kaldi
-utt_id<TAB>response                      TSV, with such a head (id, key; caption, hypothesis, text) or two columns without one
+utt_id<TAB>response                      TSV, with such a head (id, key; caption, hypothesis, text) or two columns without one; csv may quote cells
 file: <utt_id>.wav / result: <caption>   SECap's result.txt (https://github.com/thuhcsi/SECap); of its results the first is taken
 """
 
@@ -18,13 +19,22 @@ from serdesc import reader
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import VALUES, Fields
-from serdesc.files import parse_jsonl, read_text
+from serdesc.files import parse_jsonl, read_json, read_text
 
 Row = dict[str, Any]  # utt_id, response, and perhaps fields and posterior
 Numbered = list[tuple[int, Row]]  # with the line that it stands on
 
-ID = ("utt_id", "id", "key", "fid", "file", "wav")
+ID = ("utt_id", "image_id", "id", "key", "fid", "file", "wav")
 CAPTION = ("response", "caption", "hypothesis", "hyp", "result", "prediction", "text")
+FITS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what may be given beside the response
+    **{name: (f"one of {', '.join(values)}", values.__contains__) for name, values in VALUES.items()},
+    "transcript": ("text", lambda given: isinstance(given, str)),
+    "emphasis": ("a list of words", lambda given: isinstance(given, list) and all(isinstance(word, str) for word in given)),
+    "posterior": (
+        'probabilities of emotions, {"sad": 0.7, ...}',
+        lambda given: isinstance(given, dict) and bool(given) and all(isinstance(p, (int, float)) and 0 <= p <= 1 for p in given.values()),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -75,16 +85,16 @@ def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
     hyps: dict[str, Hypothesis] = {}
     twice: list[str] = []
     for number, row in read(path):
-        said = reader.read(row["response"]).to_dict()
-        given = {name: row[name] for name in said if row.get(name) is not None}
-        bad = [f"{name} '{given[name]}'" for name in VALUES if given.get(name) is not None and given[name] not in VALUES[name]]
+        response = row["response"] or ""
+        given = {name: row[name] for name in FITS if row.get(name) is not None}
+        bad = [f"{name} '{str(given[name])[:60]}': not {wanted}" for name, (wanted, fits) in FITS.items() if name in given and not fits(given[name])]
         if bad:
-            raise UserError(f"{path}:{number}: {', '.join(bad)}: not a value of that field; leave it out and the reader fills it")
+            raise UserError(f"{path}:{number}: {'; '.join(bad)}. Leave it out of the answer to {row['utt_id']}: the reader fills what it can")
         if row["utt_id"] in hyps:
             twice.append(row["utt_id"])
         else:
-            fields = Fields.from_dict({**said, **given})
-            hyps[row["utt_id"]] = Hypothesis(row["response"], fields, row.get("posterior"), decoded="unread" in row)
+            fields = Fields.from_dict({**reader.read(response).to_dict(), **given})
+            hyps[row["utt_id"]] = Hypothesis(response, fields, given.get("posterior"), decoded="unread" in row)
     return hyps, sorted(set(twice))
 
 
@@ -98,32 +108,38 @@ def read(path: Path) -> Numbered:
     text = read_text(path)
     rows = _form(text)(path, text)
     for number, row in rows:
-        if not isinstance(row, dict) or not {"utt_id", "response"} <= row.keys():
-            raise UserError(f"{path}:{number}: a line needs utt_id and response, found {json.dumps(row, ensure_ascii=False)[:80]}")
+        if not isinstance(row, dict) or not isinstance(row.get("utt_id"), str) or not isinstance(row.get("response", 0), str | None):
+            raise UserError(f"{path}:{number}: a line needs utt_id and response, both text, found {json.dumps(row, ensure_ascii=False)[:80]}")
     return rows
 
 
 def _form(text: str) -> Callable[[Path, str], Numbered]:
     first = next((line for line in text.split("\n") if line.strip()), "")
     if first.lstrip().startswith("{"):
-        return _json_object if not first.rstrip().endswith("}") or "utt_id" not in first else _json_lines
+        return _json_object if not first.rstrip().endswith("}") or "utt_id" not in first else parse_jsonl
+    if first.lstrip().startswith("["):
+        return _json_array
     if first.startswith("file:"):
         return _secap
     return _tsv if "\t" in first else _kaldi
 
 
-def _json_lines(path: Path, text: str) -> Numbered:
-    return list(enumerate(parse_jsonl(path, text), start=1))
-
-
 def _json_object(path: Path, text: str) -> Numbered:
     try:
-        table = json.loads(text)
+        pairs = json.loads(text, object_pairs_hook=list)  # with a key that stands twice
     except json.JSONDecodeError:  # several objects: lines of which the first lacks an id
-        return _json_lines(path, text)
-    if "response" in table or not all(isinstance(value, str) for value in table.values()):
-        return [(1, table)]
-    return [(number, {"utt_id": utt_id, "response": caption}) for number, (utt_id, caption) in enumerate(table.items(), start=1)]
+        return parse_jsonl(path, text)
+    if "response" in dict(pairs):
+        return [(1, json.loads(text))]
+    return [(1, {"utt_id": utt_id, "response": caption}) for utt_id, caption in pairs]
+
+
+def _json_array(path: Path, text: str) -> Numbered:
+    rows = [(1, row) for row in read_json(path)]
+    for row in (row for _, row in rows if isinstance(row, dict)):
+        for names in (ID, CAPTION):
+            row.update({names[0]: row[name] for name in reversed(names) if name in row})
+    return rows
 
 
 def _kaldi(path: Path, text: str) -> Numbered:
@@ -136,8 +152,10 @@ def _kaldi(path: Path, text: str) -> Numbered:
 
 
 def _tsv(path: Path, text: str) -> Numbered:
-    lines = [(number, line.split("\t")) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    head = [cell.strip().lower() for cell in lines[0][1]]
+    lines = [
+        (number, [_unquoted(cell.strip()) for cell in line.split("\t")]) for number, line in enumerate(text.split("\n"), start=1) if line.strip()
+    ]
+    head = [cell.lower() for cell in lines[0][1]]
     id_column = next((head.index(name) for name in ID if name in head), None)
     caption_column = next((head.index(name) for name in CAPTION if name in head), None)
     if id_column is None or caption_column is None:
@@ -152,7 +170,14 @@ def _tsv(path: Path, text: str) -> Numbered:
     short = next((number for number, cells in lines if len(cells) <= max(id_column, caption_column)), None)
     if short is not None:
         raise UserError(f"{path}:{short}: fewer columns than the first line has")
-    return [(number, {"utt_id": _stem(cells[id_column]), "response": cells[caption_column].strip()}) for number, cells in lines]
+    return [(number, {"utt_id": _stem(cells[id_column]), "response": cells[caption_column]}) for number, cells in lines]
+
+
+def _unquoted(cell: str) -> str:
+    """What csv quoted: a cell in quotes, with every quote in it doubled. Any other stays as it is: "hello" he said "bye"."""
+    inside = cell[1:-1]
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inside.replace('""', "")
+    return inside.replace('""', '"') if quoted else cell
 
 
 def _secap(path: Path, text: str) -> Numbered:

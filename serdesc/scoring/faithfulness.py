@@ -25,7 +25,7 @@ from serdesc.progress import progress
 from serdesc.scoring.answers import Hypothesis
 from serdesc.scoring.classes import accuracy, kappa
 from serdesc.scoring.kept import Kept, key
-from serdesc.scoring.score import Rows, interval, total
+from serdesc.scoring.score import ROWS, Rows, beside, interval, total
 
 FRAME = 320  # samples: 20 ms
 PAUSE = 10 ** (-25 / 20)  # of the loud frames' level: 25 dB below them nobody speaks
@@ -179,10 +179,11 @@ def _counted(metric: Any, asked: Sequence[Mapping[str, Any]], claims: Sequence[s
 
 
 def write(out: Path, found: Sequence[Mapping[str, Any]], config: ScoringConfig) -> list[Agreement]:
-    """faithfulness.json in `out`, and the rows beside it, which `report` pools over folds."""
+    """faithfulness.json beside the scores `out`, and its rows, which `report` pools over folds."""
     made = table(found, config)
-    write_jsonl(out / "faithfulness.rows.jsonl", found)
-    write_json(out / "faithfulness.json", {"agreement": [agreement.__dict__ for agreement in made], "rows": "faithfulness.rows.jsonl"})
+    write_jsonl(beside(out, f"faithfulness.{ROWS}"), found)
+    agreement = {"agreement": [agreement.__dict__ for agreement in made], "rows": beside(out, f"faithfulness.{ROWS}").name}
+    write_json(beside(out, "faithfulness.json"), agreement)
     return made
 
 

@@ -206,9 +206,15 @@ def signed_target(metric: Metric, outputs: tasks.Outputs, config: ScoringConfig)
     return {"target": "+".join(name for name in names if name != "transcript" or config.caption_text == "full")}
 
 
-def rows_of(out: Path) -> Path:
-    """Where the rows of a score file lie: rows.jsonl beside score.json, X.rows.jsonl beside any other X.json."""
-    return out.with_name(ROWS if out.name == "score.json" else f"{out.stem}.{ROWS}")
+def scores_of(hyp: Path) -> Path:
+    """Where the scores of a file of answers lie: score.json beside hyp.jsonl, X.score.json beside any other X.tsv."""
+    stem = hyp.stem if hyp.suffix[1:].isalpha() else hyp.name  # the end of model-1.5 is none of a form
+    return hyp.with_name("score.json" if hyp.name == "hyp.jsonl" else f"{stem}.score.json")
+
+
+def beside(out: Path, name: str) -> Path:
+    """What goes with a score file: `name` beside score.json, X.`name` beside X.score.json or any other X.json."""
+    return out.with_name((f".{out.stem}".removesuffix(".score") + f".{name}")[1:])
 
 
 def write(
@@ -225,8 +231,8 @@ def write(
             by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})[name] = counts
     for utt_id, (hyp, ref) in tokens.items():
         by_utterance[utt_id]["tokens"] = {"hyp": hyp, "ref": ref}
-    write_jsonl(rows_of(out), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
-    write_json(out, {"scores": [asdict(s) for s in scores], "rows": rows_of(out).name, **({"counted as wrong": faults} if faults else {})})
+    write_jsonl(beside(out, ROWS), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
+    write_json(out, {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name, **({"counted as wrong": faults} if faults else {})})
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
