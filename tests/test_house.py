@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 from pathlib import Path
 
@@ -130,6 +131,34 @@ def test_a_sweep_takes_every_system_once_and_ends_in_the_tables() -> None:
     assert len(iemocap) == len(systems)
     one = subprocess.run(["./run.sh", "--dry-run", "--system", "two_stage"], cwd=ROOT / "egs/mini", capture_output=True, text=True).stdout
     assert "exp/two_stage/foldJOB" in one and "--config two_stage" in one and "table" not in one
+
+
+def test_sweeps_do_not_meet_and_each_encoder_has_its_store(tmp_path: Path) -> None:
+    """Another label set's sweep, or a tagged one, has its own folder; one's own systems are swept; a store is named after an encoder, not an LLM."""
+    (tmp_path / "systems").mkdir()
+    (tmp_path / "systems" / "qwen.yaml").write_text("llm:\n  model: Qwen/Qwen2.5-0.5B-Instruct\n")
+    (tmp_path / "systems" / "plus.yaml").write_text("encoder: {model: microsoft/wavlm-base-plus}\nllm: {model: Qwen/Qwen2.5-0.5B-Instruct}\n")
+
+    def dry(*options: str) -> subprocess.CompletedProcess[str]:
+        command = ["./run.sh", "--dry-run", "--stage", "3", "--init", "none", *options]
+        env = {**os.environ, "SERDESC_PLUGINS": str(tmp_path)}
+        return subprocess.run(command, cwd=ROOT / "egs/iemocap", capture_output=True, text=True, env=env)
+
+    trained = [line for line in dry("--systems", "all").stdout.splitlines() if "serdesc train" in line]
+    assert any("exp/qwen/" in line and "dump/iemocap exp" in line for line in trained)
+    assert any("exp/plus/" in line and "dump/iemocap-wavlm-base-plus exp" in line for line in trained)
+    for options, store, exp in (
+        (["--systems", "full", "--config", "conf/six.yaml"], "dump/six", "exp/six/full"),
+        (["--systems", "full", "--tag", "lr1"], "dump/iemocap", "exp/lr1/full"),
+        (["--systems", "full", "--set", "folds.protocol=emobox"], "dump/iemocap", "exp/iemocap-protocol-emobox/full"),
+        (["--set", "folds.protocol=emobox"], "dump/iemocap", "exp/iemocap-protocol-emobox"),
+        (["--system", "ssl_wavlm"], "dump/iemocap-wavlm-large", "exp/ssl_wavlm"),
+        (["--set", "encoder.model=microsoft/wavlm-large/"], "dump/iemocap-wavlm-large", "exp/iemocap"),
+    ):
+        said = dry(*options).stdout
+        assert f" {store} {exp}/foldJOB " in said and f" {exp}/foldJOB/decode_test/hyp.jsonl" in said, said
+    wrong = dry("--systems", "fulll")
+    assert wrong.returncode == 2 and "fulll: no such configuration file, nor a system" in wrong.stderr
 
 
 def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_begins(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from serdesc.data.corpora import librispeech
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.fields import AGES, EMOTIONS, Fields
-from serdesc.files import read_json, read_jsonl, write_jsonl
+from serdesc.files import read_json, read_jsonl, write_json, write_jsonl
 from serdesc.scoring import answers, baselines, classes, java, metrics, normalise, report, score as scoring
 from serdesc.scoring.metric import Metric
 
@@ -294,6 +294,32 @@ def test_scores_of_each_file_lie_beside_it_and_a_strangers_configuration_is_not_
     assert "folds.rule" in CliRunner().invoke(app, ["score", str(test), "--hyp", "hyp.jsonl", "--metric", "ua"]).output, "a fold's own is taken"
 
 
+def test_scores_are_kept_where_nothing_changed_and_told_where_answers_did(parts: Path, tmp_path: Path) -> None:
+    test, exp = parts / "fold1" / "test", tmp_path / "exp"
+    hyp = answer(test, exp / "fold1" / "decode_test" / "hyp.jsonl")
+    data = str(test)
+
+    def kept(*options: str) -> bool:
+        done = CliRunner().invoke(app, ["score", data, "--hyp", str(hyp), "--metric", "ua,sacrebleu", "--keep", *options])
+        assert done.exit_code == 0, done.output
+        return "kept, of the same answers" in done.output
+
+    full = ("--set", "scoring.caption_text=full")
+    assert [kept(), kept(), kept(*full), kept(*full), kept()] == [False, True, False, True, False]
+    assert report.Experiment.open(exp, "test", configs.Config()).folds
+    answer(test, hyp, change=1)
+    with pytest.raises(UserError, match="hyp.jsonl has been decoded anew since: score it again"):
+        report.Experiment.open(exp, "test", configs.Config())
+    assert [kept(), kept()] == [False, True]
+    labels = (test / "utt2sed.jsonl").read_text()
+    (test / "utt2sed.jsonl").write_text(labels.replace('"happy"', '"sad"', 1))
+    assert [kept(), kept()] == [False, True]
+    there = read_json(hyp.with_name("score.json"))
+    there["scores"][1]["note"] = "no Java"
+    write_json(hyp.with_name("score.json"), there)
+    assert [kept(), kept()] == [False, True], "what had no value is tried again"
+
+
 def test_a_program_that_fails_costs_its_metric_alone(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def dies(*arguments: object, **options: object) -> str:
         raise FailedError("METEOR: Java stopped with status 3")
@@ -304,6 +330,24 @@ def test_a_program_that_fails_costs_its_metric_alone(parts: Path, tmp_path: Path
     assert done.exit_code == 1 and "meteor: not computed" in done.output and "stopped with status 3" in done.output
     ua, bleu, meteor = read_json(tmp_path / "score.json")["scores"]
     assert (ua["value"], bleu["value"] > 0, meteor["value"]) == (100.0, True, None)
+
+
+def test_figures_are_signed_with_what_the_labels_were_made_by(tmp_path: Path, corpus: Path, tiny_settings: list[str]) -> None:
+    """By what annotate noted, not by what is configured now; what is as by default is not told, and measures only to what sees their labels."""
+    usual = {"fold_rule": "session", "protocol": "all", "labels": "all"}
+    other = configs.load(settings=["measure.pitch=f0", "measure.seconds=4", "folds.labels=[angry, sad]"])
+    annotate.annotate(corpus, configs.Config(), 1, tmp_path / "usual")
+    assert scoring.Made.of(tmp_path / "usual/fold1/test", other).signed(metric("pitch")) == usual
+    annotate.annotate(corpus, other, 1, tmp_path / "other")
+    made = scoring.Made.of(tmp_path / "other/fold1/test", configs.Config())
+    assert made.signed(metric("ua")) == made.signed(metric("gender")) == usual | {"labels": "angry+sad"}
+    assert (
+        made.signed(metric("pitch"))
+        == made.signed(metric("spice"))
+        == usual | {"labels": "angry+sad", "measure_pitch": "f0", "measure_seconds": "4.0"}
+    )
+    improvised = configs.load(settings=["prepare.turns=improvised", "measure.traits=[melody]"])
+    assert scoring.Made.of(tmp_path, improvised).signed(metric("wer")) == usual | {"turns": "improvised"}
 
 
 def test_captions_are_signed_with_what_their_references_say() -> None:

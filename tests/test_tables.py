@@ -97,7 +97,9 @@ def test_cells_say_the_value_or_why_there_is_none(exps: Path) -> None:
     assert cells["6", "toy WER %"] == "no transcript in the target" and cells["6", "toy UA %"] == "80.0 ± 0.0"
     assert cells["1", "toy UA %"] == "not run" and cells["2", "toy UA %"] == "no encoder in this recipe"
     assert (
-        cells["P3", "toy UA %"] == "published only" and cells["P3", "IEMOCAP UA %, published"] == "72.0" and cells["P3", "MELD UA %, published"] == "–"
+        cells["P3", "toy UA %"] == "published only"
+        and cells["P3", "IEMOCAP UA %, published"] == "72.0"
+        and cells["P3", "MELD UA %, published"] == "–"
     )
     assert cells["5", "toy UA %"] == "80.0 (1 fold)"
     assert cells["+", "system"] == "somebody (toy)" and cells["+", "toy UA %"] == "50.0 ± 0.0"

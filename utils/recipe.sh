@@ -1,8 +1,10 @@
 # Sourced by egs/*/run.sh after its own defaults: the options that every recipe has, the environment, and the stages they share.
 : "${stage:=1}" "${stop_stage:=8}" "${nj:=2}" "${ngpu:=0}" "${folds:=1 2 3 4 5}" "${tag:=}" "${init:=}" "${set:=}" "${dry_run:=false}" "${adapt:=}"
 : "${max_disk:=}" "${baselines:=true}" "${checked:=false}" "${faithful:=false}"
+default_config=$config
 # --system NAME: one of the paper's systems (serdesc/systems) in place of the recipe's; --systems "NAME ..." or all: one after the other, and the
-# tables; those that are not rows 4 to 7 of Table 2 take --other-folds. Systems of which the recipe has no encoder stand in `without`.
+# tables; those that are not rows 4 to 7 of Table 2 take --other-folds. Systems of which the recipe has no encoder stand in `without`. A sweep by
+# another configuration or label set, or with a --tag, has a folder of its own in exp.
 # A recipe's default_init is where its own system starts, its system_init where those of the tables do (SYSTEM: the name).
 : "${list:=}" "${of_data:=}" "${of_folds:=}" "${of_dump:=}"
 : "${system:=}" "${systems:=}" "${other_folds:=}" "${without:=}" "${default_init:=}" "${system_init:=}"
@@ -43,7 +45,7 @@ settings() { # settle the options: --config and --set as the verbs take them, on
   [ -n "$from" ] || if [ -n "$system$systems" ]; then from=$system_init; else from=$default_init; fi
   start=${from//SYSTEM/$system}
   with=(--config "$config" ${system:+--config "$system"})
-  [ "$systems" != all ] || systems=$(cd ../../serdesc/systems && ls -- *.yaml | sed 's/\.yaml$//')
+  [ "$systems" != all ] || systems=$(for file in {../../serdesc,${SERDESC_PLUGINS:-/none}}/systems/*.yaml; do [ ! -e "$file" ] || basename "$file" .yaml; done)
   [ -z "$system" ] || tag=${tag:-$system}
   [[ $start != none && $system != ssl_* ]] || start=
   for setting in ${system:-${systems:-own}}; do
@@ -85,32 +87,40 @@ extract() { # stage 3
 }
 extract_to_report() { # stages 3 to 7: data has all utterances, labelled their folds, dump the features, exp the models
   [ -z "$systems" ] || { each_system; return; }
+  store_of_encoder
   extract
   adapted_and_not
+}
+store_of_encoder() { # features of another encoder than the recipe's lie in a store beside its own
+  local own asked
+  [[ -n $system || " $set" == *" encoder.model="* ]] || return 0
+  own=$(serdesc config encoder.model --config "$config") asked=$(serdesc config encoder.model "${with[@]}")
+  [ "$own" = "$asked" ] || { asked=${asked%/} dump+=-${asked##*/}; }
 }
 adapted_and_not() { # recipes with the option --adapt put the model that they start from beside it, as it is
   [ "$adapt" = false ] || fold_by_fold "$exp"
   [ -z "$adapt" ] || [ -z "$start" ] || fold_by_fold "$exp-zero-shot"
 }
 each_system() { # the sweep: what is finished is not done again
-  local first=$folds common=$dump own
+  local first=$folds common=$dump sweep=exp common_settings=(--config "$config") setting
+  [ -z "$tag" ] && [ "$config" = "$default_config" ] && [ -z "$of_folds" ] || sweep=exp/${tag:-$(basename "$config" .yaml)$of_folds}
+  for setting in $set; do common_settings+=(--set "$setting"); done
   baselines=false tag=
   for system in $systems; do
-    exp=exp/$system dump=$common folds=$first
+    exp=$sweep/$system dump=$common folds=$first
     if [[ " $without " == *" $system "* ]]; then
       $dry_run || { mkdir -p "$exp"; echo "no encoder in this recipe" >"$exp/not_run.txt"; }
       continue
     fi
     case $system in no_disentanglement | ser_asr | ser_sed | full) ;; *) folds=${other_folds:-$first} ;; esac
     settings
-    own=$(sed -n 's/^  model: *//p' "../../serdesc/systems/$system.yaml")
-    [ -z "$own" ] || dump=$common-${own##*/}
+    store_of_encoder
     extract
     adapted_and_not
   done
   if begin 8 "the paper's tables, filled"; then
-    [ -s exp/baselines.json ] || do_ serdesc baselines "$labelled" --out exp/baselines.json --config "$config" --nj "$nj"
-    for n in 1 2 3; do do_ serdesc table $n exp --descriptors --format markdown --out "exp/table$n.md"; done
+    do_ serdesc baselines "$labelled" --out "$sweep/baselines.json" "${common_settings[@]}" --nj "$nj"
+    for n in 1 2 3; do do_ serdesc table $n "$(basename "$PWD")=$sweep" --descriptors --format markdown --out "$sweep/table$n.md" "${common_settings[@]}"; done
   fi
 }
 fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing and decode with the model they start from
@@ -126,23 +136,15 @@ fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing
   fi
   score_and_report
 }
-unscored() { # the folds whose answers are newer than their scores
-  local fold
-  for fold in $folds; do
-    [ "$exp/fold$fold/decode_test/score.json" -nt "$exp/fold$fold/decode_test/hyp.jsonl" ] || printf '%s ' "$fold"
-  done
-}
 score_and_report() { # stages 6 and 7; options for `serdesc score` may follow
   if begin 6 "score $exp"; then
-    local folds=$folds side_by_side some
-    [ -z "$systems" ] || folds=$(unscored)
-    side_by_side=("$folds")
+    local side_by_side=("$folds") some
+    [ -z "$systems" ] || set -- --keep "$@"
     if $faithful; then # the first fold measures every wav, the others find that done
       read -ra side_by_side <<<"$folds"
       set -- --faithful --nj "$nj" "$@"
     fi
     for some in "${side_by_side[@]}"; do
-      [ -n "$some" ] || continue
       do_ $cmd JOB="$some" "$exp/foldJOB/score.log" \
         serdesc score "$labelled/foldJOB/test" --hyp "$exp/foldJOB/decode_test/hyp.jsonl" "${with[@]}" "$@"
     done

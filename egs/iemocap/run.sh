@@ -22,7 +22,7 @@ system_init=../speechcraft/exp/SYSTEM/fold1
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
-data=data/$name$of_data labelled=data/$name-folds$of_folds dump=dump/$name$of_dump exp=exp/${tag:-$name}
+data=data/$name$of_data labelled=data/$name-folds$of_folds dump=dump/$name$of_dump exp=exp/${tag:-$name$of_folds}
 
 prepare_and_label iemocap "the folder with Session1 ... Session5"
 extract_to_report

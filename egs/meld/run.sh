@@ -21,7 +21,7 @@ system_init=../speechcraft/exp/SYSTEM/fold1
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
-data=data/meld$of_data labelled=data/$name-folds$of_folds dump=dump/meld$of_dump exp=exp/${tag:-$name}
+data=data/meld$of_data labelled=data/$name-folds$of_folds dump=dump/meld$of_dump exp=exp/${tag:-$name$of_folds}
 
 prepare_and_label meld "the folder with the three *_sent_emo.csv"
 extract_to_report

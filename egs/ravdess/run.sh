@@ -20,7 +20,7 @@ corpus= config=conf/eight.yaml default_init=describer-mini without="ssl_wavlm ss
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
-data=data/ravdess$of_data labelled=data/$name$of_folds dump=dump/hubert-mini/$name$of_dump exp=exp/${tag:-$name}
+data=data/ravdess$of_data labelled=data/$name$of_folds dump=dump/hubert-mini/$name$of_dump exp=exp/${tag:-$name$of_folds}
 
 prepare_and_label ravdess "the folder with Actor_01 ..."
 extract_to_report

@@ -21,7 +21,7 @@ corpus= gigaspeech= config=conf/speechcraft.yaml folds=1 max_disk=500 baselines=
 . "$(dirname "$0")/../../utils/recipe.sh"
 settings
 name=$(basename "$config" .yaml)
-data=data/$name$of_folds labelled=$data dump=dump/hubert/speechcraft$of_dump exp=exp/${tag:-$name}
+data=data/$name$of_folds labelled=$data dump=dump/hubert/speechcraft$of_dump exp=exp/${tag:-$name$of_folds}
 
 prepare_and_label speechcraft "the folder with SpeechCraft's Labels and Instructions" ${gigaspeech:+--set "prepare.gigaspeech=$gigaspeech"}
 extract_to_report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -26,6 +27,7 @@ def score(
     train: Annotated[Optional[Path], typer.Option("--train", help="Where --faithful takes percentiles from; by default DATA/../train.")] = None,
     counterfactual: Annotated[Optional[Path], typer.Option("--counterfactual", help="A trained fold: decode changed recordings with it.")] = None,
     limit: Annotated[int, typer.Option("--limit", help="So many utterances are changed.")] = 100,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep scores of the same answers, labels and settings that are there already.")] = False,
     nj: Jobs = 1,
     config: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
@@ -44,8 +46,7 @@ def score(
         raise UserError(f"--missing {missing}: not one of error, wrong")
     utterances = datadir.read(data)
     wanted = metrics.chosen(metric)
-    rule = scoring.made_by(data, settled.folds)
-    signed = {"fold_rule": rule.rule, "protocol": rule.protocol, "labels": "+".join(rule.labels) or "all"}
+    made, signed = scoring.Made.of(data, settled), {}
     if refs:
         utterances = scoring.read_references(refs, utterances)
         signed["refs"] = f"{refs.name} {hashlib.sha256(refs.read_bytes()).hexdigest()[:8]}"
@@ -54,18 +55,28 @@ def score(
         signed["missing"] = "wrong"
         for what, ids in faults.items():
             typer.echo(f"{len(ids)} {what}, {'left out' if what == answers.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}", err=True)
-    counted = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring)
-    asked = {m.name: counted.notes.get(m.name, ABSENT if metric else "") for m in wanted if not counted.table[m.name]}
-    scores = [
-        scoring.score(m, counted.table[m.name], settled.scoring, {**signed, **scoring.signed_target(m, settled.target, settled.scoring)}, note)
-        for m in wanted
-        if (note := asked.get(m.name, "")) or counted.table[m.name]
-    ]
-    target = out or scoring.scores_of(hyp)
-    scoring.write(target, scores, counted.table, counted.tokens, faults)
-    report.show(scores, wanted, f"{target}", counted.table)
-    if counted.failed:
-        raise FailedError(f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in {target}")
+    settings_of = [asdict(settled.scoring), asdict(settled.target), asdict(made), signed, [m.name for m in wanted]]
+    target, source = out or scoring.scores_of(hyp), scoring.Source.of(hyp, utterances, settings_of)
+    if keep and source.made(target):
+        typer.echo(f"{target}: kept, of the same answers, labels and settings")
+    else:
+        counted = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring)
+        asked = {m.name: counted.notes.get(m.name, ABSENT if metric else "") for m in wanted if not counted.table[m.name]}
+        scores = [
+            scoring.score(
+                m,
+                counted.table[m.name],
+                settled.scoring,
+                {**made.signed(m), **signed, **scoring.signed_target(m, settled.target, settled.scoring)},
+                note,
+            )
+            for m in wanted
+            if (note := asked.get(m.name, "")) or counted.table[m.name]
+        ]
+        scoring.write(target, scores, counted.table, counted.tokens, faults, source)
+        report.show(scores, wanted, f"{target}", counted.table)
+        if counted.failed:
+            raise FailedError(f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in {target}")
     if faithful:
         from serdesc.scoring import faithfulness
 

@@ -23,7 +23,6 @@ from serdesc.progress import progress
 
 PARTS = ("train", "dev", "test")
 BLOCK = 200  # utterances that are measured between two savings
-CHOICES = ("excited", "turns", "text", "min_seconds", "max_seconds")  # of PrepareConfig: which utterances there are, and what they are called
 
 
 def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> list[folds.Fold]:
@@ -37,7 +36,7 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
     _list_unusual(utterances, config.encoder, out or data)
     split = folds.split(utterances, config.folds, config.seed)
     _remove_stale(out or data, split)
-    write_json((out or data) / datadir.LABELLED, {**made, "folds": asdict(config.folds), "seed": config.seed})
+    write_json((out or data) / datadir.LABELLED, {**made, "folds": asdict(config.folds), "measure": asdict(config.measure), "seed": config.seed})
     labelled = []
     for fold in split:
         thresholds = descriptors.NONE if own else descriptors.fit(datadir.originals(fold.train))
@@ -55,7 +54,7 @@ def _prepared(data: Path, config: Config) -> dict[str, Any]:
     """Corpus and settings of `serdesc prepare`, where it made the data. Raises UserError where the configuration would have prepared otherwise."""
     made: dict[str, Any] = read_json(data / prepare.MADE) if (data / prepare.MADE).exists() else {}
     wanted = asdict(config.prepare)
-    differ = {key: value for key in CHOICES if (value := made.get("settings", {}).get(key, wanted[key])) != wanted[key]}
+    differ = {key: value for key in datadir.CHOICES if (value := made.get("settings", {}).get(key, wanted[key])) != wanted[key]}
     if differ:
         told = "; ".join(f"prepare.{key} {value}, the configuration says {wanted[key]}" for key, value in differ.items())
         raise UserError(f"{data} was prepared with {told}. Prepare it again with this configuration, in a folder of its own if both are needed")

@@ -41,6 +41,7 @@ REQUIRED = ("wav.scp", "utt2spk")
 _GENDER = {"m": "male", "f": "female"}
 MEASURES, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments"
 LABELLED = "labelled.json"  # beside folds: what they were made by
+CHOICES = ("excited", "turns", "text", "min_seconds", "max_seconds")  # of PrepareConfig: which utterances there are, and what they are called
 REJECTED = "rejected.tsv"  # utterances that cannot be used: id, path, reason
 
 

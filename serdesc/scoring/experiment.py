@@ -14,7 +14,7 @@ from serdesc.errors import UserError
 from serdesc.files import read_json, read_jsonl
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import ROWS, Rows, read_rows, total
+from serdesc.scoring.score import ROWS, Rows, must_be_of_its_answers, read_rows, total
 
 Lines = list[dict[str, Any]]  # of one fold's rows.jsonl
 
@@ -34,6 +34,8 @@ class Experiment:
         )
         if not folds:
             raise UserError(f"{path}: no fold*/decode_{part}/score.json in it. Run stages 4 to 6 first")
+        for fold in folds:
+            must_be_of_its_answers(fold / f"decode_{part}" / "score.json")
         return cls(path, part, tuple(folds), config.scoring)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,18 +11,20 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 
 from serdesc import __version__, tasks
-from serdesc.config import FoldsConfig, ScoringConfig
+from serdesc.config import Config, FoldsConfig, MeasureConfig, PrepareConfig, ScoringConfig
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, read_text, write_json, write_jsonl
+from serdesc.scoring import kept
 from serdesc.scoring.answers import Hypothesis
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
 from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Counts, Metric
 
 ROWS = "rows.jsonl"
+MEASURED = ("pitch", "energy", "speed")  # fields whose labels are cut from measures
 
 
 @dataclass(frozen=True)
@@ -192,10 +195,32 @@ def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) 
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
-def made_by(data: Path, config: FoldsConfig) -> FoldsConfig:
-    """What the folds of `data` were made by, as `serdesc annotate` noted it beside them; where it did not, what is configured."""
-    noted = data.parent.parent / datadir.LABELLED
-    return FoldsConfig(**read_json(noted)["folds"]) if noted.exists() else config
+@dataclass(frozen=True)
+class Made:
+    """What utterances and labels were made by, as `serdesc annotate` noted it beside their folds; where it did not, what is configured."""
+
+    prepare: dict[str, Any]
+    folds: FoldsConfig
+    measure: dict[str, Any]
+
+    @classmethod
+    def of(cls, data: Path, config: Config) -> Made:
+        noted = data.parent.parent / datadir.LABELLED
+        made = read_json(noted) if noted.exists() else {}
+        folds = FoldsConfig(**made["folds"]) if "folds" in made else config.folds
+        return cls({**asdict(config.prepare), **made.get("settings", {})}, folds, made.get("measure", asdict(config.measure)))
+
+    def signed(self, metric: Metric) -> dict[str, str]:
+        """The folds; and what is not by default, of measures where the metric sees labels that were measured."""
+        told = {"fold_rule": self.folds.rule, "protocol": self.folds.protocol, "labels": "+".join(self.folds.labels) or "all"}
+        told |= _unusual({key: self.prepare[key] for key in datadir.CHOICES}, PrepareConfig(), "")
+        sees = metric.captions or metric.settings.get("field") in (*MEASURED, *self.measure.get("traits", ()))
+        return told | (_unusual(self.measure, MeasureConfig(), "measure_") if sees else {})
+
+
+def _unusual(values: Mapping[str, Any], usual: Any, prefix: str) -> dict[str, str]:
+    told = {key: "+".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in values.items()}
+    return {prefix + key: text for key, text in told.items() if values[key] != asdict(usual)[key]}
 
 
 def signed_target(metric: Metric, outputs: tasks.Outputs, config: ScoringConfig) -> dict[str, str]:
@@ -217,12 +242,43 @@ def beside(out: Path, name: str) -> Path:
     return out.with_name((f".{out.stem}".removesuffix(".score") + f".{name}")[1:])
 
 
+@dataclass(frozen=True)
+class Source:
+    """What scores were made of: a file of answers with its hash, and a key of all that they depend on."""
+
+    answers: str
+    sha256: str
+    key: str
+
+    @classmethod
+    def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> Source:
+        digest = hashlib.sha256(hyp.read_bytes()).hexdigest()
+        labels = [(utt.utt_id, utt.spk, utt.caption, utt.labels and utt.labels.to_dict()) for utt in utterances]
+        return cls(hyp.name, digest, kept.key(digest, labels, settings, __version__))
+
+    def made(self, out: Path) -> bool:
+        """Whether scores of these lie there. Where a value could not be computed, the answer is no: it may be by now."""
+        if not out.exists() or not beside(out, ROWS).exists():
+            return False
+        there = read_json(out)
+        return there.get("of") == asdict(self) and not any(row["note"] for row in there["scores"])
+
+
+def must_be_of_its_answers(out: Path) -> None:
+    """Raises UserError where the answers beside a score file are not those that were scored."""
+    of = read_json(out).get("of") or {}
+    hyp = out.parent / of.get("answers", "")
+    if hyp.is_file() and hashlib.sha256(hyp.read_bytes()).hexdigest() != of["sha256"]:
+        raise UserError(f"{out}: {hyp.name} has been decoded anew since: score it again (stage 6)")
+
+
 def write(
     out: Path,
     scores: Sequence[Score],
     table: Mapping[str, Rows],
     tokens: Mapping[str, tuple[str, str]] = {},
     faults: Mapping[str, Sequence[str]] = {},
+    source: Source | None = None,
 ) -> None:
     """score.json, and beside it one line an utterance with its counts for every metric and its captions' tokens."""
     by_utterance: dict[str, dict[str, Any]] = {}
@@ -232,7 +288,8 @@ def write(
     for utt_id, (hyp, ref) in tokens.items():
         by_utterance[utt_id]["tokens"] = {"hyp": hyp, "ref": ref}
     write_jsonl(beside(out, ROWS), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
-    write_json(out, {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name, **({"counted as wrong": faults} if faults else {})})
+    more = {**({"counted as wrong": faults} if faults else {}), **({"of": asdict(source)} if source else {})}
+    write_json(out, {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name, **more})
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -85,7 +85,9 @@ def table(number: int, named: Sequence[str], part: str, unit: str, config: Confi
         cells = [_cell(corpus, row.get("system"), metric, marks) for corpus, metric in columns]
         rows.append([row["id"], row["name"], *("–" if value == "null" else value for value in values), *cells])
         if any(row.get("system") in corpus.zero_shot for corpus in corpora):
-            cells = [_value(corpus, corpus.zero_shot[row["system"]], metric) if row["system"] in corpus.zero_shot else "" for corpus, metric in columns]
+            cells = [
+                _value(corpus, corpus.zero_shot[row["system"]], metric) if row["system"] in corpus.zero_shot else "" for corpus, metric in columns
+            ]
             rows.append(["", "zero-shot (protocol not stated in the paper)", *("" for _ in published), *cells])
     for corpus in corpora:
         for name, experiment in corpus.others.items():
