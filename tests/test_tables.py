@@ -204,9 +204,13 @@ def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
     assert len(read) == 17 and {len(row) for row in read} == {8}
     assert (tmp_path / "table.latex").read_text().count(r"\\") == 17 and r"UA \%" in (tmp_path / "table.latex").read_text()
     assert "| 7 | HuBERT+FD+LLM-SER+SED+ASR | 77.6 | 11.1 | 60.1 | 25.3 | 80.0 ± 0.0* |" in (tmp_path / "table.markdown").read_text()
+    for suffix, form in typeset.SUFFIXES.items():
+        assert run(app, ["table", "2", str(exps), "--out", str(tmp_path / f"t{suffix}")]).exit_code == 0
+        assert (tmp_path / f"t{suffix}").read_text() == (tmp_path / f"table.{form}").read_text()
     for arguments, wanted in (
         (["4", str(exps)], "the paper has 1, 2, 3"),
         (["2", str(exps / "nowhere")], "no such folder"),
+        (["2", str(exps), "--out", "table.docx"], "--out table.docx: ends in none of .md, .csv, .tex"),
         (["2", str(exps), "--format", "word"], "not one of terminal, markdown, csv, latex"),
         (["2", str(exps / "ssl_wavlm" / "..")], ""),
     ):
@@ -214,8 +218,34 @@ def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
         assert done.exit_code == (2 if wanted else 0) and wanted in done.output.replace("\n", "")
 
 
-def test_a_cell_with_a_bar_stays_one_cell() -> None:
-    assert typeset.markdown([["a", "b"], ["x|y", "z"]]).splitlines()[-1] == "| x\\|y | z |"
+def test_a_cell_stays_one_cell() -> None:
+    rows = [["a", "b"], ["x|y", "not run:\n no  GPU"]]
+    assert typeset.markdown(rows).splitlines()[-1] == "| x\\|y | not run: no GPU |"
+    assert typeset.comma_separated(rows).splitlines()[-1] == "x|y,not run: no GPU"
+    assert r"x|y & not run: no GPU \\" in typeset.latex(rows).splitlines()
+
+
+def shown(rows: list[list[str]], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The cells of the row below the head on the terminal: folded lines joined, without spaces."""
+    typeset.terminal(rows, "a [b] table")
+    told = capsys.readouterr().out
+    assert told.startswith("a [b] table") and "…" not in told
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told.splitlines() if line.startswith("│")]
+    return ["".join(cells).replace(" ", "") for cells in zip(*lines)]
+
+
+def test_the_terminal_cuts_no_name_and_takes_none_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["mine[old]", "HuBERT+FD+LLM-SER+SED+ASR", ":smile: [/]", *(f"{80 + i}.0 ± 0.0**" for i in range(17))]
+    assert shown([["h"] * len(names), names], capsys) == [name.replace(" ", "") for name in names]
+
+
+def test_marks_and_special_characters_survive_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [["system", "UA %"], [r"**a**, \{$&#^_~", "80.0 ± 0.1**"]]
+    assert typeset.markdown(rows).splitlines()[-1] == r"| **a**, \{$&#^_~ | 80.0 ± 0.1** |"
+    assert typeset.comma_separated(rows).splitlines()[-1] == r'"a, \{$&#^_~",80.0 ± 0.1**'
+    told = r"a, \textbackslash{}\{\$\&\#\textasciicircum{}\_\textasciitilde{} & 80.0 $\pm$ 0.1** \\"
+    assert typeset.latex(rows).splitlines()[3:5] == [r"\midrule", told] and r"UA \%" in typeset.latex(rows)
+    assert shown(rows, capsys) == [r"a,\{$&#^_~", "80.0±0.1**"]
 
 
 # ---- anybody's captions ----

@@ -153,8 +153,8 @@ def report(
 def table(
     number: Annotated[int, typer.Argument(metavar="1|2|3", help="Which of the paper's tables.", show_default=False)],
     exp: Annotated[list[str], typer.Argument(metavar="EXP...", help="Folders of experiments, one a corpus; or NAME=FOLDER.", show_default=False)],
-    form: Annotated[str, typer.Option("--format", help="terminal, markdown, csv or latex.")] = "terminal",
-    out: Annotated[Optional[Path], typer.Option("--out", help="File to write; by default the table is printed.")] = None,
+    form: Annotated[str, typer.Option("--format", help="terminal, markdown, csv or latex; by default what --out ends in, or terminal.")] = "",
+    out: Annotated[Optional[Path], typer.Option("--out", help="File to write (.md, .csv, .tex); by default the table is printed.")] = None,
     unit: Annotated[str, typer.Option("--unit", help="What the tests go over: utterance, speaker or fold.")] = "utterance",
     descriptors: Annotated[bool, typer.Option("--descriptors", help="Also a column for each descriptor.")] = False,
     part: Annotated[str, typer.Option("--part", help="Which decoded set.")] = "test",
@@ -168,6 +168,9 @@ def table(
     from serdesc.files import write_text
     from serdesc.scoring import significance, tables, typeset
 
+    if out and not form and out.suffix not in typeset.SUFFIXES:
+        raise UserError(f"--out {out}: ends in none of {', '.join(typeset.SUFFIXES)}: name it so, or say the form with --format")
+    form = form or (typeset.SUFFIXES[out.suffix] if out else "terminal")
     if form not in ("terminal", *typeset.FORMS):
         raise UserError(f"--format {form}: not one of terminal, {', '.join(typeset.FORMS)}")
     if unit not in significance.UNITS:

@@ -12,7 +12,7 @@ Grid = Sequence[Sequence[str]]
 
 
 def markdown(rows: Grid) -> str:
-    head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    head, *body = ([_line(cell).replace("|", "\\|") for cell in row] for row in rows)
     return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in body)])
 
 
@@ -37,13 +37,14 @@ def terminal(rows: Grid, title: str) -> None:
 
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if i == 0 else "right", min_width=14 if i == 0 else None)
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows[1:]:
         table.add_row(*(_plain(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(table)
 
 
 FORMS: dict[str, Callable[[Grid], str]] = {"markdown": markdown, "csv": comma_separated, "latex": latex}
+SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
 
 
 def set_table(rows: Grid, title: str, notes: Sequence[str], form: str) -> str:
@@ -56,11 +57,17 @@ def set_table(rows: Grid, title: str, notes: Sequence[str], form: str) -> str:
     return "\n".join([f"### {title}", "", made, "", *(f"- {note}" for note in notes)])
 
 
+def _line(cell: str) -> str:
+    return " ".join(cell.split())
+
+
 def _plain(cell: str) -> str:
-    return cell.replace("**", "")
+    """Without Markdown's bold, which stands in front; stars behind a value are marks."""
+    return re.sub(r"^\*\*(.+?)\*\*", r"\1", _line(cell))
 
 
-_LATEX = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$", "†": r"$\dagger$", "∘": r"$\circ$", "β": r"$\beta$"}
+_LATEX = {c: rf"\{c}" for c in "%_&#${}"} | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+_LATEX |= {"±": r"$\pm$", "†": r"$\dagger$", "∘": r"$\circ$", "β": r"$\beta$"}
 
 
 def _escaped(cell: str) -> str:
