@@ -21,7 +21,7 @@ from serdesc import config as configs
 from serdesc.batches import pad
 from serdesc.cli import app
 from serdesc.config import Config, LlmConfig, StoreConfig
-from serdesc.data import datadir
+from serdesc.data import annotate, datadir
 from serdesc.errors import UserError
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
@@ -261,6 +261,23 @@ def test_the_cheapest_settings_that_fit_are_taken(room: float, wanted: tuple[int
     assert (found.accumulate, found.checkpointing, found.quantise, found.decoding_batch) == wanted and found.fits
 
 
+@pytest.mark.parametrize(
+    "room, accumulate, wanted",
+    [
+        (100, 4, []),  # two at a time: 20 + 20
+        (40, 4, []),
+        (30, 4, ["training.accumulate=8", "decoding.batch_size=4"]),
+        (51, 3, []),  # three at a time: 20 + 30
+        (41, 3, ["training.accumulate=4"]),
+        (30, 16, ["decoding.batch_size=4"]),  # one at a time, as with 8
+        (25, 16, ["llm.checkpointing=true", "decoding.batch_size=4"]),
+    ],
+)
+def test_what_fits_as_configured_is_left_and_parts_become_no_larger(room: float, accumulate: int, wanted: list[str]) -> None:
+    config = configs.load(settings=[f"training.accumulate={accumulate}"])
+    assert choose.choose(config, *sized(), room, gpu=True).settings(config) == wanted
+
+
 def test_what_does_not_fit_is_said_and_a_cpu_is_offered_no_quantisation() -> None:
     assert not choose.choose(Config(), *sized(), 5, gpu=True).fits
     found = choose.choose(Config(), *sized(), 14, gpu=False)
@@ -288,7 +305,7 @@ def test_a_plan_for_a_small_card(corpus: Path, tmp_path: Path) -> None:
         assert part in said
     tree = json.loads((tmp_path / "plan.json").read_text())
     assert tree["fits"] and tree["memory"]["training"] < 1.6e9 < tree["memory"]["as configured"]
-    assert tree["hours"]["training"] > 0 and tree["hours"]["folds"] == 1
+    assert tree["hours"]["training"] > 0 and tree["hours"]["folds"] == 2
     assert set(tree["features"]["bytes"]) == {"float32", "float16", "bfloat16", "int8"}
 
 
@@ -301,6 +318,45 @@ def test_a_plan_knows_folds_and_needs_no_card(corpus: Path, tmp_path: Path, tiny
     (tmp_path / "c.yaml").write_text("seed: 1\n")
     code, said = serdesc("plan", tmp_path / "c.yaml", corpus, *options)
     assert code == 0 and "the folds cost what fold1 costs" in said and "--calibrate" in said and "It fits as configured." in said
+
+
+def test_a_plan_sees_what_is_extracted_trained_on_and_decoded(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
+    """Before `annotate`, after it, and of its folds alone: two of three classes, an utterance that cannot be heard, copies at another speed."""
+    config = configs.load(settings=[*tiny_settings, "folds.labels=[angry, happy]"])
+    every = datadir.read(corpus)
+    copies = [replace(u, utt_id=f"sp0.9-{u.utt_id}", spk=f"sp0.9-{u.spk}", uniq=u.utt_id, seconds=(u.seconds or 0) / 0.9) for u in every]
+    datadir.write(corpus, every + copies)
+    datadir.write_rejected(corpus, [("sp0.9-s3-0", "a.wav", "empty")])
+    wanted = {f"{mark}s{s}-{i}" for mark in ("", "sp0.9-") for s in range(4) for i in range(2)} - {"sp0.9-s3-0"}
+    before = lengths.corpus(corpus, config)
+    assert {u.utt_id for u in before.every} == wanted and before.folds == 2
+    assert {u.utt_id for u in before.test} == {f"s{s}-{i}" for s in (0, 1) for i in range(2)}
+    assert {u.utt_id for u in before.train} == {name for name in wanted if name[-3:-2] in "23"}
+    (corpus / datadir.REJECTED).unlink()
+    annotate.annotate(corpus, config, 1, tmp_path / "folds")
+    of_data, of_folds = (lengths.corpus(folder, config) for folder in (corpus, tmp_path / "folds"))
+    assert [u.utt_id for u in of_data.every] == [u.utt_id for u in of_folds.every] == sorted(wanted | {"sp0.9-s3-0"})
+    told = [{u.utt_id: (u.labels, u.caption) for u in part} for c in (of_data, of_folds) for part in (c.train, c.test)]
+    assert told[:2] == told[2:] and of_folds.folds == 2
+    trees = [planner.plan(config, folder) for folder in (corpus, tmp_path / "folds")]
+    assert all(trees[0][name] == trees[1][name] for name in ("tokens", "memory"))
+    assert trees[0]["features"]["utterances"] == 16 and trees[0]["tokens"]["decoding"]["utterances"] == 4
+    encoder = shapes.encoder(config.encoder)[0]
+    frames = encoder.lengths([round(16_000 * seconds / 0.9) for seconds in (0.7, 0.65, 0.55, 0.5)])  # each of a batch at its slowest
+    assert trees[0]["memory"]["features waiting in main memory"] == 4 * encoder.layers * encoder.width * sum(frames)
+
+
+def test_a_plan_of_what_cannot_be_split_says_why(corpus: Path) -> None:
+    for settings, why in (
+        (["folds.rule=test"], "fold1 has no training part"),
+        (["folds.labels=[angry, excited]"], "no utterance is excited"),
+        (["folds.rule=recordings"], "has no line in segments"),
+    ):
+        config = configs.load(settings=settings)
+        found = lengths.corpus(corpus, config)
+        assert found.folds == 1 and found.train == found.test == found.every and why in found.notes[0]
+    with pytest.raises(UserError, match=r"nothing in it is of folds.labels \['neutral'\]"):
+        lengths.corpus(corpus, configs.load(settings=["folds.labels=[neutral]"]))
 
 
 def test_faults_of_a_plan_are_named(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:

@@ -32,10 +32,7 @@ def extract(
     job = _share(shard)
     settled = configs.load(config, settings)
     device = runtime.start(settled)
-    bad = {utt_id for utt_id, _, _ in datadir.rejected(data)}
-    utterances = [utt for utt in folds.labelled(datadir.read(data), settled.folds.labels) if utt.utt_id not in bad]
-    if not utterances:
-        raise UserError(f"{data}: nothing in it is of folds.labels {settled.folds.labels} and can be heard: see utt2emo and rejected.tsv there")
+    utterances = folds.heard(data, datadir.read(data), settled.folds.labels)
     encoder = Encoder.load(settled.encoder, device)
     if max_disk is not None and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk:
         stores.mark_live(store, encoder, settled.store)
@@ -58,7 +55,8 @@ def _share(text: str) -> tuple[int, int]:
 
 @verb
 def plan(
-    config: Annotated[Path, typer.Argument(help="YAML file, as for `train`.", show_default=False)], data: Data,
+    config: Annotated[Path, typer.Argument(help="YAML file, as for `train`.", show_default=False)],
+    data: Annotated[Path, typer.Argument(help="Data directory, with folds or still without, or a folder of folds.", show_default=False)],
     more: Annotated[Optional[list[Path]], typer.Option("--config", help="A further file, or a system of the paper by name. Repeatable.")] = None,
     gpu: Annotated[str, typer.Option("--gpu", help="A card of serdesc/plan/cards.yaml, for example a100-40 or rtx4090.")] = "",
     memory: Annotated[Optional[float], typer.Option("--memory", min=0.1, help="GB to stay below; by default the card's, or this machine's.")] = None,

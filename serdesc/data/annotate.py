@@ -37,17 +37,23 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
     split = folds.split(utterances, config.folds, config.seed)
     _remove_stale(out or data, split)
     write_json((out or data) / datadir.LABELLED, {**made, "folds": asdict(config.folds), "measure": asdict(config.measure), "seed": config.seed})
-    labelled = []
+    done = []
     for fold in split:
-        thresholds = descriptors.NONE if own else descriptors.fit(datadir.originals(fold.train))
+        thresholds, fold = labelled(fold, config)
         if not own:
             write_json((out or data) / f"fold{fold.number}" / "thresholds.json", thresholds.to_dict())
-        parts = {}
         for name, part in fold.parts().items():
-            parts[name] = [brought(utt, config.prepare.text) if own else label(utt, thresholds) for utt in part]
-            datadir.write((out or data) / f"fold{fold.number}" / name, parts[name])
-        labelled.append(folds.Fold(fold.number, parts.get("train", []), parts.get("dev", []), parts.get("test", [])))
-    return labelled
+            datadir.write((out or data) / f"fold{fold.number}" / name, part)
+        done.append(fold)
+    return done
+
+
+def labelled(fold: folds.Fold, config: Config) -> tuple[descriptors.Thresholds, folds.Fold]:
+    """A fold with labels and captions, by the thresholds of its training part or as the corpus brought them."""
+    own = config.measure.source == "corpus"
+    thresholds = descriptors.NONE if own else descriptors.fit(datadir.originals(fold.train))
+    parts = {name: [brought(utt, config.prepare.text) if own else label(utt, thresholds) for utt in part] for name, part in fold.parts().items()}
+    return thresholds, folds.Fold(fold.number, parts.get("train", []), parts.get("dev", []), parts.get("test", []))
 
 
 def _prepared(data: Path, config: Config) -> dict[str, Any]:

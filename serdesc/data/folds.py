@@ -57,6 +57,15 @@ def labelled(utterances: Sequence[Utterance], labels: Sequence[str]) -> list[Utt
     return [utt for utt in utterances if not labels or utt.emotion in labels]
 
 
+def heard(data: Path, utterances: Sequence[Utterance], labels: Sequence[str]) -> list[Utterance]:
+    """What `extract` takes of a data directory's utterances: those with one of the labels that are not known to be unusable."""
+    bad = {utt_id for utt_id, _, _ in datadir.rejected(data)}
+    kept = [utt for utt in labelled(utterances, labels) if utt.utt_id not in bad]
+    if not kept:
+        raise UserError(f"{data}: nothing in it is of folds.labels {list(labels)} and can be heard: see utt2emo and rejected.tsv there")
+    return kept
+
+
 def copies_of(train: Sequence[Utterance], utterances: Sequence[Utterance]) -> list[Utterance]:
     """The copies at other speeds of a training part's utterances; no other part has any."""
     own = {utt.utt_id for utt in train}

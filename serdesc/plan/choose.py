@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator
 
-from serdesc.config import Config
+from serdesc.config import Config, TrainingConfig
 from serdesc.plan.memory import Decoding, Training
 
 BITS = ("none", "8bit", "4bit")
@@ -35,16 +35,18 @@ class Choice:
 
 
 def ways(config: Config, gpu: bool) -> Iterator[tuple[str, bool, int]]:
-    """quantise, checkpointing and accumulate, from the one that costs least time and changes least."""
+    """quantise, checkpointing and accumulate: first as configured, then what costs least time and changes least."""
     bits = BITS[BITS.index(config.llm.quantise) :] if gpu else (config.llm.quantise,)
     for quantise in bits:
         for checkpointing in (True,) if config.llm.checkpointing else (False, True):
-            for accumulate in divisors(config.training.batch_size):
+            for accumulate in accumulations(config.training):
                 yield quantise, checkpointing, accumulate
 
 
-def divisors(number: int) -> list[int]:
-    return [n for n in range(1, number + 1) if number % n == 0]
+def accumulations(training: TrainingConfig) -> list[int]:
+    """The configured one, then more parts, all of one size."""
+    batch, own = training.batch_size, training.accumulate
+    return [own, *(n for n in range(own + 1, batch + 1) if batch % n == 0)]
 
 
 def choose(config: Config, made: Training, decode: Decoding, room: float, gpu: bool) -> Choice:
@@ -53,7 +55,7 @@ def choose(config: Config, made: Training, decode: Decoding, room: float, gpu: b
     for quantise, checkpointing, accumulate in ways(config, gpu):
         if made.peak(-(-batch // accumulate), checkpointing, quantise) <= room and decode.peak(1, quantise) <= room:
             return Choice(accumulate, checkpointing, quantise, _together(config, decode, quantise, room), True)
-    return Choice(batch, True, BITS[-1] if gpu else config.llm.quantise, 1, False)
+    return Choice(accumulate, checkpointing, quantise, 1, False)
 
 
 def _together(config: Config, decode: Decoding, quantise: str, room: float) -> int:

@@ -10,9 +10,10 @@ from typing import Any, Sequence
 from serdesc import models, tasks
 from serdesc.builtin import resolve
 from serdesc.config import Config
-from serdesc.data import datadir
+from serdesc.data import annotate, datadir, folds
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.data.datadir import Utterance
+from serdesc.data.folds import Fold
 from serdesc.errors import UserError
 from serdesc.examples import caption_of
 from serdesc.features.encoder import Encoder
@@ -55,24 +56,53 @@ class Corpus:
     """What is extracted, and what each of so many folds trains on and decodes."""
 
     every: list[Utterance]
-    train: list[Utterance]
+    train: list[Utterance]  # with the copies at other speeds
     test: list[Utterance]
     folds: int
     notes: tuple[str, ...] = ()
 
 
-def corpus(data: Path) -> Corpus:
-    """A data directory with its folds; where it has none, all of it is trained on and decoded."""
-    every = datadir.read(data)
+def corpus(data: Path, config: Config) -> Corpus:
+    """What `extract` takes of DATA, and the first fold: as it lies there, or as `annotate` would make it. DATA may hold folds alone."""
+    labels = config.folds.labels
+    made = [path for path in sorted(data.glob("fold*")) if path.name[4:].isdigit() and any((path / name).is_dir() for name in annotate.PARTS)]
+    alone = bool(made) and not (data / "wav.scp").exists()
+    lying = [_fold(folder, labels) for folder in (made if alone else made[:1])]
+    every = folds.heard(data, _together(lying) if alone else datadir.read(data), labels)
     unknown = [utt.utt_id for utt in every if utt.seconds is None]
-    if unknown or not every:
-        raise UserError(f"{data}: no length of '{(unknown or ['any utterance'])[0]}': add utt2dur, `<utt_id> <seconds>` a line")
-    folds = sorted(data.glob("fold*/train"))
-    if not folds:
-        return Corpus(every, every, every, 1, ("DATA has no folds yet: all of it is trained on once, and decoded once",))
-    test = folds[0].with_name("test")
-    train, notes = datadir.originals(datadir.read(folds[0])), (f"the folds cost what {folds[0].parent.name} costs",) if len(folds) > 1 else ()
-    return Corpus(every, train, datadir.read(test) if test.is_dir() else [], len(folds), notes)
+    if unknown:
+        raise UserError(f"{data}: no length of '{unknown[0]}': add utt2dur, `<utt_id> <seconds>` a line")
+    notes = ["DATA holds folds alone: what is in none of them is not extracted"] if alone else []
+    try:
+        first, count = (lying[0], len(made)) if made else _split(every, config)
+        if not datadir.originals(first.train):
+            raise UserError(f"fold{first.number} has no training part")
+    except UserError as error:
+        whole = datadir.originals(every)
+        return Corpus(every, every, whole, 1, (f"DATA has no folds to train on: all of it is trained on once, and decoded once ({error})",))
+    notes += [] if made else [f"DATA has no folds yet: they are those that `serdesc annotate` would make (folds.rule {config.folds.rule})"]
+    notes += [f"the folds cost what fold{first.number} costs"] if count > 1 else []
+    return Corpus(every, first.train, first.test, count, tuple(notes))
+
+
+def _fold(folder: Path, labels: Sequence[str]) -> Fold:
+    parts = {name: datadir.read(folder / name) if (folder / name).is_dir() else [] for name in annotate.PARTS}
+    return Fold(int(folder.name[4:]), **{name: folds.labelled(part, labels) for name, part in parts.items()})
+
+
+def _together(made: Sequence[Fold]) -> list[Utterance]:
+    """The utterances of all folds, each once."""
+    by_id = {utt.utt_id: utt for fold in made for part in fold.parts().values() for utt in part}
+    return [by_id[utt_id] for utt_id in sorted(by_id)]
+
+
+def _split(every: Sequence[Utterance], config: Config) -> tuple[Fold, int]:
+    """The first fold of so many, labelled where its labels are brought or measured already."""
+    made = folds.split(every, config.folds, config.seed)
+    if not made:
+        raise UserError(f"folds.protocol {config.folds.protocol} leaves no utterance")
+    known = config.measure.source == "corpus" or all(utt.measure for utt in made[0].train + made[0].test)
+    return annotate.labelled(made[0], config)[1] if known else made[0], len(made)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import torch
 
 from serdesc import batches, runtime
 from serdesc.config import Config
+from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features import store as stores
@@ -36,7 +37,7 @@ class Setting:
     corpus: Corpus
     encoder: Encoder
     model: Describer
-    short: list[Utterance]  # what is not too long to train on
+    short: list[Utterance]  # what is not too long to train on, each at its slowest
     train: list[Item]
     scale: float  # utterances that one of `train` stands for
     test: list[Item]
@@ -45,11 +46,10 @@ class Setting:
     emotions: int  # that a posterior is over
 
     def worst(self, utterances: list[Utterance], measured: list[Item]) -> list[Item]:
-        """What was measured, with the longest that a sample may have missed."""
-        if len(measured) == len(utterances):
-            return measured
-        last = sorted(utterances, key=lambda utt: utt.seconds or 0.0)[-self.config.training.batch_size :]
-        return measured + lengths.items(last, self.encoder, self.model.tokenizer, self.config)[0]
+        """What was measured, with the longest in their place: a sample may have missed them, and a slower copy is longer."""
+        last = {utt.uniq or utt.utt_id: utt for utt in sorted(utterances, key=_seconds)[-self.config.training.batch_size :]}
+        others = [item for item in measured if item.utterance.utt_id not in last]
+        return others + lengths.items([*last.values()], self.encoder, self.model.tokenizer, self.config)[0]
 
 
 def tell(config: Config, data: Path, gpu: str, room: float | None, calibrated: bool, out: Path | None) -> None:
@@ -96,20 +96,25 @@ def plan(config: Config, data: Path, gpu: str = "", room: float | None = None, c
 def _setting(config: Config, data: Path) -> tuple[Setting, dict[str, str], list[str]]:
     if config.model == "ssl_baseline":
         raise UserError("model: 'ssl_baseline' has no LLM and no plan: `--config full` on the same encoder says its disk and hours of extraction")
-    corpus = lengths.corpus(data)
+    corpus = lengths.corpus(data, config)
     encoder, heard_of = shapes.encoder(config.encoder)
     found = shapes.shape(config.llm.model)
     words, note = lengths.tokenizer(config.llm.model, found.config.model_type)
     model, read_of = shapes.describer(config, encoder.layers, encoder.width, words)
-    short = [utt for utt in corpus.train if (utt.seconds or 0.0) <= config.training.max_seconds]
-    if not short:
+    short = [utt for utt in corpus.train if _seconds(utt) <= config.training.max_seconds]
+    if not (originals := datadir.originals(short)):
         raise UserError(f"{data}: no training utterance is shorter than training.max_seconds = {config.training.max_seconds}")
-    train, scale, notes = lengths.items(short, encoder, words, config)
+    train, scale, notes = lengths.items(originals, encoder, words, config)
     test, test_scale, more = lengths.items(corpus.test, encoder, words, config)
-    emotions = len({utt.labels.emotion for utt in corpus.test if utt.labels and utt.labels.emotion})
-    setting = Setting(config, corpus, encoder, model, short, train, scale, test, test_scale, lengths.prompt_tokens(words, config), emotions)
+    emotions = len({utt.labels.emotion if utt.labels else utt.emotion for utt in corpus.test} - {None})
+    slowest = [*{utt.uniq or utt.utt_id: utt for utt in sorted(short, key=_seconds)}.values()]
+    setting = Setting(config, corpus, encoder, model, slowest, train, scale, test, test_scale, lengths.prompt_tokens(words, config), emotions)
     said = dict.fromkeys([*corpus.notes, note, *notes, *more])
     return setting, {"encoder shape from": heard_of, "llm shape from": read_of}, [line for line in said if line]
+
+
+def _seconds(utt: Utterance) -> float:
+    return utt.seconds or 0.0
 
 
 def _speed(setting: Setting, gpu: str, calibrated: torch.device | None) -> Speed | None:
