@@ -150,7 +150,7 @@ def test_loss_is_the_sum_over_utterances_whatever_the_padding(model: Describer, 
     alone = [model(*pad([row]), [target], phase, {name: [e[i]] for name, e in drawn.items()}) for i, (row, target) in enumerate(zip(rows, TARGETS))]
     torch.testing.assert_close(together.llm, torch.stack([a.llm for a in alone]).sum(), atol=1e-4, rtol=1e-5)
     torch.testing.assert_close(together.kl, torch.stack([a.kl for a in alone]).sum(), atol=1e-4, rtol=1e-5)
-    assert together.tokens == sum(len(t) + 1 for t in TARGETS) and together.frames == 65 * (2 if phase == "joint" else 1)
+    assert together.tokens == sum(len(t) + 1 for t in TARGETS) and together.frames == 65
 
 
 def test_nll_equals_the_llms_own_loss_on_all_positions(model: Describer) -> None:

@@ -247,6 +247,16 @@ def test_losses_are_normalised_as_they_are_named(lab: Lab) -> None:
     assert 0.999 * min(frames) <= eq4["kl_loss"] / mean["kl_loss"] <= 1.001 * max(frames)
 
 
+@pytest.mark.parametrize("loss", ["mean", "eq4"])
+def test_one_stage_adds_both_branches_kl(lab: Lab, loss: str) -> None:
+    def first(name: str, *more: str) -> float:
+        settings = (f"training.loss={loss}", "training.batch_size=64", "llm.lora.dropout=0", *more)
+        return float(read_jsonl(lab.train(f"{name}-{loss}", *settings) / "train.jsonl")[0]["kl_loss"])
+
+    alone = [first(f"{a}", f"training.{a}.epochs=1", f"training.{b}.epochs=0") for a, b in (("content", "descriptor"), ("descriptor", "content"))]
+    assert first("joint", "training.strategy=one-stage") == pytest.approx(sum(alone), rel=1e-4)
+
+
 def test_two_processes_take_the_steps_of_one(lab: Lab) -> None:
     settings = [s for setting in [*lab.settings, "llm.lora.dropout=0"] for s in ("--set", setting)]
     single = lab.train("single", "llm.lora.dropout=0")

@@ -144,7 +144,7 @@ class Describer(nn.Module):
         attend = phase != "content" or self.config.prompt.attend_zeros
         rows = self._rows(prompt, heard, targets, attend)
         nll, count = self._nll(rows)
-        return Loss(nll, heard.kl, count, int(frames.sum()) * len(self.noisy(phase)), len(rows))
+        return Loss(nll, heard.kl, count, int(frames.sum()), len(rows))
 
     def _rows(self, prompt: tasks.Prompt, heard: Heard, targets: Sequence[str | None], attend: bool = True) -> list[Row]:
         return [

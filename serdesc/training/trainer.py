@@ -159,9 +159,9 @@ class Trainer:
         counts = torch.tensor([float(len(own))] * 2, device=self.model.device)
         if self.config.training.loss == "mean":
             counts[0] = sum(self.model.label_count(example.target(turn.phase, turn.epoch)) for example in own)
-            counts[1] = sum(x.shape[1] for x in features) * len(self.model.noisy(turn.phase))
+            counts[1] = sum(x.shape[1] for x in features)
         add_up([counts])
-        return counts.clamp_min(1)  # a model without latents has no frames to divide by
+        return counts
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
