@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Sequence
 
 from serdesc import batches, reader, tasks
+from serdesc.config import Config
+from serdesc.data import datadir
 from serdesc.data.audio import AudioError
 from serdesc.data.datadir import Utterance
-from serdesc.errors import FailedError
+from serdesc.errors import FailedError, UserError
 from serdesc.features.store import Features
-from serdesc.files import write_jsonl
+from serdesc.files import read_json, write_json, write_jsonl, writing
 from serdesc.models import Model
 from serdesc.progress import progress
 
@@ -50,6 +53,30 @@ def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[
     return {emotion: float(f"{share / math.fsum(shares):.8g}") for emotion, share in zip(emotions, shares)}
 
 
+def source(checkpoint: dict[str, Any], config: Config, utterances: Sequence[Utterance], store: str) -> dict[str, Any]:
+    """What answers depend on: the trained files by their hashes, settings, data, and where the features come from."""
+    settings = {name: asdict(getattr(config, name)) for name in ("prompt", "llm", "decoding")}
+    del settings["decoding"]["batch_size"], settings["llm"]["checkpointing"]  # which change no answer
+    header = Path(store) / "header.json"
+    features = {key: value for key, value in read_json(header).items() if key != "versions"} if header.exists() else asdict(config.encoder)
+    return {"model": checkpoint["files"], "settings": settings, "data": datadir.identity(utterances), "features": features}
+
+
+def begun(out: Path, of: dict[str, Any]) -> bool:
+    """Whether answers of the same source are there, or a part of them. Raises UserError where they are of another."""
+    record = out.with_suffix(".made.json")
+    there = [path for path in (out, partial_of(out)) if path.exists()]
+    if there and record.exists() and (differ := [name for name, value in of.items() if read_json(record).get(name) != value]):
+        raise UserError(f"{there[0]}: was decoded with another {' and another '.join(differ)}: remove it to decode again, or name another --out")
+    if not there:
+        write_json(record, of)
+    return bool(there)
+
+
+def partial_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.partial")
+
+
 def decode(model: Model, features: Features, utterances: Sequence[Utterance], out: Path) -> list[AudioError]:
     """Write `out`, in order of id. Batches that a stopped run finished are kept beside it and not decoded again.
 
@@ -57,7 +84,7 @@ def decode(model: Model, features: Features, utterances: Sequence[Utterance], ou
     FailedError where that is everything.
     """
     emotions = sorted({utt.labels.emotion for utt in utterances if utt.labels and utt.labels.emotion}) if model.config.decoding.posterior else []
-    partial = out.with_name(f".{out.name}.partial")
+    partial = partial_of(out)
     done = _finished(partial)
     groups = batches.decoding_batches(utterances, model.config.decoding.batch_size)
     left = [group for group in groups if not all(utt.utt_id in done for utt in group)]
@@ -65,10 +92,11 @@ def decode(model: Model, features: Features, utterances: Sequence[Utterance], ou
     out.parent.mkdir(parents=True, exist_ok=True)
     with progress(f"decode {out.parent.parent.name}", sum(map(len, left)), "utterances") as advance, partial.open("a", encoding="utf-8") as file:
         for group in left:
-            for row in _answered(model, features, group, emotions, unusable):
-                done[row["utt_id"]] = row
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            file.flush()
+            rows = _answered(model, features, group, emotions, unusable)
+            done |= {row["utt_id"]: row for row in rows}
+            with writing(partial):
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                file.flush()
             advance(len(group))
     wanted = {utt.utt_id for utt in utterances}
     if unusable and not wanted & done.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from serdesc.errors import FailedError, UserError
+
+WRITERS = ("LibsndfileError", "SafetensorError")  # what libraries raise, a full disk included
 
 
 @contextmanager
@@ -20,17 +23,46 @@ def written_aside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield aside
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise FailedError(
-            f"{path}: could not be written ({error.strerror or error}). What was finished before is kept: "
-            f"make room ({free_gb(path.parent):.1f} GB are free there) and run the same command again."
-        ) from error
+        with writing(path):
+            yield aside
+            with open(aside, "rb") as file:
+                os.fsync(file.fileno())
+            aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What goes wrong in the block, by the system or by a library that writes, is told as a FailedError about `path`."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__name__ not in WRITERS:
+            raise
+        raise FailedError(
+            f"{path}: could not be written ({getattr(error, 'strerror', None) or error}). What was finished before is kept: "
+            f"make room ({free_gb(path.parent):.1f} GB are free there) and run the same command again."
+        ) from error
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """Nobody else is in such a block of the same place, an experiment or a file. Raises UserError where somebody is."""
+    path = place / ".lock" if place.is_dir() or not place.suffix else place.with_name(f".{place.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(f"{place}: {file.read().strip() or 'another process'} is at work on it. Wait for that, or stop it") from None
+        except OSError:  # a file system without locks
+            pass
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}")
+        file.flush()
+        yield
 
 
 def share(path: Path) -> None:

@@ -32,7 +32,10 @@ def start(config: Config) -> torch.device:
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device: '{name}', but torch finds no GPU here: take --set device=cpu or a machine with a GPU")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"device: '{name}' is none that torch knows: take auto, cpu, cuda or cuda:1") from error
 
 
 def join() -> tuple[int, int]:

@@ -70,6 +70,17 @@ def test_senseless_numbers_are_told_with_their_range(setting: str, told: str) ->
     assert "1 fault(s)" in str(error.value) and told in str(error.value)
 
 
+def test_mistakes_that_libraries_find_are_told(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
+    options = [part for setting in tiny_settings for part in ("--set", setting)]
+    code, said = serdesc("extract", corpus, tmp_path / "s", *options, "--set", "device=gpu")
+    assert code == 2 and "device: 'gpu' is none that torch knows" in said
+    code, said = serdesc("annotate", corpus, *options, "--set", "measure.language=english")
+    assert code == 2 and "has no voice 'english': name a language for measure.language" in said
+    serdesc("annotate", corpus, *options)
+    code, said = serdesc("train", corpus / "fold1/train", "live", tmp_path / "e", *options, "--set", "adapter.hidden=100000000000")
+    assert code == 1 and "serdesc train: out of memory" in said and "serdesc plan" in said
+
+
 def test_config_prints_what_files_and_settings_come_to() -> None:
     mini = ROOT / "egs/mini/conf/mini.yaml"
     code, said = serdesc("config", "--config", mini, "--config", "two_stage", "--set", "training.beta=1e-3")

@@ -21,10 +21,10 @@ from serdesc import config as configs
 from serdesc.data import annotate, audio, datadir, descriptors, espeak, folds, perturb, prepare
 from serdesc.data.corpora import mini
 from serdesc.data.datadir import Utterance
-from serdesc.errors import UserError
+from serdesc.errors import FailedError, UserError
 from serdesc.examples import examples
 from serdesc.fields import Fields
-from serdesc.files import read_json
+from serdesc.files import read_json, write_json
 
 # ---- data directories ----
 
@@ -104,7 +104,7 @@ def test_any_audio_becomes_one_channel_at_16_khz(tone: Callable[..., Path], opti
     assert abs(int(spectrum.argmax()) - 220) <= 4  # still the same tone
 
 
-def broken_files(folder: Path, whole: Path) -> dict[str, tuple[Path, str]]:
+def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     """For each kind of fault a file, and what is said of it."""
     rng = np.random.default_rng(0)
     files = {
@@ -118,23 +118,80 @@ def broken_files(folder: Path, whole: Path) -> dict[str, tuple[Path, str]]:
     soundfile.write(paths["nan"], np.where(np.arange(8000) == 17, np.nan, rng.normal(0, 0.1, 8000)), 16_000, subtype="FLOAT")
     soundfile.write(paths["silent"], np.zeros(16_000), 16_000)
     found = {kind: (path, files[kind]) for kind, path in paths.items()}
-    found["truncated"] = (folder / "truncated.flac", "cut off|not readable")
-    soundfile.write(folder / "full.flac", rng.normal(0, 0.1, 32_000), 16_000)
-    found["truncated"][0].write_bytes((folder / "full.flac").read_bytes()[:20_000])
+    for name, subtype, reason in (
+        ("t.flac", "PCM_16", "not readable"), ("t.wav", "PCM_16", "cut off: the header promises 160000 samples, the file holds 79989"),
+        ("f.wav", "FLOAT", "cut off"), ("t.aiff", "PCM_16", "cut off"), ("t.au", "PCM_16", "cut off"), ("t.mp3", "MPEG_LAYER_III", "cut off"),
+        ("v.ogg", "VORBIS", "cut off: its last page"), ("o.ogg", "OPUS", "cut off: its last page"),
+    ):  # fmt: skip
+        soundfile.write(folder / name, 0.3 * np.sin(np.arange(160_000) / 9 + rng.normal(0, 0.1, 160_000)), 16_000, subtype=subtype)
+        found[name] = (folder / f"cut-{name}", reason)
+        assert len(audio.load(folder / name)) == pytest.approx(160_000, abs=1200), name
+        found[name][0].write_bytes((whole := (folder / name).read_bytes())[: len(whole) // 2])
     return found
 
 
+def test_a_wav_from_a_pipe_knows_no_length_and_a_segment_before_the_cut_is_whole(tmp_path: Path, tone: Callable[..., Path]) -> None:
+    whole = bytearray(tone(seconds=1.0).read_bytes())
+    (tmp_path / "cut.wav").write_bytes(whole[:20_044])
+    assert len(audio.load(tmp_path / "cut.wav", span=(0.1, 0.5))) == 6400
+    for unknown in (b"\xff\xff\xff\xff", b"\x00\xf0\xff\x7f"):  # as ffmpeg and sox write it
+        whole[40:44] = unknown
+        (tmp_path / "piped.wav").write_bytes(whole)
+        assert len(audio.load(tmp_path / "piped.wav")) == 16_000
+
+
 def test_unusable_audio_is_refused_with_its_reason(tmp_path: Path, tone: Callable[..., Path]) -> None:
-    for kind, (path, reason) in broken_files(tmp_path, tone()).items():
+    for kind, (path, reason) in broken_files(tmp_path).items():
         with pytest.raises(audio.AudioError, match=reason):
             audio.load(path)
             pytest.fail(f"{kind} was accepted")
 
 
+def test_mini_speaks_a_recording_that_is_none_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mini, "lines", lambda every=mini.lines(): every[:2])
+    mini.make(tmp_path, configs.Config().prepare, 1)
+    first, second = sorted(tmp_path.iterdir())
+    whole = first.read_bytes()
+    first.write_bytes(b"")
+    mini.make(tmp_path, configs.Config().prepare, 1)
+    assert first.read_bytes() == whole and len([*mini.utterances(tmp_path)]) == 2
+
+
+def test_speechocean_as_it_is_published(tmp_path: Path, tone: Callable[..., Path]) -> None:
+    """WAVE/ beside the parts, suffixes in capitals."""
+    (tmp_path / "so" / "train").mkdir(parents=True)
+    for name, line in (("text", "1 MARK\n"), ("utt2spk", "1 0007\n"), ("spk2gender", "0007 m\n"), ("spk2age", "0007 6\n")):
+        (tmp_path / "so" / "train" / name).write_text(line)
+    (tmp_path / "so" / "WAVE" / "SPEAKER0007").mkdir(parents=True)
+    tone("a.wav").rename(tmp_path / "so" / "WAVE" / "SPEAKER0007" / "1.WAV")
+    accepted, rejected = prepare.prepare("speechocean", tmp_path / "so" / "train", tmp_path / "data", configs.Config().prepare, nj=1)
+    assert [(u.utt_id, u.age, u.text) for u in accepted] == [("so0007-1", 6.0, "mark")] and not rejected
+
+
+def test_data_without_lengths_is_timed_and_speeds_are_prepared_before_they_are_trained_on(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "utt2dur").unlink()
+    annotate.annotate(corpus, configs.Config(), nj=1)
+    assert all(utt.seconds == pytest.approx(audio.seconds(utt.wav), abs=1e-3) for utt in datadir.read(corpus / "fold1" / "train"))
+    write_json(corpus / prepare.MADE, {"corpus": "tones", "settings": {"speeds": []}})
+    with pytest.raises(UserError, match=r"prepared with prepare.speeds \[\], the configuration says \[0.9\]"):
+        annotate.annotate(corpus, configs.load(settings=["prepare.speeds=[0.9]"]), nj=1)
+
+
+def test_a_full_disk_is_told_whoever_writes(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *given: object, **more: object) -> None:
+        Path(path).write_bytes(b"R")
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(soundfile, "write", full)
+    with pytest.raises(FailedError, match=r"sp0.9-s0-0.flac: could not be written .*make room"):
+        perturb._copy(datadir.read(corpus)[0], 0.9, tmp_path)
+    assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*"))
+
+
 def test_preparing_costs_the_bad_files_alone(tmp_path: Path, tone: Callable[..., Path]) -> None:
     chapter = tmp_path / "src" / "dev" / "19" / "198"
     chapter.mkdir(parents=True)
-    bad = broken_files(tmp_path, tone())
+    bad = broken_files(tmp_path)
     lines = []
     for i, (path, _) in enumerate(bad.values()):
         lines.append(f"19-198-{i:04d} BAD ONE")

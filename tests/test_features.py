@@ -8,6 +8,7 @@ from typing import Callable
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from serdesc import config as configs
 from serdesc.cli import app
 from serdesc.config import EncoderConfig, StoreConfig
-from serdesc.data import audio, datadir
+from serdesc.data import audio, datadir, perturb
 from serdesc.errors import FailedError, UserError
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
@@ -243,3 +244,33 @@ def test_features_that_would_not_fit_are_computed_live(corpus: Path, tiny_settin
     assert isinstance(kept, stores.Store) and kept.made_by == features.made_by and kept.verify() == 12
     code, said = extract("--max-disk", "0.00001")
     assert code == 2 and "features are stored there already" in said
+
+
+def test_audio_that_was_put_right_is_heard_again(corpus: Path, tmp_path: Path, encoder: Encoder) -> None:
+    utterances = datadir.read(corpus)
+    first, other = (choose(utterances, key=lambda utt: utt.seconds or 0.0) for choose in (max, min))
+    config = StoreConfig(shard_seconds=1.0)
+
+    def frames() -> list[int]:
+        stores.write(tmp_path / "s", utterances, encoder, config)
+        return [x.shape[1] for x in stores.Store(tmp_path / "s").load([first, other])]
+
+    whole = Path(first.wav).read_bytes()
+    soundfile.write(first.wav, audio.load(first.wav)[:4800], audio.SAMPLE_RATE)
+    before, shards = frames(), {path: path.stat().st_mtime_ns for path in (tmp_path / "s").glob("*.safetensors")}
+    Path(first.wav).write_bytes(whole)
+    Path(other.wav).touch()  # the same sound
+    after = frames()
+    assert after[0] > before[0] and after[1] == before[1]
+    assert len(shards) > 2 and sum(path.stat().st_mtime_ns != stamp for path, stamp in shards.items()) == 1
+    Path(first.wav).write_bytes(b"RIFF")  # what was heard stays
+    assert frames() == after
+
+
+def test_copies_at_other_speeds_are_made_anew_when_their_source_is(corpus: Path, tmp_path: Path) -> None:
+    utt = datadir.read(corpus)[0]
+    whole = audio.load(utt.wav)
+    soundfile.write(utt.wav, whole[:4800], audio.SAMPLE_RATE)
+    assert perturb.copies([utt], [0.8], tmp_path / "p", 1)[0].seconds == pytest.approx(0.375)
+    soundfile.write(utt.wav, whole, audio.SAMPLE_RATE)
+    assert perturb.copies([utt], [0.8], tmp_path / "p", 1)[0].seconds == pytest.approx(len(whole) / 16_000 / 0.8, abs=0.01)

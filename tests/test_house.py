@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,18 @@ def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_b
     assert code == 2 and "../full is no trained model" in said and "stage" not in said
     code, said = run("--corpus", "IEMOCAP", "--stop-stage", "1")
     assert code == 2 and f"{tmp_path}/IEMOCAP: no such folder" in said, "preparing needs no model"
+
+
+def test_jobs_end_with_the_script_that_runs_them(tmp_path: Path) -> None:
+    command = ["bash", str(ROOT / "utils/run.sh"), "JOB=1:2", f"{tmp_path}/log.JOB", "bash", "-c", "while sleep 0.05; do echo on; done"]
+    with subprocess.Popen(command) as running:
+        while not all((tmp_path / f"log.{i}").exists() and "on" in (tmp_path / f"log.{i}").read_text() for i in (1, 2)):
+            time.sleep(0.05)
+        running.terminate()
+        assert running.wait(timeout=20) == 143
+    before = [(tmp_path / f"log.{i}").read_text() for i in (1, 2)]
+    time.sleep(0.3)
+    assert before == [(tmp_path / f"log.{i}").read_text() for i in (1, 2)]
 
 
 def test_jobs_run_side_by_side_and_a_failure_is_told(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from serdesc import config as configs, reader
+from serdesc.cli import app
 from serdesc.config import Config, PhaseConfig, TrainingConfig
 from serdesc.data import annotate, datadir
 from serdesc.data.datadir import Utterance
@@ -26,7 +28,7 @@ from serdesc.errors import FailedError, UserError
 from serdesc.examples import examples
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
-from serdesc.files import read_jsonl
+from serdesc.files import alone, read_json, read_jsonl, write_json
 from serdesc.training import checkpoint, trainer
 from serdesc.training.phases import Turn, plan, rate
 
@@ -255,6 +257,52 @@ def test_one_stage_adds_both_branches_kl(lab: Lab, loss: str) -> None:
 
     alone = [first(f"{a}", f"training.{a}.epochs=1", f"training.{b}.epochs=0") for a, b in (("content", "descriptor"), ("descriptor", "content"))]
     assert first("joint", "training.strategy=one-stage") == pytest.approx(sum(alone), rel=1e-4)
+
+
+def test_an_experiment_goes_on_with_what_it_was_begun_with(lab: Lab, tmp_path: Path) -> None:
+    exp = lab.train("begun")
+    with pytest.raises(UserError, match="was trained on other data, or other labels or captions"):
+        lab.train("begun", data=datadir.read(lab.corpus / "fold2" / "train"))
+    before = weights(exp)
+    assert weights(lab.train("begun")) == before  # of the same it is finished
+    lab.features.precision = "int8"
+    with pytest.raises(UserError, match="features in another precision"):
+        lab.train("begun")
+    with alone(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is at work on it"):
+        lab.train("begun")
+
+
+def test_what_is_started_from_is_finished_and_fits(lab: Lab) -> None:
+    exp = lab.train("start")
+    state = read_json(exp / "checkpoint" / "state.json")
+    for settings, told in (
+        (["llm.lora.r=4"], r"lora_A.weight is \(2, 16\), here \(4, 16\)"),
+        (["llm.lora.alpha=1"], r"alpha is \d+, here 1"),
+        (["llm.lora.targets=[q_proj, k_proj]"], "k_proj.lora_A.weight is absent, here"),
+    ):
+        with pytest.raises(UserError, match=told):
+            lab.train(f"from{settings}", f"training.init={exp}", *settings)
+    write_json(exp / "checkpoint" / "state.json", {**state, "blocks": state["blocks"] + 2})
+    with pytest.raises(UserError, match=f"trained to block {state['blocks']} of {state['blocks'] + 2}: let `serdesc train` finish it"):
+        lab.train("half", f"training.init={exp}")
+
+
+def test_answers_are_not_those_of_another_model_or_of_other_settings(lab: Lab, tmp_path: Path) -> None:
+    first, second = lab.train("one"), lab.train("two", "seed=2")
+    out = tmp_path / "zs" / "decode_test" / "hyp.jsonl"
+
+    def said(exp: Path, *more: str) -> tuple[int, str]:
+        options = [part for setting in more for part in ("--set", setting)]
+        done = CliRunner().invoke(app, ["decode", str(lab.corpus / "fold1/test"), str(lab.folder / "store"), str(exp), "--out", str(out), *options])
+        return done.exit_code, done.output
+
+    assert said(first)[0] == 0
+    answers = out.read_bytes()
+    assert said(first, "decoding.batch_size=1") == (0, f"{out} is there already; remove it to decode again\n")
+    assert said(second)[0] == 2 and "was decoded with another model: remove it" in said(second)[1]
+    assert "with another settings" in said(first, "decoding.max_new_tokens=3")[1]
+    out.rename(out.with_name(".hyp.jsonl.partial"))
+    assert said(second)[0] == 2 and said(first)[0] == 0 and out.read_bytes() == answers
 
 
 def test_two_processes_take_the_steps_of_one(lab: Lab) -> None:

@@ -16,13 +16,15 @@ one() { # one copy: its own log, which begins with the command
   local command=("${@//JOB/$number}")
   mkdir -p "$(dirname "$file")"
   printf '# %s\n# started %s\n' "${command[*]}" "$(date)" >"$file"
-  "${command[@]}" >>"$file" 2>&1 </dev/null
-  local status=$?
+  "${command[@]}" >>"$file" 2>&1 </dev/null &
+  local child=$! status
+  trap 'kill $child 2>/dev/null; wait $child; exit 143' TERM
+  wait $child; status=$?
   printf '# ended %s with status %s\n' "$(date)" $status >>"$file"
   [ $status -eq 0 ] || { echo "job $number failed with status $status; the end of $file:" >&2; tail -n 12 "$file" | sed 's/^/  /' >&2; }
   return $status
 }
-trap 'kill $(jobs -p) 2>/dev/null; exit 143' INT TERM
+trap 'kill $(jobs -p) 2>/dev/null; wait; exit 143' INT TERM # with the commands that they run
 failed=0
 for job in "${jobs[@]}"; do
   while [ "$(jobs -rp | wc -l)" -ge "$max_jobs" ]; do wait -n || failed=1; done

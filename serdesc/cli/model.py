@@ -32,7 +32,7 @@ def extract(
     job = _share(shard)
     settled = configs.load(config, settings)
     device = runtime.start(settled)
-    utterances = folds.heard(data, datadir.read(data), settled.folds.labels)
+    utterances = datadir.timed(folds.heard(data, datadir.read(data), settled.folds.labels))
     encoder = Encoder.load(settled.encoder, device)
     if max_disk is not None and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk:
         stores.mark_live(store, encoder, settled.store)
@@ -108,20 +108,22 @@ def decode(
     from serdesc import config as configs, runtime
     from serdesc.builtin import resolve
     from serdesc.data import audio, datadir
-    from serdesc.decoding import decode as run
+    from serdesc.decoding import begun, decode as run, source
     from serdesc.features.store import open_features
-    from serdesc.files import write_json
+    from serdesc.files import alone, read_json, write_json
     from serdesc.training import trainer
 
     target, exp = out or exp / f"decode_{data.name}" / "hyp.jsonl", Path(resolve(str(exp)))
-    if target.exists():
-        typer.echo(f"{target} is there already; remove it to decode again", err=True)
-        return
     settled = configs.load(exp / "config.yaml", settings)
-    device = runtime.start(settled)
-    features = open_features(store, settled, device, any_length=True)
-    model, _ = trainer.load(exp, features, device, settings)
-    audio.tell(run(model, features, datadir.read(data), target), f"are not in {target}")
+    utterances, trained = datadir.read(data), trainer.finished(exp)
+    with alone(target):
+        if begun(target, source(read_json(trained / "state.json"), settled, utterances, store)) and target.exists():
+            typer.echo(f"{target} is there already; remove it to decode again", err=True)
+            return
+        device = runtime.start(settled)
+        features = open_features(store, settled, device, any_length=True)
+        model, _ = trainer.load(exp, features, device, settings)
+        audio.tell(run(model, features, utterances, target), f"are not in {target}")
     if target.parent.name.startswith("decode_") and not (record := target.parent.parent / "config.yaml").exists():
         configs.dump(settled, record)  # an experiment of answers alone: `report` says what made them
         write_json(record.with_name("env.json"), runtime.environment())

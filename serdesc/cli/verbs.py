@@ -28,6 +28,10 @@ Jobs = Annotated[int, typer.Option("--nj", min=1, help="Processes at a time; the
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+LESS_MEMORY = (
+    "What was finished is kept. `serdesc plan CONFIG DATA` says what fits: training.accumulate, llm.checkpointing or llm.quantise in training, "
+    "decoding.batch_size in decoding, encoder.batch_seconds in extraction"
+)
 EXTRA = ("torch", "transformers", "peft", "safetensors")  # packages of serdesc[model]
 PATHS = {
     errno.ENOENT: "no such file", errno.EISDIR: "a folder, where a file is expected", errno.ENOTDIR: "in its path a file stands for a folder",
@@ -48,6 +52,11 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
             message, code = _told(error, function.__name__)
             typer.echo(f"serdesc {function.__name__}: {message}", err=True)
             raise typer.Exit(code) from None
+        except RuntimeError as error:
+            if debug or not _out_of_memory(error):
+                raise
+            typer.echo(f"serdesc {function.__name__}: out of memory ({str(error).splitlines()[0]}). {LESS_MEMORY}", err=True)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo(f"\nserdesc {function.__name__}: stopped. What was finished is kept; the same command goes on from there.", err=True)
             raise typer.Exit(130) from None
@@ -59,6 +68,11 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in (*signature.parameters.values(), option)}
     return app.command(name=function.__name__)(run)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Of a GPU, or of the main memory, which torch has no class for."""
+    return type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 def _told(error: Exception, verb: str) -> tuple[str, int]:

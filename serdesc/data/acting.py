@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.data.espeak import Prosody, synthesise
 from serdesc.files import written_aside
@@ -105,14 +106,12 @@ def write(line: Line, path: Path, with_phones: bool = False) -> None:
 
 def utterance(line: Line, path: Path, session: str | None = None) -> Utterance:
     """The line as an entry of a data directory; the speaker is what stands before the first hyphen of its id."""
-    import soundfile
-
     return Utterance(
         utt_id=line.utt_id,
         wav=str(path),
         spk=line.utt_id.partition("-")[0],
         text=line.text,
-        seconds=soundfile.info(path).duration,
+        seconds=audio.seconds(path),
         emotion=line.emotion,
         emphasis=(line.words[line.emphasis],),
         gender=line.gender,

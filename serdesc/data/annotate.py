@@ -32,7 +32,7 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
     """
     own = config.measure.source == "corpus"
     made = _prepared(data, config)
-    utterances = datadir.read(data) if own else _measured(data, config.measure, nj)
+    utterances = datadir.timed(datadir.read(data) if own else _measured(data, config.measure, nj))
     _list_unusual(utterances, config.encoder, out or data)
     split = folds.split(utterances, config.folds, config.seed)
     _remove_stale(out or data, split)
@@ -60,7 +60,7 @@ def _prepared(data: Path, config: Config) -> dict[str, Any]:
     """Corpus and settings of `serdesc prepare`, where it made the data. Raises UserError where the configuration would have prepared otherwise."""
     made: dict[str, Any] = read_json(data / prepare.MADE) if (data / prepare.MADE).exists() else {}
     wanted = asdict(config.prepare)
-    differ = {key: value for key in datadir.CHOICES if (value := made.get("settings", {}).get(key, wanted[key])) != wanted[key]}
+    differ = {key: value for key in (*datadir.CHOICES, "speeds") if (value := made.get("settings", {}).get(key, wanted[key])) != wanted[key]}
     if differ:
         told = "; ".join(f"prepare.{key} {value}, the configuration says {wanted[key]}" for key, value in differ.items())
         raise UserError(f"{data} was prepared with {told}. Prepare it again with this configuration, in a folder of its own if both are needed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 from serdesc.errors import FailedError
 
 SAMPLE_RATE = 16_000
-TOLERANCE = 0.02  # seconds that a segment may end after its recording: lists round, and codecs pad
+TOLERANCE = 0.02  # seconds that a segment may end after its recording, or a recording before what its header says: lists round, and codecs pad
+PIPED = 0x7FFFF000  # bytes: what sox and ffmpeg promise from here on means that they did not know
+_SIZES = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # of WAV, AIFF, AU in libsndfile's log
 
 
 class AudioError(FailedError):
@@ -56,6 +59,18 @@ def seconds(path: str | Path) -> float:
         return float(file.frames / file.samplerate)
 
 
+def _promised(file: Any) -> int | None:
+    """Samples by the header. libsndfile takes the fewer that are there and tells its log; None of an Ogg stream without an end.
+
+    What writes to a pipe cannot know the length, and promises all that the field holds.
+    """
+    if "Last page lacks an end-of-stream bit" in file.extra_info:
+        return None
+    there = int(file.frames)
+    sizes = [(int(promised), int(held)) for promised, held in _SIZES.findall(file.extra_info)]
+    return max((round(there * promised / held) for promised, held in sizes if held and promised < PIPED), default=there)
+
+
 def load(path: str | Path, max_seconds: float | None = None, span: tuple[float, float] | None = None, utt_id: str = "") -> np.ndarray:
     """(S,) float32 samples at 16 kHz, channels averaged, of the whole file or of `span` (seconds) in it.
 
@@ -77,11 +92,13 @@ def _load(path: str | Path, max_seconds: float | None, span: tuple[float, float]
         wanted = min(last, expected) - first
         if max_seconds is not None:
             wanted = min(wanted, int(max_seconds * rate))
+        promised = expected if span else _promised(file)
         wave = file.read(wanted, dtype="float32", always_2d=True)
     if not len(wave):
         raise AudioError("empty: no samples")
-    if len(wave) < wanted:
-        raise AudioError(f"cut off: the header promises {expected} samples, the file holds {len(wave)}")
+    if len(wave) < wanted or promised is None or promised > expected + TOLERANCE * rate:
+        told = "its last page is not there" if promised is None else f"the header promises {promised} samples"
+        raise AudioError(f"cut off: {told}, the file holds {min(len(wave), expected)}")
     if not np.isfinite(wave).all():
         raise AudioError(f"{int((~np.isfinite(wave)).sum())} samples are not numbers (NaN or infinity)")
     mono = wave.mean(axis=1)

@@ -15,10 +15,13 @@ Format: https://kaldi-asr.org/doc/data_prep.html
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, Sequence
 
+from serdesc.data import audio
 from serdesc.fields import EMOTIONS, Fields
 from serdesc.errors import UserError
 from serdesc.files import parse_jsonl, read_text, write_jsonl, write_lines
@@ -90,6 +93,24 @@ def read(folder: Path) -> list[Utterance]:
         shown = faults[:20] + ([f"... and {len(faults) - 20} more"] if len(faults) > 20 else [])
         raise UserError(f"{folder} is not a sound data directory:\n  " + "\n  ".join(shown))
     return [_utterance(utt_id, folder, tables, segments.get(utt_id), rows) for utt_id in every]
+
+
+def identity(utterances: Sequence[Utterance]) -> str:
+    """A hash of all that is known of utterances in their order, but for where their audio lies."""
+    known = [(u.utt_id, u.spk, u.text, u.caption, u.labels and u.labels.to_dict()) for u in utterances]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:24]
+
+
+def timed(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """The utterances with their lengths: where utt2dur has none, by the header of the audio, if that can be read."""
+    return [utt if utt.seconds is not None else replace(utt, seconds=_length(utt.wav)) for utt in utterances]
+
+
+def _length(wav: str) -> float | None:
+    try:
+        return audio.seconds(wav)
+    except audio.AudioError:
+        return None
 
 
 def _read_segments(path: Path, wavs: dict[str, str], faults: list[str]) -> dict[str, tuple[str, float, float]]:

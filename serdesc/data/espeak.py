@@ -18,6 +18,8 @@ from typing import Callable, Iterable
 
 import numpy as np
 
+from serdesc.errors import UserError
+
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, and no thread is started that a fork would lose
 _WITH_PHONEMES = 1  # espeakINITIALIZE_PHONEME_EVENTS: the callback also hears when each phoneme begins; the sound is the same
 _UTF8, _SSML = 1, 0x10
@@ -77,7 +79,9 @@ def _library() -> tuple[ctypes.CDLL, int]:
 
 def _set_voice(voice: str) -> None:
     if _library()[0].espeak_SetVoiceByName(voice.encode()) != 0:
-        raise ValueError(f"espeak-ng has no voice '{voice}': take language+variant, for example en-us+f2")
+        raise UserError(
+            f"espeak-ng has no voice '{voice}': name a language for measure.language (en-us, de, cmn)," " or language+variant for a voice (en-us+f2)"
+        )
 
 
 def phonemes(text: str, language: str = "en-us") -> list[str]:

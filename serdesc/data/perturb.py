@@ -33,13 +33,19 @@ def copies(utterances: Sequence[Utterance], speeds: Sequence[float], folder: Pat
     return made
 
 
+def changed(path: str | Path) -> float:
+    """When a file was written, or put there, last."""
+    about = Path(path).stat()
+    return max(about.st_mtime, about.st_ctime)
+
+
 def _copy(utt: Utterance, speed: float, folder: Path) -> Utterance:
     import soundfile
     import soxr
 
     mark = f"sp{speed:g}-"
     path = folder / f"{mark}{utt.utt_id}.flac"
-    if not path.exists():
+    if not path.exists() or changed(path) < changed(utt.wav):
         wave = soxr.resample(audio.load(utt.wav, span=utt.span), audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE)
         with written_aside(path) as aside:
             soundfile.write(aside, wave.clip(-1, 1), audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")

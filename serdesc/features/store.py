@@ -23,6 +23,7 @@ from torch import Tensor
 from serdesc.config import StoreConfig
 from serdesc.data import audio, datadir
 from serdesc.data.datadir import Utterance
+from serdesc.data.perturb import changed
 from serdesc.errors import FailedError, UserError
 from serdesc.features.encoder import Encoder
 from serdesc.files import free_gb, read_json, share, write_json, write_text, written_aside
@@ -40,6 +41,7 @@ class Features(Protocol):
     layers: int
     width: int
     made_by: dict[str, Any]  # the encoder's identity
+    precision: str  # in which they come: a store's dtype, or live
     rejected: dict[str, str]  # utterances that were left out, as far as is known before they are asked for, and why
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
@@ -53,6 +55,7 @@ class Live:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder, self.layers, self.width, self.made_by = encoder, encoder.layers, encoder.width, encoder.identity()
         self.rejected: dict[str, str] = {}
+        self.precision = "live"
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         return encode(self.encoder, [_heard(utt, self.encoder) for utt in utterances])
@@ -113,7 +116,7 @@ def write(
     for number, (name, group) in enumerate(zip(names, groups)):
         if number % job[1] == job[0] - 1:
             held = _held(folder / name, group)
-            if held is None or held.get(LEFT_OUT):
+            if held is None or held.get(LEFT_OUT) or _stale(folder / name, held, group, encoder):
                 unusable += _write_shard(folder / name, group, encoder, config.dtype, header)
             done(len(group))
     shards_held = [_held(folder / name, group) for name, group in zip(names, groups)]
@@ -186,6 +189,22 @@ def _held(path: Path, group: list[Utterance]) -> dict[str, Any] | None:
         return None
 
 
+def _stale(path: Path, held: dict[str, Any], group: list[Utterance], encoder: Encoder) -> bool:
+    """Whether audio that was put in its place after the shard was written is another than it was made of."""
+    made = changed(path)
+    for utt in group:
+        try:
+            if Path(utt.wav).exists() and changed(utt.wav) > made and held["audio"].get(utt.utt_id) != _digest(_heard(utt, encoder)):
+                return True
+        except audio.AudioError:  # what was heard before it was damaged stays
+            continue
+    return False
+
+
+def _digest(wave: np.ndarray) -> str:
+    return hashlib.sha256(wave.tobytes()).hexdigest()[:16]
+
+
 def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: str, header: dict[str, Any]) -> list[audio.AudioError]:
     """Returns what was left out of it."""
     waves: dict[str, np.ndarray] = {}
@@ -201,7 +220,7 @@ def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: st
     about = {
         "header": header,
         "utterances": list(waves),
-        "audio": {utt_id: hashlib.sha256(wave.tobytes()).hexdigest()[:16] for utt_id, wave in waves.items()},
+        "audio": {utt_id: _digest(wave) for utt_id, wave in waves.items()},
     }
     if unusable:
         about[LEFT_OUT] = {error.utt_id: str(error) for error in unusable}
@@ -242,7 +261,7 @@ class Store:
         _check(folder, header, {"format": FORMAT, **(wanted or {})})
         self.folder = folder
         self.header = header
-        self.layers, self.width = int(header["layer_count"]), int(header["width"])
+        self.layers, self.width, self.precision = int(header["layer_count"]), int(header["width"]), str(header["dtype"])
         self.made_by = {key: value for key, value in header.items() if key not in ("format", "dtype", "versions")}
         self._shard_of = dict(line.split(" ", 1) for line in (folder / "feats.scp").read_text().splitlines())
         self.rejected = {utt_id: reason for utt_id, _, reason in datadir.rejected(folder)}

@@ -63,11 +63,17 @@ def with_lora(llm: Any, config: LlmConfig) -> nn.Module:
 
 def load_adapter(llm: nn.Module, folder: Any) -> None:
     """Put saved LoRA weights in place of the present ones; every tensor must fit."""
-    from peft import load_peft_weights, set_peft_model_state_dict
+    from peft import PeftConfig, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
-    result = set_peft_model_state_dict(llm, load_peft_weights(str(folder), device="cpu"))
-    if result.unexpected_keys:
-        raise UserError(f"{folder}: LoRA weights of another shape or model ({result.unexpected_keys[0]}): set llm.lora as it was trained")
+    saved, own = load_peft_weights(str(folder), device="cpu"), get_peft_model_state_dict(llm)
+    made, wanted = ({name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (saved, own))
+    made["alpha"] = PeftConfig.from_pretrained(str(folder)).lora_alpha
+    wanted["alpha"] = llm.peft_config["default"].lora_alpha  # type: ignore[index, union-attr]
+    differ = [name for name in sorted(made.keys() | wanted) if made.get(name) != wanted.get(name)]
+    if differ:
+        one, other = (table.get(differ[0], "absent") for table in (made, wanted))
+        raise UserError(f"{folder}: LoRA weights of another shape or model ({differ[0]} is {one}, here {other}): set llm.lora as it was trained")
+    set_peft_model_state_dict(llm, saved)
 
 
 def lora_parameters(llm: nn.Module) -> list[tuple[str, nn.Parameter]]:

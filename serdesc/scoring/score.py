@@ -253,8 +253,7 @@ class Source:
     @classmethod
     def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> Source:
         digest = hashlib.sha256(hyp.read_bytes()).hexdigest()
-        labels = [(utt.utt_id, utt.spk, utt.caption, utt.labels and utt.labels.to_dict()) for utt in utterances]
-        return cls(hyp.name, digest, kept.key(digest, labels, settings, __version__))
+        return cls(hyp.name, digest, kept.key(digest, datadir.identity(utterances), settings, __version__))
 
     def made(self, out: Path) -> bool:
         """Whether scores of these lie there. Where a value could not be computed, the answer is no: it may be by now."""

@@ -31,6 +31,7 @@ class State:
     done: int  # blocks
     blocks: int
     encoder: dict[str, Any]  # identity of the encoder whose features it was trained on
+    inputs: str = ""  # a hash of the data, and the precision of its features; empty: not noted
 
     @property
     def finished(self) -> bool:
@@ -84,7 +85,7 @@ def state(checkpoint: Path) -> State:
 
 
 def _state(about: dict[str, Any]) -> State:
-    return State(about["done"], about["blocks"], about["encoder"])
+    return State(about["done"], about["blocks"], about["encoder"], about.get("inputs", ""))
 
 
 def verify(checkpoint: Path) -> State:

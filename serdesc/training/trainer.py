@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
@@ -11,11 +12,12 @@ from torch import Tensor
 from serdesc import batches, config as configs, models
 from serdesc.builtin import resolve
 from serdesc.config import Config
+from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.examples import Example, examples
 from serdesc.features.store import Features
-from serdesc.files import read_jsonl, write_json, write_jsonl
+from serdesc.files import alone, read_jsonl, write_json, write_jsonl
 from serdesc.models import Model
 from serdesc.models.describer import Loss, Phase, noise
 from serdesc.progress import progress
@@ -33,12 +35,18 @@ def build(config: Config, features: Features, device: torch.device) -> Model:
 def load(exp: Path, features: Features, device: torch.device, settings: list[str] | None = None) -> tuple[Model, Config]:
     """The model of a finished experiment (or of a built-in one), with the configuration that it was trained with."""
     config = configs.load(exp / "config.yaml", settings)
-    found = checkpoint.find(exp)
-    if found is None or not checkpoint.state(found).finished:
-        raise UserError(f"{exp}: training is not finished there. Run: serdesc train DATA STORE {exp}")
+    found = finished(exp)
     model = build(config, features, device)
     checkpoint.load(found, model, features.made_by)
     return model, config
+
+
+def finished(exp: Path) -> Path:
+    """The checkpoint of an experiment that is trained to its end. Raises UserError where there is none."""
+    found = checkpoint.find(exp)
+    if found is None or not checkpoint.state(found).finished:
+        raise UserError(f"{exp}: training is not finished there. Run: serdesc train DATA STORE {exp}")
+    return found
 
 
 class Trainer:
@@ -55,6 +63,7 @@ class Trainer:
 
     def run(self, data: Sequence[Example]) -> None:
         """Train what is left of the plan; a checkpoint after every block."""
+        self.inputs = f"{datadir.identity([example.utterance for example in data])} {self.features.precision}"
         done = self._resume()
         self.by_id = {example.utterance.utt_id: example for example in data}
         self.utterances = [example.utterance for example in data]
@@ -72,7 +81,7 @@ class Trainer:
                 wait_for_all()
 
     def _save(self, done: int) -> None:
-        checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(done, len(self.plan), self.features.made_by))
+        checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(done, len(self.plan), self.features.made_by, self.inputs))
 
     def _resume(self) -> int:
         """Blocks already done; weights and moments are put in place."""
@@ -81,12 +90,21 @@ class Trainer:
             state = checkpoint.load(found, self.model, self.features.made_by, self.optimizers)
             if state.blocks != len(self.plan):
                 raise UserError(f"{found}: belongs to a plan of {state.blocks} blocks, this one has {len(self.plan)}: take another --tag")
+            if state.inputs and state.inputs != self.inputs:
+                what = (
+                    "features in another precision"
+                    if state.inputs.split()[0] == self.inputs.split()[0]
+                    else "other data, or other labels or captions"
+                )
+                raise UserError(f"{found}: was trained on {what}. Take another --tag, or remove {self.exp} to begin again")
             return state.done
         if self.config.training.init:
             init = Path(resolve(self.config.training.init))
             start = checkpoint.find(init)
             if start is None:
                 raise UserError(f"training.init: no checkpoint in {init}")
+            if not (state := checkpoint.state(start)).finished:
+                raise UserError(f"training.init: {init} is trained to block {state.done} of {state.blocks}: let `serdesc train` finish it first")
             checkpoint.load(start, self.model, self.features.made_by)
         return 0
 
@@ -170,6 +188,11 @@ def _log(path: Path) -> list[dict[str, Any]]:
 
 def train(data: Sequence[Utterance], features: Features, config: Config, exp: Path, fold: int, device: torch.device) -> None:
     """Train an experiment to its end. The resolved configuration is on disk before the first step."""
+    with alone(exp) if join()[0] == 0 else nullcontext():
+        _train(data, features, config, exp, fold, device)
+
+
+def _train(data: Sequence[Utterance], features: Features, config: Config, exp: Path, fold: int, device: torch.device) -> None:
     saved = exp / "config.yaml"
     if checkpoint.find(exp) is not None and configs.load(saved) != config:
         raise UserError(

@@ -47,5 +47,5 @@ SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3")
 
 def audio_beside(path: Path, stem: str) -> Path:
     """The audio file of that name in the folder of `path`; the first suffix's name where there is none."""
-    candidates = [path.with_name(stem + suffix) for suffix in SUFFIXES]
+    candidates = [path.with_name(stem + suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
     return next((candidate for candidate in candidates if candidate.exists()), candidates[0])

@@ -1,6 +1,6 @@
 """speechocean762: read English by 250 Mandarin speakers, half of them children, with age and sex; https://www.openslr.org/101.
 
-`src` is one part (train or test): text, utt2spk, spk2gender, spk2age and WAVE/SPEAKER<spk>/<utt_id>.<wav or any other suffix>.
+`src` is one part (train or test): text, utt2spk, spk2gender, spk2age, and in it or beside it WAVE/SPEAKER<spk>/<utt_id>.<WAV or another suffix>.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from serdesc.errors import UserError
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
     tables = {name: _table(src / name) for name in ("text", "utt2spk", "spk2gender", "spk2age")}
+    waves = next((folder / "WAVE" for folder in (src, src.parent) if (folder / "WAVE").is_dir()), src / "WAVE")
     for utt_id, spk in sorted(tables["utt2spk"].items()):
         yield Utterance(
             f"so{spk}-{utt_id}",
-            str(audio_beside(src / "WAVE" / f"SPEAKER{spk}" / utt_id, utt_id)),
+            str(audio_beside(waves / f"SPEAKER{spk}" / utt_id, utt_id)),
             f"so{spk}",
             text=tables["text"][utt_id].lower(),
             gender={"m": "male", "f": "female"}[tables["spk2gender"][spk]],
@@ -29,5 +30,5 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
 
 def _table(path: Path) -> dict[str, str]:
     if not path.exists():
-        raise UserError(f"{path}: missing. Give the folder of one part of speechocean762, the one that holds WAVE/, text and utt2spk")
+        raise UserError(f"{path}: missing. Give the folder of one part of speechocean762, train or test, that holds text and utt2spk")
     return {key: value for key, value in (line.split(None, 1) for line in path.read_text(encoding="utf-8").splitlines())}
