@@ -65,7 +65,7 @@ def load_adapter(llm: nn.Module, folder: Any) -> None:
     """Put saved LoRA weights in place of the present ones; every tensor must fit."""
     from peft import PeftConfig, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
-    saved, own = load_peft_weights(str(folder), device="cpu"), get_peft_model_state_dict(llm)
+    saved, own = load_peft_weights(str(folder), device="cpu"), get_peft_model_state_dict(llm, save_embedding_layers=False)
     made, wanted = ({name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (saved, own))
     made["alpha"] = PeftConfig.from_pretrained(str(folder)).lora_alpha
     wanted["alpha"] = llm.peft_config["default"].lora_alpha  # type: ignore[index, union-attr]
