@@ -92,7 +92,7 @@ def test_both_phases_train_all_of_it(undivided: Undivided, phase: models.describ
     loss = undivided(*pad(features(12, 33)), ["hello", "x"], phase)
     loss.llm.backward()
     named = {name for name, p in undivided.named_parameters() if p.grad is not None}
-    assert named == {name for name, _ in undivided.trained(phase)} and loss.frames == 0
+    assert named == {name for name, _ in undivided.trained(phase)} and float(loss.kl) == 0
     assert {name for name in named if not name.startswith("llm.")} == {
         "layer_weights", "adapter.layers.0.weight", "adapter.layers.0.bias", "adapter.layers.2.weight", "adapter.layers.2.bias",
     }  # fmt: skip
