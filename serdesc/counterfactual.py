@@ -19,11 +19,10 @@ from serdesc.data import audio, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import ENERGY, PITCH, SPEED, Fields
-from serdesc.files import read_json, write_json, written_aside
+from serdesc.files import digest, read_json, write_json, written_aside
 from serdesc.progress import progress
 from serdesc.scoring import metrics
 from serdesc.scoring.answers import read_hypotheses
-from serdesc.scoring.kept import key
 from serdesc.scoring.score import total
 
 ORDER = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}
@@ -82,7 +81,7 @@ def identities(utterances: Sequence[Utterance]) -> tuple[dict[str, str], list[au
     unusable: list[audio.AudioError] = []
     for utt in utterances:
         try:
-            found[utt.utt_id] = key(VERSION, hashlib.sha256(audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id).tobytes()).hexdigest())
+            found[utt.utt_id] = digest(VERSION, hashlib.sha256(audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id).tobytes()).hexdigest())
         except audio.AudioError as error:
             unusable.append(error)
     return found, unusable
@@ -107,7 +106,6 @@ def changed(utterances: Sequence[Utterance], change: Change, folder: Path, sampl
 
 def measures(utterances: Sequence[Utterance], config: MeasureConfig) -> list[dict[str, float]]:
     """What the labels of pitch, energy and speed go by, of each recording."""
-    descriptors.compile_librosa(config)
     out = []
     with progress("measure", len(utterances), "recordings") as advance:
         for utt in utterances:
@@ -171,7 +169,7 @@ def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[st
     from serdesc.decoding import decode
     from serdesc.features.encoder import Encoder
     from serdesc.features.store import Live
-    from serdesc.training import checkpoint, trainer
+    from serdesc.training import trainer
 
     if not (exp / "config.yaml").exists():
         raise UserError(f"--counterfactual {exp}: no experiment there (config.yaml is missing): name a fold's folder, for example exp/mini/fold1")
@@ -187,15 +185,16 @@ def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[st
     chosen = sorted((utt for utt in chosen if utt.utt_id in samples), key=lambda utt: utt.utt_id)
     if not chosen:
         raise UserError(f"--counterfactual {exp}: the audio of none of {len(unusable)} utterances can be used. Look at wav.scp of the data directory")
-    weights = read_json((checkpoint.find(exp) or exp) / "state.json")["files"]
+    weights = read_json(trainer.finished(exp) / "state.json")["files"]
     settled = {section: values for section, values in asdict(config).items() if section != "scoring"}
 
     def answers(name: str, asked: Sequence[Utterance]) -> dict[str, Fields]:
-        hyp = out / "counterfactual" / f"{name.replace(' ', '_')}-{key(weights, settled, name, samples)}.jsonl"
+        hyp = out / "counterfactual" / f"{name.replace(' ', '_')}-{digest(weights, settled, name, samples)}.jsonl"
         if not hyp.exists():
             audio.tell(decode(model, live, asked, hyp), f"are not in {hyp}")
         return {utt_id: hypothesis.fields for utt_id, hypothesis in read_hypotheses(hyp).items()}
 
+    descriptors.compile_librosa(config.measure)
     before, sound = answers("unchanged", chosen), measures(chosen, config.measure)
     rows = []
     for name, change in CHANGES.items():

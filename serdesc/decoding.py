@@ -66,7 +66,8 @@ def begun(out: Path, of: dict[str, Any]) -> bool:
     """Whether answers of the same source are there, or a part of them. Raises UserError where they are of another."""
     record = out.with_suffix(".made.json")
     there = [path for path in (out, partial_of(out)) if path.exists()]
-    if there and record.exists() and (differ := [name for name, value in of.items() if read_json(record).get(name) != value]):
+    made = read_json(record) if there and record.exists() else of
+    if differ := [name for name, value in of.items() if made.get(name) != value]:
         raise UserError(f"{there[0]}: was decoded with another {' and another '.join(differ)}: remove it to decode again, or name another --out")
     if not there:
         write_json(record, of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -49,7 +50,7 @@ def writing(path: Path) -> Iterator[None]:
 @contextmanager
 def alone(place: Path) -> Iterator[None]:
     """Nobody else is in such a block of the same place, an experiment or a file. Raises UserError where somebody is."""
-    path = place / ".lock" if place.is_dir() or not place.suffix else place.with_name(f".{place.name}.lock")
+    path = place.with_name(f".{place.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
@@ -63,6 +64,17 @@ def alone(place: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {os.uname().nodename}")
         file.flush()
         yield
+
+
+def digest(*parts: Any) -> str:
+    """A hash of what a result depends on: values of JSON, a version of what computes it among them."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def changed(path: str | Path) -> float:
+    """When a file was written, or put there, last."""
+    about = Path(path).stat()
+    return max(about.st_mtime, about.st_ctime)
 
 
 def share(path: Path) -> None:

@@ -44,7 +44,9 @@ settings() { # settle the options: --config and --set as the verbs take them, on
   local setting from=$init
   [ -n "$from" ] || if [ -n "$system$systems" ]; then from=$system_init; else from=$default_init; fi
   start=${from//SYSTEM/$system}
-  with=(--config "$config" ${system:+--config "$system"})
+  given=(--config "$config") # of every system
+  for setting in $set; do given+=(--set "$setting"); done
+  with=("${given[@]}" ${system:+--config "$system"})
   [ "$systems" != all ] || systems=$(for file in {../../serdesc,${SERDESC_PLUGINS:-/none}}/systems/*.yaml; do [ ! -e "$file" ] || basename "$file" .yaml; done)
   [ -z "$system" ] || tag=${tag:-$system}
   [[ $start != none && $system != ssl_* ]] || start=
@@ -52,7 +54,7 @@ settings() { # settle the options: --config and --set as the verbs take them, on
     [[ ${from:-none} == none || $setting == ssl_* ]] ||
       need_model "${from//SYSTEM/$setting}" "Train it first, name another with --init EXP, or start from none: --init none"
   done
-  for setting in $set ${start:+training.init=$start}; do with+=(--set "$setting"); done
+  [ -z "$start" ] || with+=(--set "training.init=$start")
   [ "$ngpu" -gt 0 ] || with+=(--set device=cpu)
   train="serdesc train"
   [ "$ngpu" -le 1 ] || train="torchrun --standalone --nproc-per-node $ngpu --no-python serdesc train"
@@ -102,9 +104,8 @@ adapted_and_not() { # recipes with the option --adapt put the model that they st
   [ -z "$adapt" ] || [ -z "$start" ] || fold_by_fold "$exp-zero-shot"
 }
 each_system() { # the sweep: what is finished is not done again
-  local first=$folds common=$dump sweep=exp common_settings=(--config "$config") setting
+  local first=$folds common=$dump sweep=exp
   [ -z "$tag" ] && [ "$config" = "$default_config" ] && [ -z "$of_folds" ] || sweep=exp/${tag:-$(basename "$config" .yaml)$of_folds}
-  for setting in $set; do common_settings+=(--set "$setting"); done
   baselines=false tag=
   for system in $systems; do
     exp=$sweep/$system dump=$common folds=$first
@@ -119,8 +120,8 @@ each_system() { # the sweep: what is finished is not done again
     adapted_and_not
   done
   if begin 8 "the paper's tables, filled"; then
-    do_ serdesc baselines "$labelled" --out "$sweep/baselines.json" "${common_settings[@]}" --nj "$nj"
-    for n in 1 2 3; do do_ serdesc table $n "$(basename "$PWD")=$sweep" --descriptors --format markdown --out "$sweep/table$n.md" "${common_settings[@]}"; done
+    do_ serdesc baselines "$labelled" --out "$sweep/baselines.json" "${given[@]}" --nj "$nj"
+    for n in 1 2 3; do do_ serdesc table $n "$(basename "$PWD")=$sweep" --descriptors --format markdown --out "$sweep/table$n.md" "${given[@]}"; done
   fi
 }
 fold_by_fold() { # stages 4 to 7 of one experiment; zero-shot ones train nothing and decode with the model they start from

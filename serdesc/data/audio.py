@@ -59,6 +59,14 @@ def seconds(path: str | Path) -> float:
         return float(file.frames / file.samplerate)
 
 
+def length(path: str | Path) -> float | None:
+    """The same; None where there is no audio that can be read."""
+    try:
+        return seconds(path)
+    except AudioError:
+        return None
+
+
 def _promised(file: Any) -> int | None:
     """Samples by the header. libsndfile takes the fewer that are there and tells its log; None of an Ogg stream without an end.
 

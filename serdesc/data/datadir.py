@@ -15,8 +15,6 @@ Format: https://kaldi-asr.org/doc/data_prep.html
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Iterable, Sequence
@@ -24,7 +22,7 @@ from typing import Any, Iterable, Sequence
 from serdesc.data import audio
 from serdesc.fields import EMOTIONS, Fields
 from serdesc.errors import UserError
-from serdesc.files import parse_jsonl, read_text, write_jsonl, write_lines
+from serdesc.files import digest, parse_jsonl, read_text, write_jsonl, write_lines
 
 # file -> (attribute, whether the file is keyed by speaker)
 TABLES = {
@@ -97,20 +95,12 @@ def read(folder: Path) -> list[Utterance]:
 
 def identity(utterances: Sequence[Utterance]) -> str:
     """A hash of all that is known of utterances in their order, but for where their audio lies."""
-    known = [(u.utt_id, u.spk, u.text, u.caption, u.labels and u.labels.to_dict()) for u in utterances]
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:24]
+    return digest([(u.utt_id, u.spk, u.text, u.caption, u.labels and u.labels.to_dict()) for u in utterances])
 
 
 def timed(utterances: Sequence[Utterance]) -> list[Utterance]:
     """The utterances with their lengths: where utt2dur has none, by the header of the audio, if that can be read."""
-    return [utt if utt.seconds is not None else replace(utt, seconds=_length(utt.wav)) for utt in utterances]
-
-
-def _length(wav: str) -> float | None:
-    try:
-        return audio.seconds(wav)
-    except audio.AudioError:
-        return None
+    return [utt if utt.seconds is not None else replace(utt, seconds=audio.length(utt.wav)) for utt in utterances]
 
 
 def _read_segments(path: Path, wavs: dict[str, str], faults: list[str]) -> dict[str, tuple[str, float, float]]:

@@ -80,7 +80,7 @@ def _library() -> tuple[ctypes.CDLL, int]:
 def _set_voice(voice: str) -> None:
     if _library()[0].espeak_SetVoiceByName(voice.encode()) != 0:
         raise UserError(
-            f"espeak-ng has no voice '{voice}': name a language for measure.language (en-us, de, cmn)," " or language+variant for a voice (en-us+f2)"
+            f"espeak-ng has no voice '{voice}': name a language for measure.language (en-us, de, cmn), or language+variant for a voice (en-us+f2)"
         )
 
 

@@ -15,7 +15,7 @@ from typing import Sequence
 from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import written_aside
+from serdesc.files import changed, written_aside
 from serdesc.progress import progress
 
 
@@ -31,12 +31,6 @@ def copies(utterances: Sequence[Utterance], speeds: Sequence[float], folder: Pat
                 made.append(copy)
                 advance(1)
     return made
-
-
-def changed(path: str | Path) -> float:
-    """When a file was written, or put there, last."""
-    about = Path(path).stat()
-    return max(about.st_mtime, about.st_ctime)
 
 
 def _copy(utt: Utterance, speed: float, folder: Path) -> Utterance:

@@ -23,10 +23,9 @@ from torch import Tensor
 from serdesc.config import StoreConfig
 from serdesc.data import audio, datadir
 from serdesc.data.datadir import Utterance
-from serdesc.data.perturb import changed
 from serdesc.errors import FailedError, UserError
 from serdesc.features.encoder import Encoder
-from serdesc.files import free_gb, read_json, share, write_json, write_text, written_aside
+from serdesc.files import changed, free_gb, read_json, share, write_json, write_text, written_aside
 from serdesc.runtime import DTYPES
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}

@@ -20,11 +20,11 @@ from serdesc.data import audio, datadir, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.fields import ENERGY, PITCH, SPEED, VALUES, Fields
-from serdesc.files import write_json, write_jsonl
+from serdesc.files import digest, write_json, write_jsonl
 from serdesc.progress import progress
 from serdesc.scoring.answers import Hypothesis
 from serdesc.scoring.classes import accuracy, kappa
-from serdesc.scoring.kept import Kept, key
+from serdesc.scoring.kept import Kept
 from serdesc.scoring.score import ROWS, Rows, beside, interval, total
 
 FRAME = 320  # samples: 20 ms
@@ -96,7 +96,7 @@ def _identity(utt: Utterance, config: MeasureConfig) -> str:
     """Of all that the measures of an utterance depend on; of the file its size and time, for hashing hours of sound takes minutes."""
     path = Path(utt.wav)
     about = path.stat() if path.exists() else None
-    return key(VERSION, utt.wav, about and [about.st_size, about.st_mtime_ns], utt.span, utt.text, config.language)
+    return digest(VERSION, utt.wav, about and [about.st_size, about.st_mtime_ns], utt.span, utt.text, config.language)
 
 
 def _listen(utt: Utterance, config: MeasureConfig) -> dict[str, float] | audio.AudioError:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Mapping
-
-
-def key(*parts: Any) -> str:
-    """A hash of what a result depends on: values of JSON, a version of what computes it among them."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 class Kept:

@@ -10,14 +10,13 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from serdesc import __version__, tasks
+from serdesc import __version__, files, tasks
 from serdesc.config import Config, FoldsConfig, MeasureConfig, PrepareConfig, ScoringConfig
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, read_text, write_json, write_jsonl
-from serdesc.scoring import kept
 from serdesc.scoring.answers import Hypothesis
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
 from serdesc.scoring.java import NotComputed
@@ -253,7 +252,7 @@ class Source:
     @classmethod
     def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> Source:
         digest = hashlib.sha256(hyp.read_bytes()).hexdigest()
-        return cls(hyp.name, digest, kept.key(digest, datadir.identity(utterances), settings, __version__))
+        return cls(hyp.name, digest, files.digest(digest, datadir.identity(utterances), settings, __version__))
 
     def made(self, out: Path) -> bool:
         """Whether scores of these lie there. Where a value could not be computed, the answer is no: it may be by now."""

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from serdesc.errors import FailedError, UserError
-from serdesc.files import free_gb, read_json, share, write_json
+from serdesc.files import read_json, share, write_json, writing
 from serdesc.models import Model, llm as llms
 
 NAME = "checkpoint"
@@ -43,25 +42,23 @@ def save(folder: Path, model: Model, optimizers: dict[str, torch.optim.Optimizer
     new, old = folder / f"{NAME}.new", folder / f"{NAME}.old"
     shutil.rmtree(new, ignore_errors=True)
     try:
-        new.mkdir(parents=True)
-        branches = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if not n.startswith("llm.")}
-        save_file(branches, new / "model.safetensors")
-        if model.llm is not None:
-            model.llm.save_pretrained(new / "lora")  # type: ignore[operator]
-            (new / "lora" / "README.md").unlink(missing_ok=True)
-        if not state.finished:
-            save_file(_moments(optimizers), new / "optimizer.safetensors")
-        files = sorted(p for p in new.rglob("*") if p.is_file())
-        for path in files:
-            share(path)
-        hashes = {str(p.relative_to(new)): _hash(p) for p in files}
-        write_json(new / "state.json", {**asdict(state), "files": hashes})
-    except (OSError, SafetensorError) as error:
+        with writing(new):
+            new.mkdir(parents=True)
+            branches = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if not n.startswith("llm.")}
+            save_file(branches, new / "model.safetensors")
+            if model.llm is not None:
+                model.llm.save_pretrained(new / "lora")  # type: ignore[operator]
+                (new / "lora" / "README.md").unlink(missing_ok=True)
+            if not state.finished:
+                save_file(_moments(optimizers), new / "optimizer.safetensors")
+            files = sorted(p for p in new.rglob("*") if p.is_file())
+            for path in files:
+                share(path)
+            hashes = {str(p.relative_to(new)): _hash(p) for p in files}
+            write_json(new / "state.json", {**asdict(state), "files": hashes})
+    except FailedError:
         shutil.rmtree(new, ignore_errors=True)
-        raise FailedError(
-            f"{new}: could not be written ({error}); {free_gb(folder):.2f} GB are free there. The checkpoint before it is kept: "
-            "make room and run the same command again."
-        ) from error
+        raise
     if (folder / NAME).exists():
         shutil.rmtree(old, ignore_errors=True)
         (folder / NAME).rename(old)

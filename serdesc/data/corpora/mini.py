@@ -132,7 +132,7 @@ def make(folder: Path, config: PrepareConfig, nj: int) -> None:
             "comparable. Take the version of serdesc that the recipe belongs to."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [line for line in lines() if not _spoken(_wav(folder, line))]
+    missing = [line for line in lines() if not audio.length(_wav(folder, line))]
     if missing:
         with progress("speak", len(missing), "utterances") as advance:
             espeak.each_in_child(lambda i: acting.write(missing[i], _wav(folder, missing[i])), range(len(missing)), nj, lambda: advance(1))
@@ -140,14 +140,6 @@ def make(folder: Path, config: PrepareConfig, nj: int) -> None:
 
 def utterances(folder: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
     return (acting.utterance(line, _wav(folder, line), session=f"session{line.utt_id[:2]}") for line in lines())
-
-
-def _spoken(path: Path) -> bool:
-    """Whether the recording is there, and one."""
-    try:
-        return audio.seconds(path) > 0
-    except audio.AudioError:
-        return False
 
 
 def _wav(folder: Path, line: Line) -> Path:
