@@ -20,12 +20,7 @@ config=conf/mini.yaml quick=false without="ssl_wavlm ssl_wav2vec2"
 . "$(dirname "$0")/../../utils/recipe.sh"
 $quick && { folds="1 2"; tag=quick; set="training.content.epochs=1 training.descriptor.epochs=1 $set"; }
 settings
-data=data/mini labelled=$data dump=dump/hubert-mini/mini exp=exp/${tag:-mini}
+data=data/mini$of_data labelled=data/mini$of_folds dump=dump/hubert-mini/mini$of_dump exp=exp/${tag:-mini$of_folds} corpus=downloads/mini
 
-if begin 1 "speak the corpus and prepare $data"; then
-  do_ serdesc prepare mini downloads/mini $data "${with[@]}" --nj "$nj"
-fi
-if begin 2 "measure, and label every fold by its training part"; then
-  do_ serdesc annotate $data "${with[@]}" --nj "$nj"
-fi
+prepare_and_label mini "made by stage 1"
 extract_to_report
