@@ -179,7 +179,9 @@ def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_b
     assert "--config conf/six.yaml" in run("--dry-run", "--config", "conf/six.yaml", "--stop-stage", "1")[1]
     mini = [str(ROOT / "egs/mini/run.sh"), "--dry-run", "--set", "prepare.speeds=[1.2]"]
     said = subprocess.run(mini, capture_output=True, text=True).stdout
-    assert "prepare mini downloads/mini data/mini-speeds--1.2- " in said and " dump/hubert-mini/mini-speeds--1.2- exp/mini-speeds--1.2-/foldJOB " in said
+    assert (
+        "prepare mini downloads/mini data/mini-speeds--1.2- " in said and " dump/hubert-mini/mini-speeds--1.2- exp/mini-speeds--1.2-/foldJOB " in said
+    )
     assert run("--help")[1].startswith("IEMOCAP, leave one session out")
     code, said = run("--corpus", "IEMOCAP", "--init", "nowhere")
     assert code == 2 and "nowhere is no trained model" in said and "--init none" in said and "stage 1" not in said
