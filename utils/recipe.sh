@@ -68,7 +68,7 @@ do_() { # run a command; with --dry-run only print it
 need_corpus() { # the corpus must be named, unless nothing is done
   [ -n "$corpus" ] || $dry_run || { echo "$0: --corpus DIR is needed: $1; README.md says where to get it" >&2; exit 2; }
 }
-prepare_and_label() { # stages 1 and 2 of a corpus that was downloaded: its name, and what its folder is known by; options of prepare may follow
+prepare_and_label() { # stages 1 and 2 of a corpus in the folder $corpus: its name, and what that is known by; options of prepare may follow
   local name=$1
   if begin 1 "prepare $data"; then
     need_corpus "$2"
