@@ -10,15 +10,18 @@ import difflib
 import math
 import types
 import typing
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Sequence, TypeVar
 
 from serdesc import plugins
-from serdesc.errors import UserError
-from serdesc.tasks import INSTRUCTION, SYSTEM, Outputs
+from serdesc.errors import Notice, UserError
 
 T = TypeVar("T")
+
+SYSTEM = "You are a helpful language and speech assistant."
+INSTRUCTION = "Please caption the input audio according to content and speech descriptor-related information."
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class PrepareConfig:
 
     min_seconds: NotNegative = 0.1  # shorter files are rejected: the encoder would return no frame
     max_seconds: Positive = 60.0  # longer files are rejected, and listed
-    leave_out: str = ""  # file with one speaker a line; their utterances are left out
-    only: str = ""  # file with one speaker a line; only their utterances are taken
+    exclude_speakers: str = ""  # file with one speaker a line; their utterances are left out
+    include_speakers: str = ""  # file with one speaker a line; only their utterances are taken
     speeds: list[float] = field(default_factory=list)  # copies of every utterance at these speeds, for training: 0.9 and 1.1 in Kaldi's recipes
     fingerprint: str = ""  # mini: the hash that its generator was frozen at
     excited: Literal["happy", "excited"] = "happy"  # IEMOCAP: what the label exc becomes
@@ -146,8 +149,8 @@ class LlmConfig:
     model: str = "meta-llama/Llama-3.1-8B-Instruct"
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     lora: LoraConfig = field(default_factory=LoraConfig)
-    checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
-    quantise: Literal["none", "8bit", "4bit"] = "none"  # the frozen layers in fewer bits, on a GPU, by bitsandbytes; LoRA stays float32
+    gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+    quantization: Literal["none", "8bit", "4bit"] = "none"  # the frozen layers in fewer bits, on a GPU, by bitsandbytes; LoRA stays float32
 
 
 @dataclass(frozen=True)
@@ -161,13 +164,22 @@ class PromptConfig:
 
 
 @dataclass(frozen=True)
+class TargetConfig:
+    """The outputs that a training target contains: columns Trans., Des. and Emo. of the paper's Table 3."""
+
+    transcript: bool = True
+    descriptors: bool = True
+    emotion: bool = True
+
+
+@dataclass(frozen=True)
 class PhaseConfig:
     """One phase: how long, and the learning rate's course."""
 
     epochs: Whole = 4
-    rate: Positive = 2e-4
+    lr: Positive = 2e-4
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: Share = 0.03  # share of the phase's steps
+    warmup_ratio: Share = 0.03  # share of the phase's steps
 
 
 @dataclass(frozen=True)
@@ -179,13 +191,15 @@ class TrainingConfig:
     beta: NotNegative = 1e-2
     loss: Literal["mean", "eq4"] = "mean"
     content: PhaseConfig = field(default_factory=PhaseConfig)
-    descriptor: PhaseConfig = field(default_factory=lambda: PhaseConfig(rate=2e-5, schedule="cosine"))
+    descriptor: PhaseConfig = field(default_factory=lambda: PhaseConfig(lr=2e-5, schedule="cosine"))
     batch_size: Count = 8  # utterances a step, over all devices
-    accumulate: Count = 1  # a batch is worked off in this many parts
-    clip: Positive = 1.0  # gradient norm
+    gradient_accumulation_steps: Count = 1  # a batch is worked off in this many parts
+    max_grad_norm: Positive = 1.0  # gradient norm
     weight_decay: NotNegative = 0.0
     lora: bool = True  # LoRA trains in both phases
-    reword: bool = False  # every epoch says the fields in other words, and no wording can be learnt by heart; captions of a corpus are not used
+    paraphrase_targets: bool = (
+        False  # every epoch says the fields in other words, and no wording can be learnt by heart; captions of a corpus are not used
+    )
     max_seconds: Positive = 30.0  # longer training utterances are skipped, and listed
     init: str = ""  # experiment folder, or the name of a built-in model, to start from
 
@@ -230,10 +244,56 @@ class Config:
     llm: LlmConfig = field(default_factory=LlmConfig)
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
-    target: Outputs = field(default_factory=Outputs)
+    target: TargetConfig = field(default_factory=TargetConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
+
+
+# ---- keys of earlier versions ----------------------------------------------------------------
+
+RENAMED = {
+    "prepare.leave_out": "exclude_speakers",
+    "prepare.only": "include_speakers",
+    "llm.checkpointing": "gradient_checkpointing",
+    "llm.quantise": "quantization",
+    "training.content.rate": "lr",
+    "training.content.warmup": "warmup_ratio",
+    "training.descriptor.rate": "lr",
+    "training.descriptor.warmup": "warmup_ratio",
+    "training.accumulate": "gradient_accumulation_steps",
+    "training.clip": "max_grad_norm",
+    "training.reword": "paraphrase_targets",
+}
+
+
+def rename_keys(tree: dict[str, Any], place: str, section: str = "") -> list[str]:
+    """Rename the keys of earlier versions in `tree`, in place, and return the renamed keys.
+
+    `section` names the part of the configuration that `tree` holds; `place` is the file or option for
+    the error. Raises UserError if `tree` has a key under both names.
+    """
+    done = []
+    for old, new in RENAMED.items():
+        *sections, key = old.removeprefix(f"{section}.").split(".")
+        part: Any = tree
+        for name in sections:
+            part = part.get(name) if isinstance(part, dict) else None
+        if not isinstance(part, dict) or key not in part:
+            continue
+        renamed = ".".join([*old.split(".")[:-1], new])
+        if new in part:
+            raise UserError(f"{place}: has both {old} and {renamed}, its present name: remove {old}")
+        part[new] = part.pop(key)
+        done.append(f"{old} is now {renamed}")
+    return done
+
+
+def _translate(tree: dict[str, Any], place: str) -> dict[str, Any]:
+    """`tree` with present keys; one warning names each new key."""
+    if renamed := rename_keys(tree, place):
+        warnings.warn(f"{place}: {', '.join(renamed)}", Notice, stacklevel=2)
+    return tree
 
 
 # ---- loading -------------------------------------------------------------------------------------------------------------
@@ -266,7 +326,8 @@ def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None =
         if not equals:
             faults.append(f"--set {setting}: write key=value, for example --set training.beta=1e-3")
             continue
-        _merge(tree, _nest(key.strip().split("."), _yaml(text, f"--set {setting}")))
+        value = _yaml(text, f"--set {setting}")
+        _merge(tree, _translate(_nest(key.strip().split("."), value), f"--set {setting}"))
     config = _build(Config(), tree, "", faults)
     if faults:
         place = ", ".join(map(str, paths)) or "the settings"
@@ -307,6 +368,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     tree: dict[str, Any] = _yaml(text, str(path)) or {}
     if not isinstance(tree, dict):
         raise UserError(f"{path}: holds {type(tree).__name__} where `key: value` lines are expected")
+    _translate(tree, str(path))
     includes = tree.pop("include", [])
     merged: dict[str, Any] = {}
     for name in [includes] if isinstance(includes, str) else includes:

@@ -37,7 +37,7 @@ def serdesc(*arguments: object) -> tuple[int, str]:
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
-    path.write_text("training:\n  betta: 1\n  batch_size: many\n  content: {rate: 2e-4, schedule: steps}\nllm: big\nfolds: {labels: sad}\n")
+    path.write_text("training:\n  betta: 1\n  batch_size: many\n  content: {lr: 2e-4, schedule: steps}\nllm: big\nfolds: {labels: sad}\n")
     with pytest.raises(UserError) as error:
         configs.load(path)
     for part in (
@@ -57,7 +57,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         ("scoring.resamples=-5", "scoring.resamples: '-5' is not 1 or more"),
         ("training.batch_size=0", "training.batch_size: '0' is not 1 or more"),
         ("training.content.epochs=-1", "training.content.epochs: '-1' is not 0 or more"),
-        ("training.descriptor.rate=0", "training.descriptor.rate: '0' is not more than 0"),
+        ("training.descriptor.lr=0", "training.descriptor.lr: '0' is not more than 0"),
         ("llm.lora.dropout=1.5", "llm.lora.dropout: '1.5' is not between 0 and 1"),
         ("encoder.max_seconds=.nan", "encoder.max_seconds: 'nan' is not more than 0"),
         ("store.shard_seconds=.inf", "store.shard_seconds: 'inf' is not more than 0"),
@@ -93,9 +93,9 @@ def test_config_prints_what_files_and_settings_come_to() -> None:
 
 def test_numbers_in_yaml_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text("training: {beta: 1e-3, content: {rate: 2e-4}}\n")
-    loaded = configs.load(path, ["training.content.epochs=7", "folds.test_speakers=[[a],[b, c]]", "training.descriptor.rate=3e-5", "llm.model=x"])
-    assert (loaded.training.beta, loaded.training.content.rate, loaded.training.descriptor.rate) == (1e-3, 2e-4, 3e-5)
+    path.write_text("training: {beta: 1e-3, content: {lr: 2e-4}}\n")
+    loaded = configs.load(path, ["training.content.epochs=7", "folds.test_speakers=[[a],[b, c]]", "training.descriptor.lr=3e-5", "llm.model=x"])
+    assert (loaded.training.beta, loaded.training.content.lr, loaded.training.descriptor.lr) == (1e-3, 2e-4, 3e-5)
     papers = configs.Config().training.descriptor
     assert (loaded.training.descriptor.epochs, loaded.training.descriptor.schedule) == (papers.epochs, "cosine")  # the rest of a section stays
     assert loaded.training.content.epochs == 7 and loaded.folds.test_speakers == [["a"], ["b", "c"]]

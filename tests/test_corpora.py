@@ -16,16 +16,15 @@ import soundfile
 from test_recipes import kitchen
 
 from serdesc import config as configs
-from serdesc.config import FoldsConfig, PrepareConfig
+from serdesc.captions.fields import Fields
+from serdesc.config import FoldsConfig, PrepareConfig, TargetConfig
 from serdesc.data import annotate, audio, datadir, folds, prepare
 from serdesc.data.corpora import Rejected, secap600, speechcraft
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, write_lines
 from serdesc.scoring import normalise
-from serdesc.tasks import Outputs
-from serdesc.examples import caption_of
+from serdesc.training.examples import caption_of
 
 ROOT = Path(__file__).parents[1]
 LABELS = "age:Youth adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
@@ -323,10 +322,10 @@ def test_a_corpus_without_training_part_measures_nothing(tmp_path: Path) -> None
 def test_a_caption_stands_as_the_target_where_the_target_says_all_of_it() -> None:
     said = Fields(transcript="so it is", emotion="sad")
     utt = Utterance("a", "", "s", text="so it is", caption="She sighs, \u201cSo it is.\u201d", labels=said)
-    assert caption_of(utt, Outputs()) == utt.caption and caption_of(utt, Outputs(descriptors=False)) == utt.caption
-    assert "so it is" not in caption_of(utt, Outputs(transcript=False)).lower()
+    assert caption_of(utt, TargetConfig()) == utt.caption and caption_of(utt, TargetConfig(descriptors=False)) == utt.caption
+    assert "so it is" not in caption_of(utt, TargetConfig(transcript=False)).lower()
     described = replace(utt, caption="She sighs.", labels=replace(said, transcript=None))
-    assert caption_of(described, Outputs(transcript=False)) == "She sighs."
+    assert caption_of(described, TargetConfig(transcript=False)) == "She sighs."
 
 
 # ---- secap600 ----

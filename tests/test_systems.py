@@ -10,16 +10,19 @@ import torch
 from test_models import D, L, features
 from torch import Tensor, nn
 
-from serdesc import config as configs, models, reader
-from serdesc.batches import pad
+from serdesc import config as configs
+from serdesc import models
+from serdesc.captions import reader
+from serdesc.captions.fields import EMOTIONS
 from serdesc.config import AdapterConfig, Config
 from serdesc.data import annotate, datadir
-from serdesc.decoding import decode
 from serdesc.errors import UserError
 from serdesc.features import store as stores
+from serdesc.features.batches import pad
 from serdesc.features.encoder import Encoder
-from serdesc.fields import EMOTIONS
 from serdesc.files import read_jsonl
+from serdesc.inference.decode import decode
+from serdesc.models import checkpoint
 from serdesc.models.adapter import Adapter
 from serdesc.models.ssl_baseline import CHARACTERS, SslBaseline
 from serdesc.models.undivided import Undivided
@@ -160,7 +163,7 @@ def test_a_system_is_trained_resumed_and_decoded_by_the_same_code(corpus: Path, 
     trainer.train(data, store, config, exp, 1, CPU)  # finished: nothing is done again
     assert saved == (exp / "checkpoint" / "model.safetensors").read_bytes()
     assert (exp / "checkpoint" / "lora").exists() == (system != "ssl_hubert")
-    model, loaded = trainer.load(exp, store, CPU)
+    model, loaded = checkpoint.load_model(exp, store, CPU)
     assert loaded == config
     decode(model, store, datadir.read(corpus / "fold1" / "test"), exp / "decode_test" / "hyp.jsonl")
     hyps = read_jsonl(exp / "decode_test" / "hyp.jsonl")

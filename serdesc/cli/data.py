@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from serdesc.cli.verbs import ConfigFile, Data, Jobs, Set, verb
+from serdesc.cli.command import ConfigFile, Data, Jobs, Set, verb
 from serdesc.errors import FailedError, UserError
 
 if TYPE_CHECKING:
-    from serdesc.data.doctor import Finding
+    from serdesc.data.check import Finding
 
 
 @verb
@@ -95,7 +95,7 @@ def check(
         store = Store(path)
         typer.echo(f"{path}: features of {store.verify()} utterances by {store.header['encoder']}, {store.layers} layers of {store.width}")
     elif (path / "config.yaml").exists():
-        from serdesc.training import checkpoint
+        from serdesc.models import checkpoint
 
         found = checkpoint.find(path)
         if found is None:
@@ -103,24 +103,24 @@ def check(
         state = checkpoint.verify(found)
         typer.echo(f"{path}: {state.done} of {state.blocks} blocks trained{'' if state.finished else '; `serdesc train` goes on from there'}")
     elif not (path / "wav.scp").exists() and any(path.glob("fold[0-9]*")):
-        from serdesc.data import doctor
+        from serdesc.data import check
 
-        _tell(path, list(doctor.check_folds(path, corpus)))
+        _tell(path, list(check.check_folds(path, corpus)))
     else:
-        from serdesc.data import datadir, doctor
+        from serdesc.data import check, datadir
 
         utterances = datadir.read(path)
         hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
         typer.echo(f"{path}: {len(utterances)} utterances, {len({u.spk for u in utterances})} speakers, {hours:.2f} h")
         if corpus or listed:
-            _tell(path, doctor.check(path, corpus, listed, nj))
+            _tell(path, check.check(path, corpus, listed, nj))
 
 
 def _tell(path: Path, findings: list[Finding]) -> None:
     """Print what was found. Raises FailedError where there are faults."""
-    from serdesc.data import doctor
+    from serdesc.data import check
 
-    for line in doctor.summary(findings):
+    for line in check.summary(findings):
         typer.echo(line)
     if faults := sum(finding.is_fault for finding in findings):
         raise FailedError(f"{path}: {faults} faults, as listed above")

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from serdesc.cli.verbs import ConfigFile, Data, Exp, Set, StoreArg, verb
+from serdesc.cli.command import ConfigFile, Data, Exp, Set, StoreArg, verb
 from serdesc.errors import FailedError, UserError
 
 
@@ -23,7 +23,8 @@ def extract(
 
     Example: `serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml`
     """
-    from serdesc import config as configs, runtime
+    from serdesc import config as configs
+    from serdesc import runtime
     from serdesc.data import audio, datadir, folds
     from serdesc.features import store as stores
     from serdesc.features.encoder import Encoder
@@ -74,19 +75,27 @@ def plan(
 
 
 @verb
-def train(data: Data, store: StoreArg, exp: Exp, config: ConfigFile = None, settings: Set = None) -> None:
+def train(
+    data: Data, store: StoreArg, exp: Exp, config: ConfigFile = None, settings: Set = None,
+    allow_cpu: Annotated[bool, typer.Option("--allow-cpu", help="Train an LLM of more than 1e9 parameters on a CPU.")] = False,
+) -> None:  # fmt: skip
     """Fine-tune branches, adapters and LoRA on a fold's training part; goes on where it was stopped.
 
     Example: `serdesc train data/mini/fold1/train dump/hubert-mini/mini exp/mini/fold1 --config conf/mini.yaml`
     """
-    from serdesc import config as configs, runtime
+    from serdesc import config as configs
+    from serdesc import runtime
     from serdesc.data import datadir
-    from serdesc.data.folds import fold_of
+    from serdesc.data.folds import check_labels, fold_of
     from serdesc.features.store import open_features
+    from serdesc.models import llm
     from serdesc.training import trainer
 
     settled = configs.load(config, settings)
+    check_labels(data, settled)
     device = runtime.start(settled)
+    if settled.model != "ssl_baseline" and not allow_cpu:
+        llm.refuse_large_on_cpu(settled.llm, device)
     features = open_features(store, settled, device)
     every = datadir.read(data)
     utterances = [utt for utt in every if utt.utt_id not in features.rejected]
@@ -105,24 +114,26 @@ def decode(
 
     Example: `serdesc decode data/mini/fold1/test dump/hubert-mini/mini exp/mini/fold1`
     """
-    from serdesc import config as configs, runtime
+    from serdesc import config as configs
+    from serdesc import runtime
     from serdesc.builtin import resolve
     from serdesc.data import audio, datadir
-    from serdesc.decoding import begun, decode as run, source
     from serdesc.features.store import open_features
     from serdesc.files import alone, read_json, write_json
-    from serdesc.training import trainer
+    from serdesc.inference.decode import begun, source
+    from serdesc.inference.decode import decode as run
+    from serdesc.models import checkpoint
 
     target, exp = out or exp / f"decode_{data.name}" / "hyp.jsonl", Path(resolve(str(exp)))
     settled = configs.load(exp / "config.yaml", settings)
-    utterances, trained = datadir.read(data), trainer.finished(exp)
+    utterances, trained = datadir.read(data), checkpoint.finished(exp)
     with alone(target):
         if begun(target, source(read_json(trained / "state.json"), settled, utterances, store)) and target.exists():
             typer.echo(f"{target} is there already; remove it to decode again", err=True)
             return
         device = runtime.start(settled)
         features = open_features(store, settled, device, any_length=True)
-        model, _ = trainer.load(exp, features, device, settings)
+        model, _ = checkpoint.load_model(exp, features, device, settings)
         audio.tell(run(model, features, utterances, target), f"are not in {target}")
     if target.parent.name.startswith("decode_") and not (record := target.parent.parent / "config.yaml").exists():
         configs.dump(settled, record)  # an experiment of answers alone: `report` says what made them
@@ -141,7 +152,7 @@ def describe(
 
     Example: `serdesc describe my_voice.wav`
     """
-    from serdesc.describe import describe as run
+    from serdesc.inference.describe import describe as run
 
     unusable = run(audio, model, as_json, settings or [])
     if unusable:

@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from serdesc.cli.verbs import ConfigFile, Data, Jobs, Set, verb
+from serdesc.cli.command import ConfigFile, Data, Jobs, Set, verb
 from serdesc.errors import FailedError, UserError
 
 ABSENT = "nothing of it in these labels, captions or answers (or the target has none: --set target...)"
@@ -37,7 +37,8 @@ def score(
     """
     from serdesc import config as configs
     from serdesc.data import datadir
-    from serdesc.scoring import answers, metrics, report, score as scoring, typeset
+    from serdesc.scoring import hypotheses, metrics, report, typeset
+    from serdesc.scoring import score as scoring
 
     decoded = hyp.absolute().parent  # of an experiment: its fold's configuration lies beside
     own = [fold] if decoded.name.startswith("decode_") and (fold := decoded.with_name("config.yaml")).exists() else []
@@ -50,11 +51,11 @@ def score(
     if refs:
         utterances = scoring.read_references(refs, utterances)
         signed["refs"] = f"{refs.name} {hashlib.sha256(refs.read_bytes()).hexdigest()[:8]}"
-    hyps, faults = answers.answered(hyp, utterances, wrong=missing == "wrong")
+    hyps, faults = hypotheses.answered(hyp, utterances, wrong=missing == "wrong")
     if missing == "wrong":
         signed["missing"] = "wrong"
         for what, ids in faults.items():
-            typer.echo(f"{len(ids)} {what}, {'left out' if what == answers.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}", err=True)
+            typer.echo(f"{len(ids)} {what}, {'left out' if what == hypotheses.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}", err=True)
     settings_of = [asdict(settled.scoring), asdict(settled.target), asdict(made), signed, [m.name for m in wanted]]
     target, source = out or scoring.scores_of(hyp), scoring.Source.of(hyp, utterances, settings_of)
     if keep and source.made(target):
@@ -83,7 +84,7 @@ def score(
         found = faithfulness.rows(data, train or data.parent / "train", hyps, settled.measure, nj)
         typeset.terminal(faithfulness.cells(faithfulness.write(target, found, settled.scoring)), "claimed and heard")
     if counterfactual:
-        from serdesc import counterfactual as changes
+        from serdesc.inference import counterfactual as changes
 
         typeset.terminal(changes.cells(changes.run(utterances, counterfactual, target.parent, settings or [], limit)), "changed and heard")
 

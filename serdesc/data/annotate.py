@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from serdesc import tasks
+from serdesc.captions import writer
 from serdesc.config import Config, EncoderConfig, MeasureConfig
 from serdesc.data import audio, datadir, descriptors, folds, prepare
 from serdesc.data.datadir import Utterance
@@ -82,7 +82,7 @@ def _remove_stale(out: Path, split: list[folds.Fold]) -> None:
 
 def label(utt: Utterance, thresholds: descriptors.Thresholds) -> Utterance:
     fields = descriptors.labels(utt, thresholds)
-    return replace(utt, labels=fields, caption=tasks.render(fields, utt.utt_id))
+    return replace(utt, labels=fields, caption=writer.render(fields, utt.utt_id))
 
 
 def _list_unusual(utterances: list[Utterance], config: EncoderConfig, out: Path) -> None:
@@ -103,7 +103,7 @@ def brought(utt: Utterance, text: str) -> Utterance:
     """With the corpus's own labels and caption; what it did not bring is made of its metadata. `text` is prepare.text."""
     known = utt.labels or descriptors.labels(utt, descriptors.NONE)
     fields = replace(known, transcript=None if text == "description" else utt.text)
-    return replace(utt, labels=fields, caption=utt.caption or tasks.render(fields, utt.utt_id))
+    return replace(utt, labels=fields, caption=utt.caption or writer.render(fields, utt.utt_id))
 
 
 def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Iterable, Sequence
 
+from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.data import audio
-from serdesc.fields import EMOTIONS, Fields
 from serdesc.errors import UserError
 from serdesc.files import digest, parse_jsonl, read_text, write_jsonl, write_lines
 

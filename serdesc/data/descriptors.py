@@ -19,11 +19,11 @@ from typing import Sequence
 
 import numpy as np
 
-from serdesc import traits
+from serdesc.captions import traits
+from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields, age_group
 from serdesc.config import MeasureConfig
 from serdesc.data import audio, espeak
 from serdesc.data.datadir import Utterance
-from serdesc.fields import ENERGY, PITCH, SPEED, Fields, age_group
 from serdesc.errors import UserError
 
 # Percentiles of pitch that bound low and normal, by the speaker's sex; energy and speed are cut into thirds.

@@ -8,10 +8,11 @@ from typing import Sequence
 
 import numpy as np
 
-from serdesc.config import FoldsConfig
+from serdesc.config import Config, FoldsConfig, rename_keys
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.files import read_json
 
 EMOBOX_SECONDS = 30.0  # EmoBox leaves longer clips out: 2608 of MELD's 2610 test clips, 1239 of the 1241 of IEMOCAP's fifth fold
 
@@ -139,6 +140,35 @@ def _check(fold: Fold) -> None:
     shared = {u.spk for u in fold.train + fold.dev} & {u.spk for u in fold.test}
     if shared:
         raise UserError(f"fold {fold.number}: speakers {' '.join(sorted(shared))} are in training and in test: mend utt2spk or the fold rule")
+
+
+def check_labels(part: Path, config: Config) -> None:
+    """Compare a fold's part (data/X/fold1/train) with the configuration.
+
+    Raises UserError if `serdesc prepare` or `serdesc annotate` made its labels with other settings;
+    labelled.json beside the folds records them.
+    """
+    record = part.parent.parent / datadir.LABELLED
+    if not record.exists():
+        return
+    made = read_json(record)
+    rename_keys(made.get("settings", {}), str(record), "prepare")
+    recorded = {
+        **{f"prepare.{key}": made.get("settings", {}).get(key) for key in (*datadir.CHOICES, "speeds")},
+        **{f"folds.{key}": value for key, value in made.get("folds", {}).items()},
+        **{f"measure.{key}": value for key, value in made.get("measure", {}).items()},
+    }
+    differ = []
+    for key, value in recorded.items():
+        section, name = key.split(".")
+        configured = getattr(getattr(config, section), name, None)
+        if value is not None and value != configured:
+            differ.append(f"{key} {value}, the configuration has {configured}")
+    if differ:
+        raise UserError(
+            f"{record}: the labels were made with {'; '.join(differ)}. Use the configuration that made them, or label again "
+            f"with this one: serdesc annotate DATA --out DIR --config FILE"
+        )
 
 
 def fold_of(data: Path) -> int:

@@ -140,7 +140,7 @@ def clean(text: str) -> str:
 
 
 def _chosen(found: Iterable[Utterance | Rejected], config: PrepareConfig) -> Iterator[Utterance | Rejected]:
-    only, without = _speakers(config.only), _speakers(config.leave_out)
+    only, without = _speakers(config.include_speakers), _speakers(config.exclude_speakers)
     for item in found:
         if isinstance(item, Rejected) or (only is None or item.spk in only) and item.spk not in (without or ()):
             yield item

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from serdesc import tasks
 from serdesc.config import Config
 from serdesc.models import llm as llms
+from serdesc.models import prompt as prompts
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck, Latent
 
@@ -70,8 +70,8 @@ class Describer(nn.Module):
         self.llm = llm
         self.llm_width = int(llms.embeddings(llm).embedding_dim)
         self.build_branches(layers, width, config)
-        self.prompt = tasks.prompt(tokenizer, config.prompt.system, config.prompt.instruction)
-        self.content_prompt = tasks.prompt(tokenizer, config.prompt.system, config.prompt.content or config.prompt.instruction)
+        self.prompt = prompts.build_prompt(tokenizer, config.prompt.system, config.prompt.instruction)
+        self.content_prompt = prompts.build_prompt(tokenizer, config.prompt.system, config.prompt.content or config.prompt.instruction)
 
     def build_branches(self, layers: int, width: int, config: Config) -> None:
         self.content = Branch(layers, width, self.llm_width, config)
@@ -146,13 +146,13 @@ class Describer(nn.Module):
         nll, count = self._nll(rows)
         return Loss(nll, heard.kl, count, int(frames.sum()), len(rows))
 
-    def _rows(self, prompt: tasks.Prompt, heard: Heard, targets: Sequence[str | None], attend: bool = True) -> list[Row]:
+    def _rows(self, prompt: prompts.Prompt, heard: Heard, targets: Sequence[str | None], attend: bool = True) -> list[Row]:
         return [
             self._row(prompt, heard.s_con[i, :u], None if heard.s_des is None else heard.s_des[i, :u], target, attend)
             for i, (u, target) in enumerate(zip(heard.tokens.tolist(), targets, strict=True))
         ]
 
-    def _row(self, prompt: tasks.Prompt, s_con: Tensor, s_des: Tensor | None, target: str | None, attend: bool = True) -> Row:
+    def _row(self, prompt: prompts.Prompt, s_con: Tensor, s_des: Tensor | None, target: str | None, attend: bool = True) -> Row:
         """Prompt(S) of one utterance, with the target and its end behind it in training. One group of tokens stands in the first's place."""
         answer = [] if target is None else [*self.tokenizer.encode(target, add_special_tokens=False), prompt.end]
         table = llms.embeddings(self.llm)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from serdesc import reader, tasks
+from serdesc.captions import reader, writer
+from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.config import Config
-from serdesc.fields import EMOTIONS, Fields
 from serdesc.models.bottleneck import weighted_sum
 from serdesc.models.describer import Loss, Phase, frame_mask
 
@@ -80,7 +80,7 @@ class SslBaseline(nn.Module):
         emotions, characters = self.hear(x, frames)
         best = characters.argmax(-1).tolist()
         texts = [_collapsed(row[:n]) for row, n in zip(best, frames.tolist())]
-        return [tasks.render(Fields(transcript=text, emotion=EMOTIONS[i]), "") for text, i in zip(texts, emotions.argmax(-1).tolist())]
+        return [writer.render(Fields(transcript=text, emotion=EMOTIONS[i]), "") for text, i in zip(texts, emotions.argmax(-1).tolist())]
 
     @torch.inference_mode()
     def log_likelihoods(self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]) -> list[list[float]]:

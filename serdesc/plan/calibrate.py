@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from serdesc.batches import pad
 from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
+from serdesc.features.batches import pad
 from serdesc.features.encoder import Encoder
 from serdesc.models.describer import Describer, Phase, noise
 from serdesc.plan import cards, shapes, trace
@@ -52,9 +52,9 @@ def measure(config: Config, measured: Sequence[Item], words: Any, heard: Encoder
         f"of a step of {training.flops / 1e12:.3g} TFLOP, {writing.seconds:.3g} s for a token of {config.decoding.batch_size} answers",
         "nothing else runs on the machine; reading features from disk keeps up",
     )
-    slower = cards.SLOWER[config.llm.quantise]
+    slower = cards.SLOWER[config.llm.quantization]
     if slower < 1:
-        notes += (f"measured in {config.llm.dtype}; {config.llm.quantise} weights are unpacked for each product: {slower:g} times the speed",)
+        notes += (f"measured in {config.llm.dtype}; {config.llm.quantization} weights are unpacked for each product: {slower:g} times the speed",)
     name = f"this machine ({device}, {torch.get_num_threads()} threads)"
     gpu = device.type == "cuda"
     memory = torch.cuda.get_device_properties(device).total_memory / 1e9 if gpu else cards.here()
@@ -108,7 +108,7 @@ def _llm(config: Config, measured: Sequence[Item], words: Any, heard: Encoder, p
     while len(batch) > 1 and costs.step(padded(batch, prompt, phase, config), phase).both > MOST:
         batch = batch[: len(batch) // 2]
     shape = padded(batch, prompt, phase, config)
-    step = costs.step(shape, phase, config.llm.checkpointing, config.training.lora).both
+    step = costs.step(shape, phase, config.llm.gradient_checkpointing, config.training.lora).both
     return {"train": Timed(_train(model, batch, phase, device), step), **_answer(model, costs, batch[0], prompt, device)}
 
 

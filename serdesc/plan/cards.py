@@ -46,14 +46,14 @@ def card(name: str, config: Config) -> Speed:
     row = known[name]
     notes: list[str] = []
     training, encoding = (_peak(row, dtype, what, notes) for dtype, what in ((config.llm.dtype, "llm"), (config.encoder.dtype, "encoder")))
-    slower = SLOWER[config.llm.quantise]
+    slower = SLOWER[config.llm.quantization]
     notes += [
         f"{name} reaches {TRAINING:.0%} of its peak FLOP/s in training, {ENCODING:.0%} in the encoder and {READING:.0%} of its bandwidth in decoding",
         f"the operators of an LLM layer take {LAUNCH * 1e3:g} ms to start; reading features from disk keeps up",
         f"CUDA and the gaps of its allocator take {CONTEXT:g} GB",
     ]
     if slower < 1:
-        notes.append(f"{config.llm.quantise} weights are unpacked for each product: {slower:g} times the speed")
+        notes.append(f"{config.llm.quantization} weights are unpacked for each product: {slower:g} times the speed")
     return Speed(
         name, row["memory"], True, training * TRAINING * slower, encoding * ENCODING, training * TRAINING * slower,
         row["bandwidth"] * 1e9 * READING, LAUNCH, tuple(notes),

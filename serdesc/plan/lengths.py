@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Sequence
 
-from serdesc import models, tasks
+from serdesc import models
 from serdesc.builtin import resolve
-from serdesc.config import Config
+from serdesc.captions import writer
+from serdesc.captions.fields import Fields
+from serdesc.config import Config, TargetConfig
 from serdesc.data import annotate, datadir, folds
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.data.datadir import Utterance
 from serdesc.data.folds import Fold
 from serdesc.errors import UserError
-from serdesc.examples import caption_of
 from serdesc.features.encoder import Encoder
-from serdesc.fields import Fields
+from serdesc.models import prompt as prompts
+from serdesc.training.examples import caption_of
 
 SPOKEN = 2.5  # words of a transcript in a second of speech, where there is none
 SAMPLE = 20_000  # utterances that are measured of a larger corpus
@@ -123,7 +125,7 @@ class Item:
         return self.transcript_tokens if phase == "content" else self.caption_tokens
 
 
-def items(utterances: Sequence[Utterance], heard: Encoder, words: tasks.Tokenizer, config: Config) -> tuple[list[Item], float, list[str]]:
+def items(utterances: Sequence[Utterance], heard: Encoder, words: prompts.Tokenizer, config: Config) -> tuple[list[Item], float, list[str]]:
     """The utterances measured, evenly drawn from a large corpus; how many each stands for; and what was assumed."""
     every = -(-len(utterances) // SAMPLE) if utterances else 1
     drawn = utterances[::every]
@@ -142,11 +144,11 @@ def items(utterances: Sequence[Utterance], heard: Encoder, words: tasks.Tokenize
     return out, len(utterances) / max(1, len(drawn)), notes
 
 
-def _caption(utt: Utterance, transcript: str, outputs: tasks.Outputs) -> str:
+def _caption(utt: Utterance, transcript: str, outputs: TargetConfig) -> str:
     if utt.labels is not None or utt.caption is not None:
         return caption_of(utt, outputs)
     likely = Fields(transcript, utt.emotion or "neutral", "normal", "normal", "normal", gender=utt.gender or "female", emphasis=utt.emphasis)
-    return tasks.render(outputs.of(likely), utt.utt_id)
+    return writer.render(writer.select(likely, outputs), utt.utt_id)
 
 
 def longest(measured: Sequence[Item], count: int, phase: str, config: Config) -> list[Item]:
@@ -164,8 +166,8 @@ def groups(config: Config) -> int:
     return models.kind(config).groups
 
 
-def prompt_tokens(words: tasks.Tokenizer, config: Config) -> int:
-    found = tasks.prompt(words, config.prompt.system, config.prompt.instruction)
+def prompt_tokens(words: prompts.Tokenizer, config: Config) -> int:
+    found = prompts.build_prompt(words, config.prompt.system, config.prompt.instruction)
     return len(found.before) + len(found.between) * (groups(config) - 1) + len(found.after)
 
 

@@ -18,23 +18,23 @@ from serdesc.runtime import DTYPES
 from serdesc.training.phases import phases_of
 
 # Bytes of a frozen weight: 8 bits, and 4 bits with one 8-bit scale in 64 weights (and a float32 scale of 256 scales): bitsandbytes' nf4, doubled.
-QUANTISED = {"8bit": 1.0, "4bit": 0.5 + 1 / 64 + 4 / (64 * 256)}
+QUANTIZED = {"8bit": 1.0, "4bit": 0.5 + 1 / 64 + 4 / (64 * 256)}
 
 
-def weights(model: Describer, quantise: str) -> int:
+def weights(model: Describer, quantization: str) -> int:
     """The LLM's own weights; in fewer bits only the linear layers in its body are kept."""
     llm = model.llm.get_base_model()  # type: ignore[operator]
     frozen: dict[str, nn.Parameter] = {name: p for name, p in llm.named_parameters() if "lora_" not in name}
-    if quantise == "none":
+    if quantization == "none":
         return int(sum(p.nbytes for p in frozen.values()))
     linear = {f"{name}.weight" for name, m in llm.model.named_modules(prefix="model") if isinstance(m, nn.Linear)}
     few = sum(p.numel() for name, p in frozen.items() if name in linear)
-    return int(few * QUANTISED[quantise]) + int(sum(p.nbytes for name, p in frozen.items() if name not in linear))
+    return int(few * QUANTIZED[quantization]) + int(sum(p.nbytes for name, p in frozen.items() if name not in linear))
 
 
-def unpacked(model: Describer, quantise: str) -> int:
+def unpacked(model: Describer, quantization: str) -> int:
     """The largest linear layer, which a product needs in full."""
-    if quantise == "none":
+    if quantization == "none":
         return 0
     body = model.llm.get_base_model().model  # type: ignore[operator]
     return max(p.numel() for m in body.modules() if isinstance(m, nn.Linear) for p in m.parameters()) * DTYPES[model.config.llm.dtype].itemsize
@@ -45,7 +45,7 @@ class Training:
     """Bytes of a training step: what is fixed, and what each utterance of a part adds at the longest of the data."""
 
     encoder: int  # its weights, where features are computed live
-    llm: dict[str, int]  # quantise -> bytes
+    llm: dict[str, int]  # quantization -> bytes
     trained: int  # branches and LoRA, float32
     gradients: int
     moments: int  # AdamW's, of every phase
@@ -54,12 +54,12 @@ class Training:
     waiting: int  # features of a whole step, in main memory
     shared: bool  # main memory is the model's memory too: there is no GPU
 
-    def fixed(self, quantise: str) -> int:
-        own = self.encoder + self.llm[quantise] + self.trained + self.gradients + self.moments + self.unpacked[quantise]
+    def fixed(self, quantization: str) -> int:
+        own = self.encoder + self.llm[quantization] + self.trained + self.gradients + self.moments + self.unpacked[quantization]
         return own + (self.waiting if self.shared else 0)
 
-    def peak(self, part: int, checkpointing: bool, quantise: str) -> int:
-        return self.fixed(quantise) + part * self.utterance[checkpointing]
+    def peak(self, part: int, checkpointing: bool, quantization: str) -> int:
+        return self.fixed(quantization) + part * self.utterance[checkpointing]
 
 
 def training(model: Describer, passes: Weightless, measured: Sequence[Item], encoder: Encoder, live: bool, gpu: bool) -> Training:
@@ -68,7 +68,7 @@ def training(model: Describer, passes: Weightless, measured: Sequence[Item], enc
     sizes = {phase: sum(p.nbytes for _, p in model.trained(phase)) for phase in phases_of(config.training)}
     once = {id(p): p.nbytes for phase in sizes for _, p in model.trained(phase)}
     every = sum(p.nbytes for name, p in model.named_parameters() if not name.startswith("llm.") or "lora_" in name)
-    levels = ("none", *QUANTISED)
+    levels = ("none", *QUANTIZED)
     return Training(
         encoder=sum(p.nbytes for p in encoder.model.parameters()) if live else 0,
         llm={level: weights(model, level) for level in levels},
@@ -112,9 +112,9 @@ class Decoding:
     prompt: int  # what one utterance's prompt adds while it is read
     posterior: int  # what one utterance's answers add, one utterance at a time
 
-    def peak(self, batch: int, quantise: str) -> int:
+    def peak(self, batch: int, quantization: str) -> int:
         passing = max(batch * (self.cache + self.prompt), self.posterior)
-        return self.encoder + self.llm[quantise] + self.trained + self.unpacked[quantise] + passing
+        return self.encoder + self.llm[quantization] + self.trained + self.unpacked[quantization] + passing
 
 
 def decoding(passes: Weightless, made: Training, measured: Sequence[Item], prompt: int, emotions: int) -> Decoding:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from serdesc import batches, runtime
+from serdesc import runtime
 from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.features import batches
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 from serdesc.files import free_gb, write_json
 from serdesc.models.describer import Describer
-from serdesc.plan import calibrate, cards, choose, lengths, memory, shapes, trace, work
+from serdesc.plan import calibrate, cards, choose, lengths, memory, shapes, show, trace, work
 from serdesc.plan.cards import Speed
 from serdesc.plan.lengths import Corpus, Item
+from serdesc.plan.show import Tree
 
-Tree = dict[str, Any]
 ASSUMED = (
     "every epoch costs what the first does, and answers are as long as the references",
     "one card, one process; GB are 10^9 bytes",
@@ -54,8 +54,6 @@ class Setting:
 
 def tell(config: Config, data: Path, gpu: str, room: float | None, calibrated: bool, out: Path | None) -> None:
     """The plan on the terminal, and as JSON where it is asked for."""
-    from serdesc.plan import show
-
     device = runtime.start(config) if calibrated else None
     tree = plan(config, data, gpu, room, device)
     show.show(tree)
@@ -77,8 +75,8 @@ def plan(config: Config, data: Path, gpu: str = "", room: float | None = None, c
     made = memory.training(setting.model, passes, heard, setting.encoder, live, on_gpu)
     decode = memory.decoding(passes, made, setting.worst(setting.corpus.test, setting.test) or heard, setting.prompt, setting.emotions)
     choice = choose.choose(config, made, decode, (within - spare) * 1e9, on_gpu)
-    if gpu and choice.quantise != config.llm.quantise:
-        speed = cards.card(gpu, replace(config, llm=replace(config.llm, quantise=choice.quantise)))  # type: ignore[arg-type]
+    if gpu and choice.quantization != config.llm.quantization:
+        speed = cards.card(gpu, replace(config, llm=replace(config.llm, quantization=choice.quantization)))  # type: ignore[arg-type]
     return {
         "models": {"encoder": config.encoder.model, "llm": config.llm.model, **sources},
         "parameters": [row._asdict() for row in rows],
@@ -124,7 +122,7 @@ def _speed(setting: Setting, gpu: str, calibrated: torch.device | None) -> Speed
         return cards.card(gpu, setting.config)
     if calibrated is None:
         return None
-    part = -(-setting.config.training.batch_size // setting.config.training.accumulate)
+    part = -(-setting.config.training.batch_size // setting.config.training.gradient_accumulation_steps)
     return calibrate.measure(setting.config, setting.train, setting.model.tokenizer, setting.encoder, part, calibrated)
 
 
@@ -143,8 +141,8 @@ def _tokens(setting: Setting, costs: work.Costs, curve: work.Curve, choice: choo
     """An epoch of each phase, and one decoding of the test part."""
     config, out = setting.config, {}
     for phase in work.epochs(config):
-        shapes_of = work.epoch(setting.train, setting.prompt, phase, config, choice.accumulate)
-        step = sum((costs.step(s, phase, choice.checkpointing, config.training.lora) for s in shapes_of), work.Passes(0, 0))
+        shapes_of = work.epoch(setting.train, setting.prompt, phase, config, choice.gradient_accumulation_steps)
+        step = sum((costs.step(s, phase, choice.gradient_checkpointing, config.training.lora) for s in shapes_of), work.Passes(0, 0))
         out[phase] = {
             "prompt": setting.prompt * len(setting.train) * setting.scale,
             "speech": setting.model.groups * sum(lengths.speech_tokens(item.frames, config) for item in setting.train) * setting.scale,
@@ -185,17 +183,17 @@ def _memory(setting: Setting, made: memory.Training, decode: memory.Decoding, ch
     return {
         "part": part,
         "rows": {
-            "LLM": made.llm[choice.quantise] + made.unpacked[choice.quantise], "branches and LoRA": made.trained, "their gradients": made.gradients,
+            "LLM": made.llm[choice.quantization] + made.unpacked[choice.quantization], "branches and LoRA": made.trained, "their gradients": made.gradients,
             "AdamW": made.moments, "encoder, live": made.encoder, "features of a step, waiting": made.waiting if made.shared else 0,
-            "a part's features, activations, logits": part * made.utterance[choice.checkpointing],
+            "a part's features, activations, logits": part * made.utterance[choice.gradient_checkpointing],
         },
-        "training": made.peak(part, choice.checkpointing, choice.quantise),
-        "as configured": made.peak(-(-config.training.batch_size // config.training.accumulate), config.llm.checkpointing, config.llm.quantise),
-        "with checkpointing": made.peak(part, True, choice.quantise),
-        "without checkpointing": made.peak(part, False, choice.quantise),
+        "training": made.peak(part, choice.gradient_checkpointing, choice.quantization),
+        "as configured": made.peak(-(-config.training.batch_size // config.training.gradient_accumulation_steps), config.llm.gradient_checkpointing, config.llm.quantization),
+        "with checkpointing": made.peak(part, True, choice.quantization),
+        "without checkpointing": made.peak(part, False, choice.quantization),
         "features waiting in main memory": made.waiting,
         "extraction": memory.extraction(setting.encoder, config, longest),
-        "decoding": decode.peak(choice.decoding_batch, choice.quantise),
+        "decoding": decode.peak(choice.decoding_batch, choice.quantization),
         "cache": choice.decoding_batch * decode.cache,
         "room GB": room,
         "spare GB": spare,
@@ -208,8 +206,8 @@ def _hours(setting: Setting, costs: work.Costs, curve: work.Curve, choice: choos
     least = 3 * llm.num_hidden_layers * speed.launch
     training = 0.0
     for phase, epochs in work.epochs(config).items():
-        shapes_of = work.epoch(setting.train, setting.prompt, phase, config, choice.accumulate)
-        seconds = [costs.step(s, phase, choice.checkpointing, config.training.lora).both / speed.training for s in shapes_of]
+        shapes_of = work.epoch(setting.train, setting.prompt, phase, config, choice.gradient_accumulation_steps)
+        seconds = [costs.step(s, phase, choice.gradient_checkpointing, config.training.lora).both / speed.training for s in shapes_of]
         training += epochs * setting.scale * sum(max(s, least) for s in seconds)
     cost = _decoding(setting, costs)
     token = max(work.written(setting.model) / speed.bandwidth, llm.num_hidden_layers * speed.launch)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from serdesc.plan.planner import Tree
 from serdesc.scoring import typeset
 
 Rows = list[list[str]]
+Tree = dict[str, Any]  # the plan, as JSON
 
 
 def gb(size: float) -> str:

@@ -12,9 +12,9 @@ from typing import Callable, Iterator, NamedTuple, Sequence
 
 from torch import nn
 
-from serdesc import batches
 from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
+from serdesc.features import batches
 from serdesc.features.encoder import Encoder
 from serdesc.features.store import together
 from serdesc.models.describer import TRAINED, Describer, Phase
@@ -110,15 +110,15 @@ def padded(batch: Sequence[Item], prompt: int, phase: Phase, config: Config) -> 
     return Shape(len(batch), max(rows), t, speech_tokens(t, config), sum(item.tokens(phase) for item in batch))
 
 
-def parts(batch: Sequence[Item], accumulate: int) -> list[Sequence[Item]]:
+def parts(batch: Sequence[Item], accumulation_steps: int) -> list[Sequence[Item]]:
     """What the trainer works off one after another."""
-    return [batch[i::accumulate] for i in range(min(accumulate, len(batch)))]
+    return [batch[i::accumulation_steps] for i in range(min(accumulation_steps, len(batch)))]
 
 
-def epoch(measured: Sequence[Item], prompt: int, phase: Phase, config: Config, accumulate: int) -> list[Shape]:
+def epoch(measured: Sequence[Item], prompt: int, phase: Phase, config: Config, accumulation_steps: int) -> list[Shape]:
     """The shapes of an epoch of a phase, in the batches of the first."""
     order = batches.epoch_batches([item.utterance for item in measured], config.training.batch_size, config.seed, 1, phase, 0)
-    return [padded(part, prompt, phase, config) for batch in in_order(measured, order) for part in parts(batch, accumulate)]
+    return [padded(part, prompt, phase, config) for batch in in_order(measured, order) for part in parts(batch, accumulation_steps)]
 
 
 def epochs(config: Config) -> dict[Phase, int]:

@@ -16,15 +16,15 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from serdesc import tasks
-from serdesc.config import ScoringConfig
+from serdesc.captions import writer
+from serdesc.captions.fields import VALUES, Fields
+from serdesc.config import ScoringConfig, TargetConfig
 from serdesc.data import audio, datadir, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import VALUES, Fields
 from serdesc.files import read_jsonl, write_json, write_jsonl
 from serdesc.scoring import metrics as all_metrics
-from serdesc.scoring.answers import Hypothesis
+from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.score import Rows, rows, total
 
 LOGMEL = "log-mel statistics"
@@ -104,10 +104,10 @@ def _constant_captions(folds: Sequence[tuple[list[Utterance], list[Utterance]]],
     for train, test in folds:
         known = {name: [utt for utt in train if utt.labels and getattr(utt.labels, name) is not None] for name in VALUES}
         fields = Fields.from_dict({name: _most_frequent(utts, name) for name, utts in known.items() if utts})
-        hyps |= {utt.utt_id: Hypothesis(tasks.render(fields, "constant"), fields) for utt in test}
+        hyps |= {utt.utt_id: Hypothesis(writer.render(fields, "constant"), fields) for utt in test}
     asked = [utt for _, test in folds for utt in test if utt.labels]
     wanted = [metric for metric in all_metrics.every() if metric.captions]
-    counted = rows(asked, hyps, tasks.Outputs(), wanted, config).table
+    counted = rows(asked, hyps, TargetConfig(), wanted, config).table
     return {name: of_metric for name, of_metric in counted.items() if of_metric}
 
 

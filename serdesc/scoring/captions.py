@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Sequence
 
-from serdesc import reader
+from serdesc.captions import reader
 from serdesc.config import ScoringConfig
 from serdesc.scoring import java
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Callable, Iterable, Mapping
 
-from serdesc.fields import VALUES, Fields
+from serdesc.captions.fields import VALUES, Fields
 from serdesc.scoring.metric import Counts, Metric
 
 Total = Mapping[str, float]

@@ -15,16 +15,16 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
+from serdesc.captions.fields import ENERGY, PITCH, SPEED, VALUES, Fields
 from serdesc.config import MeasureConfig, ScoringConfig
 from serdesc.data import audio, datadir, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import ENERGY, PITCH, SPEED, VALUES, Fields
 from serdesc.files import digest, write_json, write_jsonl
 from serdesc.progress import progress
-from serdesc.scoring.answers import Hypothesis
+from serdesc.scoring.cache import ResultCache
 from serdesc.scoring.classes import accuracy, kappa
-from serdesc.scoring.kept import Kept
+from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.score import ROWS, Rows, beside, interval, total
 
 FRAME = 320  # samples: 20 ms
@@ -76,20 +76,20 @@ def measure(wave: np.ndarray, text: str | None, config: MeasureConfig = MeasureC
 
 def sounds(data: Path, utterances: Sequence[Utterance], config: MeasureConfig, nj: int) -> dict[str, dict[str, float]]:
     """Utterance -> measures, kept in the folder that the folds lie in; those whose audio cannot be used are named and left out."""
-    kept = Kept((data.parent.parent if data.parent.name.startswith("fold") else data) / CACHE)
+    cache = ResultCache((data.parent.parent if data.parent.name.startswith("fold") else data) / CACHE)
     keys = {utt.utt_id: _identity(utt, config) for utt in utterances}
-    todo = [utt for utt in {utt.utt_id: utt for utt in utterances}.values() if keys[utt.utt_id] not in kept.known]
+    todo = [utt for utt in {utt.utt_id: utt for utt in utterances}.values() if keys[utt.utt_id] not in cache.known]
     unusable: list[audio.AudioError] = []
     if todo:
         descriptors.compile_librosa(replace(config, pitch="f0"))
         with progress("listen", len(todo), "utterances") as advance, ProcessPoolExecutor(max(1, nj)) as pool:
             heard = zip(todo, pool.map(_listen, todo, [config] * len(todo), chunksize=8))
             while block := list(islice(heard, BLOCK)):
-                kept.add({keys[utt.utt_id]: found for utt, found in block if isinstance(found, dict)})
+                cache.add({keys[utt.utt_id]: found for utt, found in block if isinstance(found, dict)})
                 unusable += [found for _, found in block if not isinstance(found, dict)]
                 advance(len(block))
     audio.tell(unusable, "are not asked what they sound like")
-    return {utt_id: kept.known[name] for utt_id, name in keys.items() if name in kept.known}
+    return {utt_id: cache.known[name] for utt_id, name in keys.items() if name in cache.known}
 
 
 def _identity(utt: Utterance, config: MeasureConfig) -> str:

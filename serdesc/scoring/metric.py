@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
+from serdesc.captions.fields import Fields
 from serdesc.config import ScoringConfig
-from serdesc.fields import Fields
 
 if TYPE_CHECKING:
     from serdesc.scoring.captions import Captions

@@ -9,8 +9,10 @@ from typing import Any, Mapping, Sequence
 
 from serdesc.config import Config
 from serdesc.files import read_json, write_json, write_text
-from serdesc.scoring import faithfulness, metrics as all_metrics, typeset
-from serdesc.scoring.baselines import LOGMEL, read_rows as read_baseline
+from serdesc.scoring import faithfulness, typeset
+from serdesc.scoring import metrics as all_metrics
+from serdesc.scoring.baselines import LOGMEL
+from serdesc.scoring.baselines import read_rows as read_baseline
 from serdesc.scoring.classes import confusion
 from serdesc.scoring.experiment import Experiment
 from serdesc.scoring.metric import Metric

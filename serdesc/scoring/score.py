@@ -10,15 +10,17 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from serdesc import __version__, files, tasks
-from serdesc.config import Config, FoldsConfig, MeasureConfig, PrepareConfig, ScoringConfig
+from serdesc import __version__, files
+from serdesc.captions import writer
+from serdesc.captions.fields import Fields
+from serdesc.config import Config, FoldsConfig, MeasureConfig, PrepareConfig, ScoringConfig, TargetConfig, rename_keys
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
-from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, read_text, write_json, write_jsonl
-from serdesc.scoring.answers import Hypothesis
-from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
+from serdesc.scoring.captions import Captions, chosen, refuse_other_languages
+from serdesc.scoring.captions import signed as captions_signed
+from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Counts, Metric
 
@@ -62,7 +64,7 @@ class Counted:
 
 
 def rows(
-    utterances: Sequence[Utterance], hyps: Mapping[str, Hypothesis], outputs: tasks.Outputs, metrics: Sequence[Metric], config: ScoringConfig
+    utterances: Sequence[Utterance], hyps: Mapping[str, Hypothesis], outputs: TargetConfig, metrics: Sequence[Metric], config: ScoringConfig
 ) -> Counted:
     """`hyps` has an answer to every utterance. A program that fails costs its metric and no other."""
     table: dict[str, Rows] = {metric.name: [] for metric in metrics}
@@ -70,7 +72,7 @@ def rows(
     for utt in utterances:
         if utt.labels is None:
             raise UserError(f"'{utt.utt_id}' has no labels: score a fold's folder (data/X/fold1/test), which `serdesc annotate` makes")
-        ref = outputs.of(utt.labels)
+        ref = writer.select(utt.labels, outputs)
         for metric in metrics:
             if metric.posterior and ref.emotion and any_posterior:
                 table[metric.name].append((utt, metric.posterior(ref.emotion, hyps[utt.utt_id].posterior)))
@@ -96,11 +98,12 @@ def rows(
     return counted
 
 
-def _reference(utt: Utterance, outputs: tasks.Outputs, config: ScoringConfig) -> str:
+def _reference(utt: Utterance, outputs: TargetConfig, config: ScoringConfig) -> str:
     """The reference caption, saying what the target carries. Where transcripts are not compared, a target without one changes nothing."""
     fields = utt.labels or Fields()
-    said = (replace(outputs, transcript=True) if config.caption_text == "style" else outputs).of(fields)
-    return utt.caption or "" if said == fields else tasks.render(said, utt.utt_id)
+    compared = replace(outputs, transcript=True) if config.caption_text == "style" else outputs
+    said = writer.select(fields, compared)
+    return utt.caption or "" if said == fields else writer.render(said, utt.utt_id)
 
 
 def total(counts: Sequence[Counts]) -> dict[str, float]:
@@ -206,6 +209,7 @@ class Made:
     def of(cls, data: Path, config: Config) -> Made:
         noted = data.parent.parent / datadir.LABELLED
         made = read_json(noted) if noted.exists() else {}
+        rename_keys(made.get("settings", {}), str(noted), "prepare")
         folds = FoldsConfig(**made["folds"]) if "folds" in made else config.folds
         return cls({**asdict(config.prepare), **made.get("settings", {})}, folds, made.get("measure", asdict(config.measure)))
 
@@ -222,7 +226,7 @@ def _unusual(values: Mapping[str, Any], usual: Any, prefix: str) -> dict[str, st
     return {prefix + key: text for key, text in told.items() if values[key] != asdict(usual)[key]}
 
 
-def signed_target(metric: Metric, outputs: tasks.Outputs, config: ScoringConfig) -> dict[str, str]:
+def signed_target(metric: Metric, outputs: TargetConfig, config: ScoringConfig) -> dict[str, str]:
     """What the references of a caption metric say; the transcript only where it is compared."""
     if not metric.captions:
         return {}

@@ -24,7 +24,7 @@ from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.scoring.answers import Hypothesis, answered
+from serdesc.scoring.hypotheses import Hypothesis, answered
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import Rows, UnitSums, must_be_the_same, percentiles, rows, total
 

@@ -14,14 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from serdesc import config as configs, traits
+from serdesc import config as configs
+from serdesc.captions import traits
 from serdesc.config import Config
 from serdesc.errors import UserError
 from serdesc.files import read_json
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.experiment import Experiment
-from serdesc.scoring.report import BASELINES
 from serdesc.scoring.metric import Metric
+from serdesc.scoring.report import BASELINES
 from serdesc.scoring.score import score
 from serdesc.scoring.significance import Comparison, compare, holm
 

@@ -42,9 +42,9 @@ def plan(config: TrainingConfig) -> list[Block]:
 
 def rate(config: PhaseConfig, step: int, steps: int) -> float:
     """Learning rate of a phase's step (from 0) of so many: linear warm-up, then constant or cosine to zero."""
-    warmup = max(1, round(config.warmup * steps))
+    warmup = max(1, round(config.warmup_ratio * steps))
     if step < warmup:
-        return config.rate * (step + 1) / warmup
+        return config.lr * (step + 1) / warmup
     if config.schedule == "constant":
-        return config.rate
-    return config.rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+        return config.lr
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

@@ -9,44 +9,22 @@ from typing import Any, Callable, Sequence
 import torch
 from torch import Tensor
 
-from serdesc import batches, config as configs, models
+from serdesc import config as configs
+from serdesc import models
 from serdesc.builtin import resolve
 from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
-from serdesc.examples import Example, examples
+from serdesc.features import batches
 from serdesc.features.store import Features
 from serdesc.files import alone, read_jsonl, write_json, write_jsonl
-from serdesc.models import Model
+from serdesc.models import Model, checkpoint
 from serdesc.models.describer import Loss, Phase, noise
 from serdesc.progress import progress
 from serdesc.runtime import add_up, environment, join, seed, wait_for_all
-from serdesc.training import checkpoint
+from serdesc.training.examples import Example, examples
 from serdesc.training.phases import Block, Turn, phases_of, plan, rate
-
-
-def build(config: Config, features: Features, device: torch.device) -> Model:
-    """The model of a configuration, with fresh branches and LoRA drawn from its seed."""
-    torch.manual_seed(seed(config.seed, "init"))
-    return models.build(config, features.layers, features.width, device).to(device)
-
-
-def load(exp: Path, features: Features, device: torch.device, settings: list[str] | None = None) -> tuple[Model, Config]:
-    """The model of a finished experiment (or of a built-in one), with the configuration that it was trained with."""
-    config = configs.load(exp / "config.yaml", settings)
-    found = finished(exp)
-    model = build(config, features, device)
-    checkpoint.load(found, model, features.made_by)
-    return model, config
-
-
-def finished(exp: Path) -> Path:
-    """The checkpoint of an experiment that is trained to its end. Raises UserError where there is none."""
-    found = checkpoint.find(exp)
-    if found is None or not checkpoint.state(found).finished:
-        raise UserError(f"{exp}: training is not finished there. Run: serdesc train DATA STORE {exp}")
-    return found
 
 
 class Trainer:
@@ -134,8 +112,8 @@ class Trainer:
         optimizer.zero_grad()
         losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
         torch.manual_seed(seed(self.config.seed, self.fold, phase, turn.epoch, index, self.rank))  # LoRA's dropout
-        for i in range(min(config.accumulate, len(own))):
-            loss = self._loss(own[i :: config.accumulate], features[i :: config.accumulate], phase, turn.epoch)
+        for i in range(min(config.gradient_accumulation_steps, len(own))):
+            loss = self._loss(own[i :: config.gradient_accumulation_steps], features[i :: config.gradient_accumulation_steps], phase, turn.epoch)
             llm_part, kl_part = loss.llm / counts[0], loss.kl / counts[1]
             vib_loss = llm_part + config.beta * kl_part  # Eq. (2)
             vib_loss.backward()  # type: ignore[no-untyped-call]
@@ -145,18 +123,18 @@ class Trainer:
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         add_up([losses, *(p.grad for p in parameters if p.grad is not None)])
         llm_loss, kl_loss = losses.tolist()
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
         if not norm < float("inf"):
             raise FailedError(
                 f"{self.exp}: the gradient is {norm} in {phase} epoch {turn.epoch + 1}, step {index + 1} (loss {llm_loss:.3f}, KL {kl_loss:.3f}). "
-                f"The last checkpoint is kept. Lower training.{phase}.rate ({self.phases[phase].rate}) or look for damaged features."
+                f"The last checkpoint is kept. Lower training.{phase}.lr ({self.phases[phase].lr}) or look for damaged features."
             )
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         optimizer.step()
         return {
             "phase": phase, "epoch": turn.epoch, "step": index, "llm_loss": round(llm_loss, 6), "kl_loss": round(kl_loss, 6),
-            "vib_loss": round(llm_loss + config.beta * kl_loss, 6), "grad_norm": round(norm, 6), "rate": learning_rate,
+            "vib_loss": round(llm_loss + config.beta * kl_loss, 6), "grad_norm": round(norm, 6), "lr": learning_rate,
         }  # fmt: skip
 
     def _loss(self, part: list[Example], features: list[Tensor], phase: Phase, epoch: int) -> Loss:
@@ -183,7 +161,9 @@ class Trainer:
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
-    return read_jsonl(path) if path.exists() else []
+    """Rows of train.jsonl; version 0.1 wrote the learning rate as `rate`."""
+    rows = read_jsonl(path) if path.exists() else []
+    return [{"lr" if key == "rate" else key: value for key, value in row.items()} for row in rows]
 
 
 def train(data: Sequence[Utterance], features: Features, config: Config, exp: Path, fold: int, device: torch.device) -> None:
@@ -207,4 +187,4 @@ def _train(data: Sequence[Utterance], features: Features, config: Config, exp: P
         rows = [{"utt_id": utt.utt_id, "seconds": utt.seconds} for utt in skipped]
         write_jsonl(exp / "skipped.jsonl", rows)
         print(f"{len(skipped)} training utterances are longer than {config.training.max_seconds} s and are skipped: {exp / 'skipped.jsonl'}")
-    Trainer(build(config, features, device), features, config, exp, fold).run(ready)
+    Trainer(models.initialise(config, features, device), features, config, exp, fold).run(ready)

@@ -28,12 +28,12 @@ from typing import Any, Iterator
 import jiwer
 import numpy as np
 import torch
+from recordings import BANDS, LEVEL, MEASURES, SEED, Recording, describe, describe_more, load, mfcc
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from recordings import BANDS, LEVEL, MEASURES, SEED, Recording, describe, describe_more, load, mfcc
 from serdesc.data import descriptors
 from serdesc.data.acting import EMOTIONS
 

@@ -18,19 +18,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from serdesc import tasks
+from serdesc import config as configs
+from serdesc.captions import writer
+from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.data import datadir
 from serdesc.data.corpora import mini
-from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
+from serdesc.models import prompt as prompts
 
 SEED = 3
 VOCABULARY, BATCH, PEAK_RATE = 900, 16, 2e-3
 VOWELS, CONSONANTS = "aeiouy", "bcdfghjklmnpqrstvwxz"
-PHRASE_TABLES = {"pitch": tasks.PITCH, "energy": tasks.ENERGY, "speed": tasks.SPEED, "emotion": tasks.EMOTION}
+PHRASE_TABLES = {"pitch": writer.PITCH, "energy": writer.ENERGY, "speed": writer.SPEED, "emotion": writer.EMOTION}
 
 
 def sentences(folder: Path) -> list[tuple[str, ...]]:
@@ -61,7 +63,7 @@ def some_fields(words: tuple[str, ...], rng: np.random.Generator) -> Fields:
 
 
 def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    turns = tasks.TURNS["<|hears|>"]
+    turns = prompts.TURNS["<|hears|>"]
     marks = ["<|pad|>", turns.system, turns.user, turns.assistant, turns.end]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -84,7 +86,7 @@ class Interface:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, rng: np.random.Generator) -> None:
         self.tokenizer, self.rng = tokenizer, rng
-        self.prompt = tasks.prompt(tokenizer)
+        self.prompt = prompts.build_prompt(tokenizer)
 
     def ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
@@ -117,7 +119,7 @@ class Interface:
             return content, [[]] * len(content)
         traits = [self.ids(f" {table[getattr(fields, name)][0]}") for name, table in PHRASE_TABLES.items() if getattr(fields, name)]
         if fields.age or fields.gender:
-            traits.append(self.ids(" " + tasks.WHO[fields.age, fields.gender][0]))
+            traits.append(self.ids(" " + writer.WHO[fields.age, fields.gender][0]))
         descriptors = []
         for i in range(len(content)):
             slot = list(stressed[i])
@@ -133,7 +135,7 @@ class Interface:
         for fields in examples:
             transcribe = bool(self.rng.random() < 0.4)
             content, descriptors = self.slots(fields, transcribe)
-            target = self.ids(fields.transcript or "") if transcribe else self.ids(tasks.render(fields, str(self.rng.integers(1 << 40))))
+            target = self.ids(fields.transcript or "") if transcribe else self.ids(writer.render(fields, str(self.rng.integers(1 << 40))))
             target.append(self.prompt.end)
             before, between, after = ([[i] for i in ids] for ids in (self.prompt.before, self.prompt.between, self.prompt.after))
             row = [*before, *content, *between, *descriptors, *after, *([i] for i in target)]
@@ -185,8 +187,8 @@ def main() -> None:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(args.init)
         model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32)
     else:
-        captions = [tasks.render(some_fields(some_words(train, vocabulary, rng, args.random), rng), str(i)) for i in range(4000)]
-        tokenizer = make_tokenizer([" ".join(s) for s in train] * 2 + captions + [tasks.SYSTEM, "\n" + tasks.INSTRUCTION] * 500)
+        captions = [writer.render(some_fields(some_words(train, vocabulary, rng, args.random), rng), str(i)) for i in range(4000)]
+        tokenizer = make_tokenizer([" ".join(s) for s in train] * 2 + captions + [configs.SYSTEM, "\n" + configs.INSTRUCTION] * 500)
         model = LlamaForCausalLM(shape(tokenizer))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(pool)} sentences, {len(tokenizer)} pieces", flush=True)
     interface = Interface(tokenizer, rng)

@@ -19,11 +19,11 @@ from typing import Any, BinaryIO, Iterator
 
 import ijson
 
+from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.config import PrepareConfig
 from serdesc.data.corpora import Known, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.files import read_text
 
 NO_SEGMENT, OTHER_CORPUS = "no such segment in it", "the id has no GigaSpeech segment (AUD0000000001_S0000001) in it"

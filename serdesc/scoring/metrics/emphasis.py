@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import Callable, Mapping
 
-from serdesc.fields import Fields
+from serdesc.captions.fields import Fields
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.normalise import words
 

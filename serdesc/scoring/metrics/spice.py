@@ -18,8 +18,8 @@ from typing import Sequence
 from serdesc.config import ScoringConfig
 from serdesc.files import digest
 from serdesc.scoring import java
+from serdesc.scoring.cache import ResultCache
 from serdesc.scoring.captions import Captions
-from serdesc.scoring.kept import Kept
 from serdesc.scoring.metric import Counts, mean_of
 
 # Parsing leaves much garbage and two parsers keep two cores busy: one collector with half the memory for what is young costs least.
@@ -36,11 +36,11 @@ def _count(captions: Captions) -> list[Counts]:
         raise java.NotComputed("SPICE is computed for English alone (scoring.language)")
     jars = folder(config.spice_jars)
     hyps, refs = captions.tokens if config.spice_text == "ptb" else (captions.hyps, captions.refs)
-    kept = Kept(Path(config.cache).expanduser() / "spice.jsonl")
+    cache = ResultCache(Path(config.cache).expanduser() / "spice.jsonl")
     keys = {pair: digest(VERSION, *pair) for pair in zip(hyps, refs)}
-    if new := [pair for pair, name in keys.items() if name not in kept.known]:
-        kept.add({keys[pair]: row for pair, row in zip(new, _scored(new, jars, config), strict=True)})
-    return [dict(kept.known[keys[pair]]) for pair in zip(hyps, refs)]
+    if new := [pair for pair, name in keys.items() if name not in cache.known]:
+        cache.add({keys[pair]: row for pair, row in zip(new, _scored(new, jars, config), strict=True)})
+    return [dict(cache.known[keys[pair]]) for pair in zip(hyps, refs)]
 
 
 def _scored(pairs: Sequence[tuple[str, str]], jars: Path, config: ScoringConfig) -> list[Counts]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Callable, Mapping, Sequence
 
-from serdesc.fields import Fields
+from serdesc.captions.fields import Fields
 from serdesc.scoring import normalise
 from serdesc.scoring.metric import Counts, Metric
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 
-class Kept:
+class ResultCache:
     """What `path` holds, and what is added to it. Several processes may add at once; a line that a kill cut off counts as absent."""
 
     def __init__(self, path: Path) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Iterable, Iterator, Mapping, Sequence
 
-from serdesc import traits
-from serdesc.fields import ENERGY, PITCH, SPEED, Fields
+from serdesc.captions import traits
+from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields
 
 Span = tuple[int, int]
 

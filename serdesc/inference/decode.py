@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Sequence
 
-from serdesc import batches, reader, tasks
-from serdesc.config import Config
+from serdesc.captions import reader, writer
+from serdesc.config import Config, rename_keys
 from serdesc.data import datadir
 from serdesc.data.audio import AudioError
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
+from serdesc.features import batches
 from serdesc.features.store import Features
 from serdesc.files import read_json, write_json, write_jsonl, writing
 from serdesc.models import Model
@@ -36,7 +37,7 @@ def hypotheses(model: Model, features: Features, utterances: Sequence[Utterance]
     """A line of hyp.jsonl for each of a batch of utterances, with posteriors over `emotions` if there are two or more."""
     x, frames = batches.pad(features.load(utterances))
     said = model.generate(x, frames, model.config.decoding.max_new_tokens)
-    asked = [[tasks.with_emotion(response, emotion) or "" for emotion in emotions] if _names_one(response, emotions) else [] for response in said]
+    asked = [[writer.with_emotion(response, emotion) or "" for emotion in emotions] if _names_one(response, emotions) else [] for response in said]
     some = [i for i, changed in enumerate(asked) if changed]
     likely = dict(zip(some, model.log_likelihoods(x[some], frames[some], [asked[i] for i in some]))) if some else {}
     posteriors = [_softmax(emotions, likely[i]) if i in likely else None for i in range(len(said))]
@@ -56,7 +57,7 @@ def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[
 def source(checkpoint: dict[str, Any], config: Config, utterances: Sequence[Utterance], store: str) -> dict[str, Any]:
     """What answers depend on: the trained files by their hashes, settings, data, and where the features come from."""
     settings = {name: asdict(getattr(config, name)) for name in ("prompt", "llm", "decoding")}
-    del settings["decoding"]["batch_size"], settings["llm"]["checkpointing"]  # which change no answer
+    del settings["decoding"]["batch_size"], settings["llm"]["gradient_checkpointing"]  # which change no answer
     header = Path(store) / "header.json"
     features = {key: value for key, value in read_json(header).items() if key != "versions"} if header.exists() else asdict(config.encoder)
     return {"model": checkpoint["files"], "settings": settings, "data": datadir.identity(utterances), "features": features}
@@ -67,6 +68,7 @@ def begun(out: Path, of: dict[str, Any]) -> bool:
     record = out.with_suffix(".made.json")
     there = [path for path in (out, partial_of(out)) if path.exists()]
     made = read_json(record) if there and record.exists() else of
+    rename_keys(made.get("settings", {}), str(record))
     if differ := [name for name, value in of.items() if made.get(name) != value]:
         raise UserError(f"{there[0]}: was decoded with another {' and another '.join(differ)}: remove it to decode again, or name another --out")
     if not there:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from serdesc import traits
+from serdesc.captions import traits
 
 PITCH = ENERGY = ("low", "normal", "high")
 SPEED = ("slow", "normal", "fast")

@@ -14,15 +14,15 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
+from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields
 from serdesc.config import MeasureConfig
 from serdesc.data import audio, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import ENERGY, PITCH, SPEED, Fields
 from serdesc.files import digest, read_json, write_json, written_aside
 from serdesc.progress import progress
 from serdesc.scoring import metrics
-from serdesc.scoring.answers import read_hypotheses
+from serdesc.scoring.hypotheses import read_hypotheses
 from serdesc.scoring.score import total
 
 ORDER = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}
@@ -165,11 +165,12 @@ def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[st
     Answers are kept under a hash of the checkpoint, the configuration, the change and the sound, so that no other model's are taken.
     Utterances whose audio cannot be used are named and left out.
     """
-    from serdesc import config as configs, runtime
-    from serdesc.decoding import decode
+    from serdesc import config as configs
+    from serdesc import runtime
     from serdesc.features.encoder import Encoder
     from serdesc.features.store import Live
-    from serdesc.training import trainer
+    from serdesc.inference.decode import decode
+    from serdesc.models import checkpoint
 
     if not (exp / "config.yaml").exists():
         raise UserError(f"--counterfactual {exp}: no experiment there (config.yaml is missing): name a fold's folder, for example exp/mini/fold1")
@@ -178,14 +179,14 @@ def run(utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[st
     config = configs.load(exp / "config.yaml", [*settings, "decoding.posterior=false"])
     device = runtime.start(config)
     live = Live(Encoder.load(config.encoder, device))
-    model, _ = trainer.load(exp, live, device, [*settings, "decoding.posterior=false"])
+    model, _ = checkpoint.load_model(exp, live, device, [*settings, "decoding.posterior=false"])
     chosen = sorted(utterances, key=lambda utt: hashlib.sha256(utt.utt_id.encode()).hexdigest())[:limit]
     samples, unusable = identities(chosen)
     audio.tell(unusable, "are not changed")
     chosen = sorted((utt for utt in chosen if utt.utt_id in samples), key=lambda utt: utt.utt_id)
     if not chosen:
         raise UserError(f"--counterfactual {exp}: the audio of none of {len(unusable)} utterances can be used. Look at wav.scp of the data directory")
-    weights = read_json(trainer.finished(exp) / "state.json")["files"]
+    weights = read_json(checkpoint.finished(exp) / "state.json")["files"]
     settled = {section: values for section, values in asdict(config).items() if section != "scoring"}
 
     def answers(name: str, asked: Sequence[Utterance]) -> dict[str, Fields]:

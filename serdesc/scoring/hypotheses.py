@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from serdesc import reader
+from serdesc.captions import reader
+from serdesc.captions.fields import VALUES, Fields
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import VALUES, Fields
 from serdesc.files import parse_jsonl, read_json, read_text
 
 Row = dict[str, Any]  # utt_id, response, and perhaps fields and posterior

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Sequence
 
-from serdesc import tasks
-from serdesc.config import Config
+from serdesc.captions import writer
+from serdesc.captions.fields import Fields
+from serdesc.config import Config, TargetConfig
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import Fields
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Example:
     def target(self, phase: str, epoch: int) -> str:
         if phase == "content":
             return self.transcript
-        return self.caption if self.reworded is None else tasks.render(self.reworded, f"{self.utterance.utt_id} {epoch}")
+        return self.caption if self.reworded is None else writer.render(self.reworded, f"{self.utterance.utt_id} {epoch}")
 
 
 def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Example], list[Utterance]]:
@@ -43,7 +43,7 @@ def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Exam
         if (utt.seconds or 0.0) > config.training.max_seconds:
             skipped.append(utt)
         else:
-            reworded = outputs.of(utt.labels) if config.training.reword else None
+            reworded = writer.select(utt.labels, outputs) if config.training.paraphrase_targets else None
             example = Example(utt, utt.text, caption_of(utt, outputs), reworded)
             if utt.uniq is None:
                 out[utt.utt_id] = example
@@ -52,9 +52,9 @@ def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Exam
     return list(out.values()), skipped
 
 
-def caption_of(utt: Utterance, outputs: tasks.Outputs) -> str:
+def caption_of(utt: Utterance, outputs: TargetConfig) -> str:
     """The target of the descriptor phase: the reference caption, or one with fewer outputs from the same fields."""
     fields = utt.labels or Fields()
-    if utt.caption is not None and outputs.of(fields) == fields:
+    if utt.caption is not None and writer.select(fields, outputs) == fields:
         return utt.caption
-    return tasks.render(outputs.of(fields), utt.utt_id)
+    return writer.render(writer.select(fields, outputs), utt.utt_id)

@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from serdesc import batches, config as configs, reader, runtime
+from serdesc import config as configs
+from serdesc import runtime
 from serdesc.builtin import resolve
+from serdesc.captions import reader
 from serdesc.data import audio
 from serdesc.errors import UserError
+from serdesc.features import batches
 from serdesc.features.encoder import Encoder
 from serdesc.features.store import Live, encode
-from serdesc.training import trainer
+from serdesc.models import checkpoint
 
 
 def describe(paths: list[Path], model_name: str, as_json: bool, settings: list[str]) -> int:
@@ -26,7 +29,7 @@ def describe(paths: list[Path], model_name: str, as_json: bool, settings: list[s
     config = configs.load(exp / "config.yaml", settings)
     device = runtime.start(config)
     encoder = Encoder.load(config.encoder, device)
-    model, _ = trainer.load(exp, Live(encoder), device, settings)
+    model, _ = checkpoint.load_model(exp, Live(encoder), device, settings)
     loaded = time.perf_counter() - start
     unusable = 0
     for path in paths:

@@ -18,9 +18,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from serdesc import config as configs
+from serdesc import models
+from serdesc.config import Config
 from serdesc.errors import FailedError, UserError
+from serdesc.features.store import Features
 from serdesc.files import read_json, share, write_json, writing
-from serdesc.models import Model, llm as llms
+from serdesc.models import Model
+from serdesc.models import llm as llms
 
 NAME = "checkpoint"
 
@@ -47,7 +52,7 @@ def save(folder: Path, model: Model, optimizers: dict[str, torch.optim.Optimizer
             branches = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if not n.startswith("llm.")}
             save_file(branches, new / "model.safetensors")
             if model.llm is not None:
-                model.llm.save_pretrained(new / "lora")  # type: ignore[operator]
+                model.llm.save_pretrained(new / "lora", save_embedding_layers=False)  # type: ignore[operator]
                 (new / "lora" / "README.md").unlink(missing_ok=True)
             if not state.finished:
                 save_file(_moments(optimizers), new / "optimizer.safetensors")
@@ -127,6 +132,23 @@ def load(checkpoint: Path, model: Model, encoder: dict[str, Any], optimizers: di
     if optimizers is not None and (checkpoint / "optimizer.safetensors").exists():
         _restore(optimizers, load_file(checkpoint / "optimizer.safetensors"))
     return state
+
+
+def finished(exp: Path) -> Path:
+    """The checkpoint of a finished experiment. Raises UserError where training is not finished."""
+    found = find(exp)
+    if found is None or not state(found).finished:
+        raise UserError(f"{exp}: training is not finished there. Run: serdesc train DATA STORE {exp}")
+    return found
+
+
+def load_model(exp: Path, features: Features, device: torch.device, settings: list[str] | None = None) -> tuple[Model, Config]:
+    """The model of a finished experiment or of a built-in model, and the configuration it was trained with."""
+    config = configs.load(exp / "config.yaml", settings)
+    found = finished(exp)
+    model = models.initialise(config, features, device)
+    load(found, model, features.made_by)
+    return model, config
 
 
 def _hash(path: Path) -> str:

@@ -29,7 +29,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 
 LESS_MEMORY = (
-    "What was finished is kept. `serdesc plan CONFIG DATA` says what fits: training.accumulate, llm.checkpointing or llm.quantise in training, "
+    "What was finished is kept. `serdesc plan CONFIG DATA` says what fits: training.gradient_accumulation_steps, llm.gradient_checkpointing or llm.quantization in training, "
     "decoding.batch_size in decoding, encoder.batch_seconds in extraction"
 )
 EXTRA = ("torch", "transformers", "peft", "safetensors")  # packages of serdesc[model]
