@@ -21,7 +21,9 @@ from serdesc.errors import Notice, UserError
 T = TypeVar("T")
 
 SYSTEM = "You are a helpful language and speech assistant."
-INSTRUCTION = "Please caption the input audio according to content and speech descriptor-related information."
+INSTRUCTION = (
+    "Please caption the input audio according to content and speech descriptor-related information."
+)
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,21 @@ class PrepareConfig:
     max_seconds: Positive = 60.0  # longer files are rejected, and listed
     exclude_speakers: str = ""  # file with one speaker a line; their utterances are left out
     include_speakers: str = ""  # file with one speaker a line; only their utterances are taken
-    speeds: list[float] = field(default_factory=list)  # copies of every utterance at these speeds, for training: 0.9 and 1.1 in Kaldi's recipes
+    speeds: list[float] = field(
+        default_factory=list
+    )  # copies of every utterance at these speeds, for training: 0.9 and 1.1 in Kaldi's recipes
     fingerprint: str = ""  # mini: the hash that its generator was frozen at
     excited: Literal["happy", "excited"] = "happy"  # IEMOCAP: what the label exc becomes
     turns: Literal["all", "improvised"] = "all"  # IEMOCAP: which dialogues are taken
-    gigaspeech: str = ""  # speechcraft: GigaSpeech.json, of all subsets or of M alone; empty: SRC/GigaSpeech.json
-    recordings: str = ""  # speechcraft: the folder that paths in GigaSpeech.json start from; empty: the folder it lies in
-    text: Literal["instruction", "description", "rendered"] = "instruction"  # speechcraft: the caption; a description quotes no transcript
+    gigaspeech: str = (
+        ""  # speechcraft: GigaSpeech.json, of all subsets or of M alone; empty: SRC/GigaSpeech.json
+    )
+    recordings: str = (
+        ""  # speechcraft: the folder that paths in GigaSpeech.json start from; empty: the folder it lies in
+    )
+    text: Literal["instruction", "description", "rendered"] = (
+        "instruction"  # speechcraft: the caption; a description quotes no transcript
+    )
 
 
 @dataclass(frozen=True)
@@ -69,9 +79,15 @@ class FoldsConfig:
     """
 
     rule: Literal["session", "speakers", "recordings", "split", "test", "none"] = "session"
-    protocol: Literal["all", "emobox"] = "all"  # emobox: utterances over 30 s are left out, in test too
-    test_utterances: Count = 2000  # rule recordings: recordings are drawn until the test part has at least so many utterances
-    test_speakers: list[list[str]] = field(default_factory=list)  # rule speakers: the test speakers of each fold
+    protocol: Literal["all", "emobox"] = (
+        "all"  # emobox: utterances over 30 s are left out, in test too
+    )
+    test_utterances: Count = (
+        2000  # rule recordings: recordings are drawn until the test part has at least so many utterances
+    )
+    test_speakers: list[list[str]] = field(
+        default_factory=list
+    )  # rule speakers: the test speakers of each fold
     dev: Literal["none", "utterances", "speakers"] = "none"
     dev_fraction: Share = 0.2
     labels: list[str] = field(default_factory=list)  # emotions that are kept; empty: all
@@ -81,22 +97,34 @@ class FoldsConfig:
 class MeasureConfig:
     """SpeechCraft's measures of pitch, energy and speed, or others by key."""
 
-    source: Literal["measured", "corpus"] = "measured"  # corpus: nothing is measured; labels and captions are those that it brought
-    pitch: Literal["piptrack", "f0"] = "piptrack"  # SpeechCraft's spectral measure, or the median of a true F0 (pyin)
-    speed: Literal["phoneme", "syllable"] = "phoneme"  # SpeechCraft's seconds a phoneme, or syllables a second
+    source: Literal["measured", "corpus"] = (
+        "measured"  # corpus: nothing is measured; labels and captions are those that it brought
+    )
+    pitch: Literal["piptrack", "f0"] = (
+        "piptrack"  # SpeechCraft's spectral measure, or the median of a true F0 (pyin)
+    )
+    speed: Literal["phoneme", "syllable"] = (
+        "phoneme"  # SpeechCraft's seconds a phoneme, or syllables a second
+    )
     seconds: Positive = 5.0  # only the first seconds are measured, but for speed
     trim: bool = False  # cut leading and trailing silence first; it changes the energy
     language: str = "en-us"  # espeak-ng's language, for counting phonemes
-    traits: list[str] = field(default_factory=list)  # further descriptors, files of serdesc/traits: measured, told in captions, read and scored
+    traits: list[str] = field(
+        default_factory=list
+    )  # further descriptors, files of serdesc/traits: measured, told in captions, read and scored
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """The frozen speech encoder."""
 
-    model: str = "facebook/hubert-large-ls960-ft"  # Hugging Face id, folder, or the name of a built-in model
+    model: str = (
+        "facebook/hubert-large-ls960-ft"  # Hugging Face id, folder, or the name of a built-in model
+    )
     layers: Literal["1..n", "0..n"] = "1..n"  # 0..n adds the input of the first layer
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # precision in which the encoder runs
+    dtype: Literal["float32", "bfloat16", "float16"] = (
+        "float32"  # precision in which the encoder runs
+    )
     batch_seconds: NotNegative = 60.0  # audio in one forward pass, padding included
     min_seconds: NotNegative = 0.4  # a shorter recording is followed by silence up to here
     max_seconds: Positive = 30.0  # what is heard of a longer recording
@@ -106,7 +134,9 @@ class EncoderConfig:
 class StoreConfig:
     """Features on disk."""
 
-    dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"  # int8: one scale a layer and frame
+    dtype: Literal["float32", "float16", "bfloat16", "int8"] = (
+        "float16"  # int8: one scale a layer and frame
+    )
     shard_seconds: Positive = 600.0  # audio in one shard file
 
 
@@ -116,7 +146,9 @@ class BranchConfig:
 
     latent: Count = 128  # K
     hidden: Whole = 0  # width of the encoder's two layers; 0: as wide as the features
-    sigma: Literal["softplus_std", "softplus_var"] = "softplus_std"  # what softplus gives: sigma, or its square
+    sigma: Literal["softplus_std", "softplus_var"] = (
+        "softplus_std"  # what softplus gives: sigma, or its square
+    )
     layer_norm: bool = False  # normalise every layer before the weighted sum
 
 
@@ -133,7 +165,9 @@ class BaselineConfig:
     """Systems 1 to 3 of Table 2: emotion by a pooled classifier, transcript by CTC, on the frozen encoder alone."""
 
     hidden: Count = 256  # width between the encoder's and the output
-    ctc: NotNegative = 1.0  # weight of the CTC loss, a character's, beside the emotion's cross-entropy
+    ctc: NotNegative = (
+        1.0  # weight of the CTC loss, a character's, beside the emotion's cross-entropy
+    )
 
 
 @dataclass(frozen=True)
@@ -149,8 +183,12 @@ class LlmConfig:
     model: str = "meta-llama/Llama-3.1-8B-Instruct"
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     lora: LoraConfig = field(default_factory=LoraConfig)
-    gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
-    quantization: Literal["none", "8bit", "4bit"] = "none"  # the frozen layers in fewer bits, on a GPU, by bitsandbytes; LoRA stays float32
+    gradient_checkpointing: bool = (
+        False  # recompute activations in the backward pass: less memory, a third more time
+    )
+    quantization: Literal["none", "8bit", "4bit"] = (
+        "none"  # the frozen layers in fewer bits, on a GPU, by bitsandbytes; LoRA stays float32
+    )
 
 
 @dataclass(frozen=True)
@@ -160,7 +198,9 @@ class PromptConfig:
     system: str = SYSTEM
     instruction: str = INSTRUCTION
     content: str = ""  # the instruction of the content phase; empty: the same instruction
-    attend_zeros: bool = True  # the zero vectors in the descriptor tokens' place are attended to in the content phase
+    attend_zeros: bool = (
+        True  # the zero vectors in the descriptor tokens' place are attended to in the content phase
+    )
 
 
 @dataclass(frozen=True)
@@ -208,18 +248,26 @@ class TrainingConfig:
 class DecodingConfig:
     max_new_tokens: Count = 200
     batch_size: Count = 8
-    posterior: bool = True  # of the emotion: the answer's likelihood with each of the data's emotions in its place, one more pass each
+    posterior: bool = (
+        True  # of the emotion: the answer's likelihood with each of the data's emotions in its place, one more pass each
+    )
 
 
 @dataclass(frozen=True)
 class ScoringConfig:
     resamples: Count = 2000  # bootstrap resamples for the 95 % interval
     unit: Literal["speaker", "utterance"] = "speaker"  # what is resampled
-    caption_text: Literal["style", "full"] = "style"  # captions without or with the transcript that they quote
+    caption_text: Literal["style", "full"] = (
+        "style"  # captions without or with the transcript that they quote
+    )
     language: Literal["en", "zh"] = "en"  # of the captions
-    segmentation: Literal["characters", "jieba", "mixed"] = "characters"  # of Mandarin; mixed: Latin words whole
+    segmentation: Literal["characters", "jieba", "mixed"] = (
+        "characters"  # of Mandarin; mixed: Latin words whole
+    )
     punctuation: Literal["removed", "kept"] = "removed"
-    spice_text: Literal["ptb", "raw"] = "ptb"  # what SPICE parses: PTB tokens in lower case, or the caption as it stands
+    spice_text: Literal["ptb", "raw"] = (
+        "ptb"  # what SPICE parses: PTB tokens in lower case, or the caption as it stands
+    )
     spice_jars: str = ""  # folder of its CoreNLP jars; empty: SERDESC_SPICE, or tools/spice
     java_memory: str = "2G"
     java_timeout: Positive = 3600.0  # seconds
@@ -232,7 +280,9 @@ class Config:
     model: Literal["describer", "undivided", "ssl_baseline"] = "describer"
     system: str = ""  # which of the paper's systems this is: the name of a file in serdesc/systems
     seed: int = 1
-    threads: Whole = 0  # threads of one process; 0: torch's default. The number changes float sums in the last bits
+    threads: Whole = (
+        0  # threads of one process; 0: torch's default. The number changes float sums in the last bits
+    )
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
@@ -283,7 +333,9 @@ def rename_keys(tree: dict[str, Any], place: str, section: str = "") -> list[str
             continue
         renamed = ".".join([*old.split(".")[:-1], new])
         if new in part:
-            raise UserError(f"{place}: has both {old} and {renamed}, its present name: remove {old}")
+            raise UserError(
+                f"{place}: has both {old} and {renamed}, its present name: remove {old}"
+            )
         part[new] = part.pop(key)
         done.append(f"{old} is now {renamed}")
     return done
@@ -308,7 +360,11 @@ def systems() -> list[str]:
 
 
 def _system_files() -> dict[str, Path]:
-    return {path.stem: path for folder in (SYSTEMS, *map(Path, plugins.folders("systems"))) for path in folder.glob("*.yaml")}
+    return {
+        path.stem: path
+        for folder in (SYSTEMS, *map(Path, plugins.folders("systems")))
+        for path in folder.glob("*.yaml")
+    }
 
 
 def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None = None) -> Config:
@@ -319,7 +375,14 @@ def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None =
     paths = [path] if isinstance(path, Path) else list(path or ())
     tree: dict[str, Any] = {}
     for each in paths:
-        _merge(tree, _read(each if each.exists() and not each.is_dir() else _system_files().get(str(each), each)))
+        _merge(
+            tree,
+            _read(
+                each
+                if each.exists() and not each.is_dir()
+                else _system_files().get(str(each), each)
+            ),
+        )
     faults: list[str] = []
     for setting in settings or []:
         key, equals, text = setting.partition("=")
@@ -331,7 +394,9 @@ def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None =
     config = _build(Config(), tree, "", faults)
     if faults:
         place = ", ".join(map(str, paths)) or "the settings"
-        raise UserError(f"{place}: {len(faults)} fault(s) in the configuration:\n  " + "\n  ".join(faults))
+        raise UserError(
+            f"{place}: {len(faults)} fault(s) in the configuration:\n  " + "\n  ".join(faults)
+        )
     assert config is not None
     return config
 
@@ -342,7 +407,9 @@ def dump(config: Config, path: Path) -> None:
 
     from serdesc.files import write_text
 
-    write_text(path, yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True))
+    write_text(
+        path, yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+    )
 
 
 def _yaml(text: str, place: str) -> Any:
@@ -357,17 +424,27 @@ def _yaml(text: str, place: str) -> Any:
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The file's keys over those of the files that it includes (paths are relative to the file)."""
     if path.resolve() in seen:
-        raise UserError(f"{path}: includes itself, through {' -> '.join(p.name for p in seen)}: remove one include")
+        raise UserError(
+            f"{path}: includes itself, through {' -> '.join(p.name for p in seen)}: remove one include"
+        )
     if path.is_dir() or not path.exists():
-        what = "a folder, not a configuration file" if path.is_dir() else "no such configuration file"
-        raise UserError(f"{path}: {what}, nor a system ({', '.join(systems())}). Recipes keep theirs in egs/*/conf/")
+        what = (
+            "a folder, not a configuration file" if path.is_dir() else "no such configuration file"
+        )
+        raise UserError(
+            f"{path}: {what}, nor a system ({', '.join(systems())}). Recipes keep theirs in egs/*/conf/"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start + 1} is not UTF-8: save the file as UTF-8 (iconv -f LATIN1 -t UTF-8 {path})") from error
+        raise UserError(
+            f"{path}: byte {error.start + 1} is not UTF-8: save the file as UTF-8 (iconv -f LATIN1 -t UTF-8 {path})"
+        ) from error
     tree: dict[str, Any] = _yaml(text, str(path)) or {}
     if not isinstance(tree, dict):
-        raise UserError(f"{path}: holds {type(tree).__name__} where `key: value` lines are expected")
+        raise UserError(
+            f"{path}: holds {type(tree).__name__} where `key: value` lines are expected"
+        )
     _translate(tree, str(path))
     includes = tree.pop("include", [])
     merged: dict[str, Any] = {}
@@ -417,18 +494,27 @@ def _value(kind: Any, value: Any, place: str, faults: list[str]) -> Any:
     if origin is Annotated:
         kind, allowed = typing.get_args(kind)
         number = _value(kind, value, place, faults)
-        if isinstance(number, (int, float)) and not isinstance(number, bool) and not allowed.holds(number):
+        if (
+            isinstance(number, (int, float))
+            and not isinstance(number, bool)
+            and not allowed.holds(number)
+        ):
             faults.append(f"{place}: '{value}' is not {allowed.told}")
         return number
     if origin is Literal:
         if value not in typing.get_args(kind):
-            faults.append(f"{place}: '{value}' is not one of {', '.join(map(str, typing.get_args(kind)))}")
+            faults.append(
+                f"{place}: '{value}' is not one of {', '.join(map(str, typing.get_args(kind)))}"
+            )
         return value
     if origin is list:
         if not isinstance(value, list):
             faults.append(f"{place}: '{value}' where a list is expected")
             return []
-        return [_value(typing.get_args(kind)[0], item, f"{place}[{i}]", faults) for i, item in enumerate(value)]
+        return [
+            _value(typing.get_args(kind)[0], item, f"{place}[{i}]", faults)
+            for i, item in enumerate(value)
+        ]
     if origin in (typing.Union, types.UnionType):
         kind = next(k for k in typing.get_args(kind) if k is not type(None))
     if kind is float and not isinstance(value, bool):

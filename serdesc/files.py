@@ -57,7 +57,9 @@ def alone(place: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise UserError(f"{place}: {file.read().strip() or 'another process'} is at work on it. Wait for that, or stop it") from None
+            raise UserError(
+                f"{place}: {file.read().strip() or 'another process'} is at work on it. Wait for that, or stop it"
+            ) from None
         except OSError:  # a file system without locks
             pass
         file.truncate(0)
@@ -126,7 +128,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}): remove the file and make it again.") from error
+        raise UserError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}): remove the file and make it again."
+        ) from error
 
 
 def read_jsonl(path: Path) -> list[Any]:
@@ -145,5 +149,7 @@ def parse_jsonl(path: Path, text: str) -> list[tuple[int, Any]]:
         try:
             rows.append((number, json.loads(line)))
         except json.JSONDecodeError as error:
-            raise UserError(f"{path}:{number}: not a JSON object ({error.msg}): mend or remove that line.") from error
+            raise UserError(
+                f"{path}:{number}: not a JSON object ({error.msg}): mend or remove that line."
+            ) from error
     return rows

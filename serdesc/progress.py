@@ -21,7 +21,13 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
 
 def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
@@ -50,6 +56,10 @@ def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         if now - last >= EVERY_SECONDS or (done == total and total):
             last = now
             rate = done / max(1e-9, now - start)
-            print(f"{what}: {done}/{total} {unit}, {rate:.1f}/s, {(total - done) / rate:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{what}: {done}/{total} {unit}, {rate:.1f}/s, {(total - done) / rate:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     yield advance

@@ -31,11 +31,15 @@ def start(config: Config) -> torch.device:
     if name == "auto":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device: '{name}', but torch finds no GPU here: take --set device=cpu or a machine with a GPU")
+        raise UserError(
+            f"device: '{name}', but torch finds no GPU here: take --set device=cpu or a machine with a GPU"
+        )
     try:
         return torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"device: '{name}' is none that torch knows: take auto, cpu, cuda or cuda:1") from error
+        raise UserError(
+            f"device: '{name}' is none that torch knows: take auto, cpu, cuda or cuda:1"
+        ) from error
 
 
 def join() -> tuple[int, int]:
@@ -91,10 +95,14 @@ def commit() -> str | None:
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 

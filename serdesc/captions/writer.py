@@ -24,7 +24,16 @@ def select(fields: Fields, target: TargetConfig) -> Fields:
     if not target.transcript:
         fields = replace(fields, transcript=None)
     if not target.descriptors:
-        fields = replace(fields, pitch=None, energy=None, speed=None, age=None, gender=None, emphasis=None, more=())
+        fields = replace(
+            fields,
+            pitch=None,
+            energy=None,
+            speed=None,
+            age=None,
+            gender=None,
+            emphasis=None,
+            more=(),
+        )
     if not target.emotion:
         fields = replace(fields, emotion=None)
     return fields
@@ -82,20 +91,37 @@ WHO: dict[tuple[str | None, str | None], tuple[str, ...]] = {
     ("elderly", "female"): ("elderly woman", "old woman"),
     ("elderly", "male"): ("elderly man", "old man"),
 }
-SAYING = ("saying", "stating", "speaking the words")  # before a transcript; "the words" must not be read as emphasis
+SAYING = (
+    "saying",
+    "stating",
+    "speaking the words",
+)  # before a transcript; "the words" must not be read as emphasis
 STRESSING = (
     "stressing the word{s} {words}",
     "accentuating the word{s} {words}",
     "with emphasis on {words}",
 )
-EMOTIONAL = ("sounding {adjective}", "in {a} {adjective} tone", "{their} {noun} evident in the voice", "with {noun} in {their} voice")
+EMOTIONAL = (
+    "sounding {adjective}",
+    "in {a} {adjective} tone",
+    "{their} {noun} evident in the voice",
+    "with {noun} in {their} voice",
+)
 # Of the words that the reader takes for an emotion, those that are nouns. The others are adverbs in -ly, and adjectives.
 _NOUNS = {noun for _, noun in EMOTION.values()} | set(
     "fury wrath rage serenity revulsion enthusiasm terror panic joy cheer delight naturalness sorrow grief melancholy".split()
     + "astonishment amazement shock".split()
 )
 # How "without any emotion" begins, and what stands there with an emotion
-_NONE = {"no": "", "without": "with ", "devoid": "full of ", "lacking": "with ", "lacks": "has ", "lacked": "had ", "lack": "note of "}
+_NONE = {
+    "no": "",
+    "without": "with ",
+    "devoid": "full of ",
+    "lacking": "with ",
+    "lacks": "has ",
+    "lacked": "had ",
+    "lack": "note of ",
+}
 _ARTICLE = re.compile(r"\b([Aa])n? $")
 _THEIR = {"female": "her", "male": "his", None: "their"}
 
@@ -109,7 +135,11 @@ def render(fields: Fields, seed: str) -> str:
     A double quote in what is quoted becomes a single one, for the reader would end the quotation there.
     """
     rng = random.Random(seed)
-    manner = [rng.choice(table[value]) for table, value in ((PITCH, fields.pitch), (ENERGY, fields.energy)) if value]
+    manner = [
+        rng.choice(table[value])
+        for table, value in ((PITCH, fields.pitch), (ENERGY, fields.energy))
+        if value
+    ]
     pace = f"at {_a(rng.choice(SPEED[fields.speed]))}" if fields.speed else ""
     who = _a(rng.choice(WHO[fields.age, fields.gender]))
     if manner:
@@ -119,12 +149,32 @@ def render(fields: Fields, seed: str) -> str:
     manners = [rng.choice(TRAITS[name].phrases[value]) for name, value in fields.more]
     quote = _quoted(fields.transcript) if fields.transcript is not None else ""
     match rng.randrange(3):
-        case 0:  # a woman with low pitch speaks at a slow pace, saying "...", sounding sad, stressing the word "..."
-            parts = [_join(who, "speaks", pace), _join(rng.choice(SAYING[:2]), quote) if quote else "", feeling, *manners, stress]
+        case (
+            0
+        ):  # a woman with low pitch speaks at a slow pace, saying "...", sounding sad, stressing the word "..."
+            parts = [
+                _join(who, "speaks", pace),
+                _join(rng.choice(SAYING[:2]), quote) if quote else "",
+                feeling,
+                *manners,
+                stress,
+            ]
         case 1:  # at a slow pace, a woman with low pitch says "...", ...
-            parts = [pace, _join(who, "says" if quote else "speaks", quote), feeling, *manners, stress]
+            parts = [
+                pace,
+                _join(who, "says" if quote else "speaks", quote),
+                feeling,
+                *manners,
+                stress,
+            ]
         case _:  # sounding sad, a woman with low pitch says at a slow pace, "...", ...
-            parts = [feeling, _join(who, "says" if quote else "speaks", pace), quote, *manners, stress]
+            parts = [
+                feeling,
+                _join(who, "says" if quote else "speaks", pace),
+                quote,
+                *manners,
+                stress,
+            ]
     text = ", ".join(part for part in parts if part)
     return text[0].upper() + text[1:] + "."
 
@@ -145,7 +195,12 @@ def _feeling(fields: Fields, rng: random.Random) -> str:
     if fields.emotion is None:
         return ""
     adjective, noun = EMOTION[fields.emotion]
-    return rng.choice(EMOTIONAL).format(adjective=adjective, noun=noun, a="an" if adjective[0] in "aeiou" else "a", their=_THEIR[fields.gender])
+    return rng.choice(EMOTIONAL).format(
+        adjective=adjective,
+        noun=noun,
+        a="an" if adjective[0] in "aeiou" else "a",
+        their=_THEIR[fields.gender],
+    )
 
 
 def _stress(fields: Fields, rng: random.Random) -> str:
@@ -165,7 +220,9 @@ def with_emotion(caption: str, emotion: str) -> str | None:
     start, end = reading.spans["emotion"]
     words = _in_form_of(caption[start:end].lower(), emotion)
     words = words[0].upper() + words[1:] if caption[start].isupper() else words
-    before = _ARTICLE.sub(lambda article: article[1] + ("n " if words[0] in "aeiou" else " "), caption[:start])
+    before = _ARTICLE.sub(
+        lambda article: article[1] + ("n " if words[0] in "aeiou" else " "), caption[:start]
+    )
     return before + words + caption[end:]
 
 

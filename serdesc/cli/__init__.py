@@ -7,10 +7,13 @@ import sys
 import warnings
 from typing import TextIO
 
-from serdesc.cli import data, model, scores  # noqa: F401  (each puts its verbs into the app, in the order of the data's path)
+from serdesc.cli import (
+    data,
+    model,
+    scores,
+)  # noqa: F401  (each puts its verbs into the app, in the order of the data's path)
 from serdesc.cli.command import app
 from serdesc.errors import Notice
-
 
 def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int,

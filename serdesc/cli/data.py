@@ -32,9 +32,16 @@ def config(
     place = "the configuration"
     for name in key.split(".") if key else ():
         if not isinstance(value, dict) or name not in value:
-            raise UserError(f"{key}: {place} has no '{name}'; " + (f"it has {', '.join(value)}" if isinstance(value, dict) else "it is a value"))
+            raise UserError(
+                f"{key}: {place} has no '{name}'; "
+                + (f"it has {', '.join(value)}" if isinstance(value, dict) else "it is a value")
+            )
         value, place = value[name], name
-    typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n") if isinstance(value, (dict, list)) else value)
+    typer.echo(
+        yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n")
+        if isinstance(value, (dict, list))
+        else value
+    )
 
 
 @verb
@@ -51,9 +58,13 @@ def prepare(
     from serdesc import config as configs
     from serdesc.data import prepare as preparation
 
-    accepted, rejected = preparation.prepare(corpus, src, data, configs.load(config, settings).prepare, nj)
+    accepted, rejected = preparation.prepare(
+        corpus, src, data, configs.load(config, settings).prepare, nj
+    )
     hours = sum(utt.seconds or 0.0 for utt in accepted) / 3600
-    typer.echo(f"{data}: {len(accepted)} utterances, {len({u.spk for u in accepted})} speakers, {hours:.2f} h; {len(rejected)} rejected")
+    typer.echo(
+        f"{data}: {len(accepted)} utterances, {len({u.spk for u in accepted})} speakers, {hours:.2f} h; {len(rejected)} rejected"
+    )
     for item in rejected[:10]:
         typer.echo(f"  rejected {item.utt_id}: {item.reason} ({item.path})", err=True)
     if rejected:
@@ -80,9 +91,26 @@ def annotate(
 
 @verb
 def check(
-    path: Annotated[Path, typer.Argument(help="Data directory, folder of folds, feature store or experiment.", show_default=False)],
-    corpus: Annotated[str, typer.Option("--corpus", help="Compare a data directory with what is published of this corpus, and hear its audio.")] = "",
-    listed: Annotated[Optional[Path], typer.Option("--list", help="TSV with utt_id (or key), seconds, and where it has them label and fold.")] = None,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Data directory, folder of folds, feature store or experiment.", show_default=False
+        ),
+    ],
+    corpus: Annotated[
+        str,
+        typer.Option(
+            "--corpus",
+            help="Compare a data directory with what is published of this corpus, and hear its audio.",
+        ),
+    ] = "",
+    listed: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--list",
+            help="TSV with utt_id (or key), seconds, and where it has them label and fold.",
+        ),
+    ] = None,
     nj: Jobs = 1,
 ) -> None:
     """Say whether a data directory, its folds, a feature store or an experiment is sound, and if not, what is wrong where.
@@ -93,7 +121,9 @@ def check(
         from serdesc.features.store import Store
 
         store = Store(path)
-        typer.echo(f"{path}: features of {store.verify()} utterances by {store.header['encoder']}, {store.layers} layers of {store.width}")
+        typer.echo(
+            f"{path}: features of {store.verify()} utterances by {store.header['encoder']}, {store.layers} layers of {store.width}"
+        )
     elif (path / "config.yaml").exists():
         from serdesc.models import checkpoint
 
@@ -101,7 +131,9 @@ def check(
         if found is None:
             raise UserError(f"{path}: no checkpoint yet. Run: serdesc train DATA STORE {path}")
         state = checkpoint.verify(found)
-        typer.echo(f"{path}: {state.done} of {state.blocks} blocks trained{'' if state.finished else '; `serdesc train` goes on from there'}")
+        typer.echo(
+            f"{path}: {state.done} of {state.blocks} blocks trained{'' if state.finished else '; `serdesc train` goes on from there'}"
+        )
     elif not (path / "wav.scp").exists() and any(path.glob("fold[0-9]*")):
         from serdesc.data import check
 
@@ -111,7 +143,9 @@ def check(
 
         utterances = datadir.read(path)
         hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
-        typer.echo(f"{path}: {len(utterances)} utterances, {len({u.spk for u in utterances})} speakers, {hours:.2f} h")
+        typer.echo(
+            f"{path}: {len(utterances)} utterances, {len({u.spk for u in utterances})} speakers, {hours:.2f} h"
+        )
         if corpus or listed:
             _tell(path, check.check(path, corpus, listed, nj))
 

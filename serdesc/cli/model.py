@@ -35,10 +35,15 @@ def extract(
     device = runtime.start(settled)
     utterances = datadir.timed(folds.heard(data, datadir.read(data), settled.folds.labels))
     encoder = Encoder.load(settled.encoder, device)
-    if max_disk is not None and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk:
+    if (
+        max_disk is not None
+        and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk
+    ):
         stores.mark_live(store, encoder, settled.store)
         hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
-        typer.echo(f"{store}: features of {hours:.3g} h would take {need:.3g} GB, more than {max_disk:g} GB (--max-disk): they are computed live")
+        typer.echo(
+            f"{store}: features of {hours:.3g} h would take {need:.3g} GB, more than {max_disk:g} GB (--max-disk): they are computed live"
+        )
         return
     groups = stores.shards(utterances, settled.store.shard_seconds)
     mine = sum(len(group) for number, group in enumerate(groups) if number % job[1] == job[0] - 1)
@@ -100,7 +105,10 @@ def train(
     every = datadir.read(data)
     utterances = [utt for utt in every if utt.utt_id not in features.rejected]
     if len(utterances) < len(every):
-        typer.echo(f"{len(every) - len(utterances)} utterances are not trained on: {Path(store) / 'rejected.tsv'} says why", err=True)
+        typer.echo(
+            f"{len(every) - len(utterances)} utterances are not trained on: {Path(store) / 'rejected.tsv'} says why",
+            err=True,
+        )
     trainer.train(utterances, features, settled, exp, fold_of(data), device)
 
 
@@ -128,15 +136,23 @@ def decode(
     settled = configs.load(exp / "config.yaml", settings)
     utterances, trained = datadir.read(data), checkpoint.finished(exp)
     with alone(target):
-        if begun(target, source(read_json(trained / "state.json"), settled, utterances, store)) and target.exists():
+        if (
+            begun(target, source(read_json(trained / "state.json"), settled, utterances, store))
+            and target.exists()
+        ):
             typer.echo(f"{target} is there already; remove it to decode again", err=True)
             return
         device = runtime.start(settled)
         features = open_features(store, settled, device, any_length=True)
         model, _ = checkpoint.load_model(exp, features, device, settings)
         audio.tell(run(model, features, utterances, target), f"are not in {target}")
-    if target.parent.name.startswith("decode_") and not (record := target.parent.parent / "config.yaml").exists():
-        configs.dump(settled, record)  # an experiment of answers alone: `report` says what made them
+    if (
+        target.parent.name.startswith("decode_")
+        and not (record := target.parent.parent / "config.yaml").exists()
+    ):
+        configs.dump(
+            settled, record
+        )  # an experiment of answers alone: `report` says what made them
         write_json(record.with_name("env.json"), runtime.environment())
     typer.echo(str(target))
 

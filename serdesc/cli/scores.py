@@ -12,7 +12,9 @@ import typer
 from serdesc.cli.command import ConfigFile, Data, Jobs, Set, verb
 from serdesc.errors import FailedError, UserError
 
-ABSENT = "nothing of it in these labels, captions or answers (or the target has none: --set target...)"
+ABSENT = (
+    "nothing of it in these labels, captions or answers (or the target has none: --set target...)"
+)
 
 
 @verb
@@ -41,7 +43,12 @@ def score(
     from serdesc.scoring import score as scoring
 
     decoded = hyp.absolute().parent  # of an experiment: its fold's configuration lies beside
-    own = [fold] if decoded.name.startswith("decode_") and (fold := decoded.with_name("config.yaml")).exists() else []
+    own = (
+        [fold]
+        if decoded.name.startswith("decode_")
+        and (fold := decoded.with_name("config.yaml")).exists()
+        else []
+    )
     settled = configs.load([*own, *(config or [])], settings)
     if missing not in ("error", "wrong"):
         raise UserError(f"--missing {missing}: not one of error, wrong")
@@ -55,20 +62,37 @@ def score(
     if missing == "wrong":
         signed["missing"] = "wrong"
         for what, ids in faults.items():
-            typer.echo(f"{len(ids)} {what}, {'left out' if what == hypotheses.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}", err=True)
-    settings_of = [asdict(settled.scoring), asdict(settled.target), asdict(made), signed, [m.name for m in wanted]]
+            typer.echo(
+                f"{len(ids)} {what}, {'left out' if what == hypotheses.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}",
+                err=True,
+            )
+    settings_of = [
+        asdict(settled.scoring),
+        asdict(settled.target),
+        asdict(made),
+        signed,
+        [m.name for m in wanted],
+    ]
     target, source = out or scoring.scores_of(hyp), scoring.Source.of(hyp, utterances, settings_of)
     if keep and source.made(target):
         typer.echo(f"{target}: kept, of the same answers, labels and settings")
     else:
         counted = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring)
-        asked = {m.name: counted.notes.get(m.name, ABSENT if metric else "") for m in wanted if not counted.table[m.name]}
+        asked = {
+            m.name: counted.notes.get(m.name, ABSENT if metric else "")
+            for m in wanted
+            if not counted.table[m.name]
+        }
         scores = [
             scoring.score(
                 m,
                 counted.table[m.name],
                 settled.scoring,
-                {**made.signed(m), **signed, **scoring.signed_target(m, settled.target, settled.scoring)},
+                {
+                    **made.signed(m),
+                    **signed,
+                    **scoring.signed_target(m, settled.target, settled.scoring),
+                },
                 note,
             )
             for m in wanted
@@ -77,16 +101,26 @@ def score(
         scoring.write(target, scores, counted.table, counted.tokens, faults, source)
         report.show(scores, wanted, f"{target}", counted.table)
         if counted.failed:
-            raise FailedError(f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in {target}")
+            raise FailedError(
+                f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in {target}"
+            )
     if faithful:
         from serdesc.scoring import faithfulness
 
         found = faithfulness.rows(data, train or data.parent / "train", hyps, settled.measure, nj)
-        typeset.terminal(faithfulness.cells(faithfulness.write(target, found, settled.scoring)), "claimed and heard")
+        typeset.terminal(
+            faithfulness.cells(faithfulness.write(target, found, settled.scoring)),
+            "claimed and heard",
+        )
     if counterfactual:
         from serdesc.inference import counterfactual as changes
 
-        typeset.terminal(changes.cells(changes.run(utterances, counterfactual, target.parent, settings or [], limit)), "changed and heard")
+        typeset.terminal(
+            changes.cells(
+                changes.run(utterances, counterfactual, target.parent, settings or [], limit)
+            ),
+            "changed and heard",
+        )
 
 
 @verb
@@ -110,11 +144,16 @@ def compare(
     if unit not in significance.UNITS:
         raise UserError(f"--unit {unit}: not one of {', '.join(significance.UNITS)}")
     wanted = metrics.chosen(metric)
-    found, notes = significance.compare_all(data, hyp_a, hyp_b, wanted, configs.load(config, settings), unit)
+    found, notes = significance.compare_all(
+        data, hyp_a, hyp_b, wanted, configs.load(config, settings), unit
+    )
     report.show_comparisons(found, notes, wanted, f"{hyp_a} over {hyp_b}")
     if out:
         adjusted = report.corrected(found)
-        rows = [{**c.to_dict(), "holm": {test: adjusted[test].get(c.metric) for test in report.TESTS}} for c in found]
+        rows = [
+            {**c.to_dict(), "holm": {test: adjusted[test].get(c.metric) for test in report.TESTS}}
+            for c in found
+        ]
         write_json(out, {"a": str(hyp_a), "b": str(hyp_b), "comparisons": rows})
 
 
@@ -170,7 +209,9 @@ def table(
     from serdesc.scoring import significance, tables, typeset
 
     if out and not form and out.suffix not in typeset.SUFFIXES:
-        raise UserError(f"--out {out}: ends in none of {', '.join(typeset.SUFFIXES)}: name it so, or say the form with --format")
+        raise UserError(
+            f"--out {out}: ends in none of {', '.join(typeset.SUFFIXES)}: name it so, or say the form with --format"
+        )
     form = form or (typeset.SUFFIXES[out.suffix] if out else "terminal")
     if form not in ("terminal", *typeset.FORMS):
         raise UserError(f"--format {form}: not one of terminal, {', '.join(typeset.FORMS)}")

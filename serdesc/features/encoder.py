@@ -37,10 +37,16 @@ def load_pretrained(auto: Any, model: str, **options: Any) -> Any:
 class Encoder:
     """Calls give, for each wave, x (L, T, D) in float32 on the CPU. Padding changes nothing: see `batchable`."""
 
-    def __init__(self, model: Any, extractor: Any, config: EncoderConfig, device: torch.device) -> None:
+    def __init__(
+        self, model: Any, extractor: Any, config: EncoderConfig, device: torch.device
+    ) -> None:
         if model.config.model_type not in FAMILIES:
-            raise UserError(f"encoder.model: '{config.model}' is a {model.config.model_type} model; known are {', '.join(FAMILIES)}")
-        self.model = model.to(device=device, dtype=DTYPES[config.dtype]).eval().requires_grad_(False)
+            raise UserError(
+                f"encoder.model: '{config.model}' is a {model.config.model_type} model; known are {', '.join(FAMILIES)}"
+            )
+        self.model = (
+            model.to(device=device, dtype=DTYPES[config.dtype]).eval().requires_grad_(False)
+        )
         self.extractor, self.config, self.device = extractor, config, device
         self.layers: int = model.config.num_hidden_layers + (config.layers == "0..n")
         self.width: int = model.config.hidden_size
@@ -49,9 +55,13 @@ class Encoder:
         self.batchable: bool = getattr(model.config, "feat_extract_norm", "unknown") == "layer"
         self._heard: list[Tensor] = []
         if config.layers == "0..n":
-            model.encoder.layers[0].register_forward_pre_hook(lambda _, inputs: self._heard.append(inputs[0]))
+            model.encoder.layers[0].register_forward_pre_hook(
+                lambda _, inputs: self._heard.append(inputs[0])
+            )
         for layer in model.encoder.layers:
-            layer.register_forward_hook(lambda _, inputs, out: self._heard.append(out[0] if isinstance(out, tuple) else out))
+            layer.register_forward_hook(
+                lambda _, inputs, out: self._heard.append(out[0] if isinstance(out, tuple) else out)
+            )
 
     @classmethod
     def load(cls, config: EncoderConfig, device: torch.device) -> Encoder:
@@ -66,8 +76,13 @@ class Encoder:
 
     def lengths(self, samples: Sequence[int]) -> list[int]:
         """T of each of many waves."""
-        least, most = (int(seconds * SAMPLE_RATE) for seconds in (self.config.min_seconds, self.config.max_seconds))
-        frames: list[int] = self.model._get_feat_extract_output_lengths(torch.tensor(list(samples), dtype=torch.long).clamp(least, most)).tolist()
+        least, most = (
+            int(seconds * SAMPLE_RATE)
+            for seconds in (self.config.min_seconds, self.config.max_seconds)
+        )
+        frames: list[int] = self.model._get_feat_extract_output_lengths(
+            torch.tensor(list(samples), dtype=torch.long).clamp(least, most)
+        ).tolist()
         return frames
 
     def _heard_of(self, wave: np.ndarray) -> np.ndarray:
@@ -77,9 +92,17 @@ class Encoder:
 
     @torch.no_grad()  # not inference mode: training takes these features as its input
     def __call__(self, waves: Sequence[np.ndarray]) -> list[Tensor]:
-        assert self.batchable or len(waves) == 1, f"{self.config.model} hears one wave at a time, got {len(waves)}"
+        assert (
+            self.batchable or len(waves) == 1
+        ), f"{self.config.model} hears one wave at a time, got {len(waves)}"
         heard = [self._heard_of(wave) for wave in waves]
-        batch = self.extractor(heard, sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt", return_attention_mask=self.batchable)
+        batch = self.extractor(
+            heard,
+            sampling_rate=SAMPLE_RATE,
+            padding=True,
+            return_tensors="pt",
+            return_attention_mask=self.batchable,
+        )
         self._heard.clear()
         self.model(
             batch["input_values"].to(self.device, DTYPES[self.config.dtype]),

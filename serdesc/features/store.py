@@ -41,7 +41,9 @@ class Features(Protocol):
     width: int
     made_by: dict[str, Any]  # the encoder's identity
     precision: str  # in which they come: a store's dtype, or live
-    rejected: dict[str, str]  # utterances that were left out, as far as is known before they are asked for, and why
+    rejected: dict[
+        str, str
+    ]  # utterances that were left out, as far as is known before they are asked for, and why
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         """x (L, T, D) of each utterance, float32 on the CPU. Raises AudioError of the first whose audio cannot be used."""
@@ -52,7 +54,12 @@ class Live:
     """Features computed when they are asked for."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self.encoder, self.layers, self.width, self.made_by = encoder, encoder.layers, encoder.width, encoder.identity()
+        self.encoder, self.layers, self.width, self.made_by = (
+            encoder,
+            encoder.layers,
+            encoder.width,
+            encoder.identity(),
+        )
         self.rejected: dict[str, str] = {}
         self.precision = "live"
 
@@ -120,22 +127,36 @@ def write(
             done(len(group))
     shards_held = [_held(folder / name, group) for name, group in zip(names, groups)]
     if all(shards_held):
-        _write_index(folder, utterances, {name: held for name, held in zip(names, shards_held) if held})
+        _write_index(
+            folder, utterances, {name: held for name, held in zip(names, shards_held) if held}
+        )
     return unusable
 
 
-def _write_index(folder: Path, utterances: Sequence[Utterance], held: dict[str, dict[str, Any]]) -> None:
+def _write_index(
+    folder: Path, utterances: Sequence[Utterance], held: dict[str, dict[str, Any]]
+) -> None:
     """rejected.tsv, where something was left out, and then feats.scp."""
     index = {utt_id: name for name, about in held.items() for utt_id in about["utterances"]}
-    reasons = {utt_id: reason for about in held.values() for utt_id, reason in about.get(LEFT_OUT, {}).items()}
+    reasons = {
+        utt_id: reason
+        for about in held.values()
+        for utt_id, reason in about.get(LEFT_OUT, {}).items()
+    }
     if not index:
-        raise UserError(f"{folder}: the audio of none of {len(reasons)} utterances can be used; the first is {min(reasons.items())}. Look at wav.scp")
+        raise UserError(
+            f"{folder}: the audio of none of {len(reasons)} utterances can be used; the first is {min(reasons.items())}. Look at wav.scp"
+        )
     if reasons:
         wavs = {utt.utt_id: utt.wav for utt in utterances}
-        datadir.write_rejected(folder, ((utt_id, wavs[utt_id], reason) for utt_id, reason in reasons.items()))
+        datadir.write_rejected(
+            folder, ((utt_id, wavs[utt_id], reason) for utt_id, reason in reasons.items())
+        )
     else:
         (folder / datadir.REJECTED).unlink(missing_ok=True)
-    write_text(folder / "feats.scp", "".join(f"{utt_id} {index[utt_id]}\n" for utt_id in sorted(index)))
+    write_text(
+        folder / "feats.scp", "".join(f"{utt_id} {index[utt_id]}\n" for utt_id in sorted(index))
+    )
 
 
 def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, Any]:
@@ -146,22 +167,35 @@ def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, An
         _check(folder, read_json(path), header)
         found: dict[str, Any] = read_json(path)
         return found
-    header["versions"] = {package: version(package) for package in ("torch", "transformers", "safetensors")}
+    header["versions"] = {
+        package: version(package) for package in ("torch", "transformers", "safetensors")
+    }
     write_json(path, header)
     return header
 
 
 def size(utterances: Sequence[Utterance], encoder: Encoder, config: StoreConfig) -> int:
     """Bytes that the features of the utterances take: the frames of each by its seconds; shards add a header."""
-    frames = sum(encoder.lengths([round((utt.seconds or 0.0) * audio.SAMPLE_RATE) for utt in utterances]))
-    return frames * encoder.layers * (encoder.width * BYTES[config.dtype] + (4 if config.dtype == "int8" else 0))
+    frames = sum(
+        encoder.lengths([round((utt.seconds or 0.0) * audio.SAMPLE_RATE) for utt in utterances])
+    )
+    return (
+        frames
+        * encoder.layers
+        * (encoder.width * BYTES[config.dtype] + (4 if config.dtype == "int8" else 0))
+    )
 
 
 def mark_live(folder: Path, encoder: Encoder, config: StoreConfig) -> None:
     """Make `folder` stand for features that are computed when they are asked for."""
     if (folder / "header.json").exists() and not is_live(folder):
-        raise UserError(f"{folder}: features are stored there already. Leave --max-disk out to go on with them, or remove the folder")
-    write_json(folder / "header.json", {"format": FORMAT, "live": True, **encoder.identity(), "dtype": config.dtype})
+        raise UserError(
+            f"{folder}: features are stored there already. Leave --max-disk out to go on with them, or remove the folder"
+        )
+    write_json(
+        folder / "header.json",
+        {"format": FORMAT, "live": True, **encoder.identity(), "dtype": config.dtype},
+    )
 
 
 def is_live(folder: Path) -> bool:
@@ -170,7 +204,11 @@ def is_live(folder: Path) -> bool:
 
 
 def _check(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    differ = [f"{key} is {found.get(key)!r}, wanted {value!r}" for key, value in wanted.items() if found.get(key) != value]
+    differ = [
+        f"{key} is {found.get(key)!r}, wanted {value!r}"
+        for key, value in wanted.items()
+        if found.get(key) != value
+    ]
     if differ:
         raise UserError(
             f"{folder}: this store was made otherwise: {'; '.join(differ)}.\n  Extract into another folder, or remove this one "
@@ -183,7 +221,12 @@ def _held(path: Path, group: list[Utterance]) -> dict[str, Any] | None:
     try:
         with safe_open(path, framework="pt") as file:
             about: dict[str, Any] = json.loads(file.metadata()["serdesc"])
-            return about if sorted([*about["utterances"], *about.get(LEFT_OUT, {})]) == [utt.utt_id for utt in group] else None
+            return (
+                about
+                if sorted([*about["utterances"], *about.get(LEFT_OUT, {})])
+                == [utt.utt_id for utt in group]
+                else None
+            )
     except (OSError, SafetensorError, KeyError):
         return None
 
@@ -193,7 +236,11 @@ def _stale(path: Path, held: dict[str, Any], group: list[Utterance], encoder: En
     made = changed(path)
     for utt in group:
         try:
-            if Path(utt.wav).exists() and changed(utt.wav) > made and held["audio"].get(utt.utt_id) != _digest(_heard(utt, encoder)):
+            if (
+                Path(utt.wav).exists()
+                and changed(utt.wav) > made
+                and held["audio"].get(utt.utt_id) != _digest(_heard(utt, encoder))
+            ):
                 return True
         except audio.AudioError:  # what was heard before it was damaged stays
             continue
@@ -204,7 +251,9 @@ def _digest(wave: np.ndarray) -> str:
     return hashlib.sha256(wave.tobytes()).hexdigest()[:16]
 
 
-def _write_shard(path: Path, group: list[Utterance], encoder: Encoder, dtype: str, header: dict[str, Any]) -> list[audio.AudioError]:
+def _write_shard(
+    path: Path, group: list[Utterance], encoder: Encoder, dtype: str, header: dict[str, Any]
+) -> list[audio.AudioError]:
     """Returns what was left out of it."""
     waves: dict[str, np.ndarray] = {}
     unusable: list[audio.AudioError] = []
@@ -253,16 +302,30 @@ class Store:
     def __init__(self, folder: Path, wanted: dict[str, Any] | None = None) -> None:
         """Open a store; `wanted` (an encoder's identity) must agree with its header."""
         if is_live(folder):
-            raise UserError(f"{folder}: its features are computed live (extract --max-disk); there is nothing stored to read or to check")
+            raise UserError(
+                f"{folder}: its features are computed live (extract --max-disk); there is nothing stored to read or to check"
+            )
         if not (folder / "feats.scp").exists():
-            raise UserError(f"{folder}: no finished feature store (feats.scp is missing). Run: serdesc extract DATA {folder}")
+            raise UserError(
+                f"{folder}: no finished feature store (feats.scp is missing). Run: serdesc extract DATA {folder}"
+            )
         header = read_json(folder / "header.json")
         _check(folder, header, {"format": FORMAT, **(wanted or {})})
         self.folder = folder
         self.header = header
-        self.layers, self.width, self.precision = int(header["layer_count"]), int(header["width"]), str(header["dtype"])
-        self.made_by = {key: value for key, value in header.items() if key not in ("format", "dtype", "versions")}
-        self._shard_of = dict(line.split(" ", 1) for line in (folder / "feats.scp").read_text().splitlines())
+        self.layers, self.width, self.precision = (
+            int(header["layer_count"]),
+            int(header["width"]),
+            str(header["dtype"]),
+        )
+        self.made_by = {
+            key: value
+            for key, value in header.items()
+            if key not in ("format", "dtype", "versions")
+        }
+        self._shard_of = dict(
+            line.split(" ", 1) for line in (folder / "feats.scp").read_text().splitlines()
+        )
         self.rejected = {utt_id: reason for utt_id, _, reason in datadir.rejected(folder)}
         self._open = lru_cache(maxsize=64)(self._open_shard)
 
@@ -273,17 +336,29 @@ class Store:
         """Read every utterance once; the number of them. Raises where a shard is damaged or values are not numbers."""
         for utt_id, name in self._shard_of.items():
             x = self._tensor(utt_id, name)
-            if not bool(x.isfinite().all()) or x.shape[0] != self.layers or x.shape[2] != self.width:
-                raise UserError(f"{self.folder / name}: features of '{utt_id}' are damaged ({tuple(x.shape)}). Remove the shard and extract again.")
+            if (
+                not bool(x.isfinite().all())
+                or x.shape[0] != self.layers
+                or x.shape[2] != self.width
+            ):
+                raise UserError(
+                    f"{self.folder / name}: features of '{utt_id}' are damaged ({tuple(x.shape)}). Remove the shard and extract again."
+                )
         return len(self._shard_of)
 
     def _tensor(self, utt_id: str, name: str) -> Tensor:
         try:
             file = self._open(name)
             x: Tensor = file.get_tensor(utt_id).float()
-            return x * file.get_tensor(utt_id + SCALE)[..., None] if self.header["dtype"] == "int8" else x
+            return (
+                x * file.get_tensor(utt_id + SCALE)[..., None]
+                if self.header["dtype"] == "int8"
+                else x
+            )
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{self.folder / name}: damaged shard ({error}). Remove it and run `serdesc extract` again.") from error
+            raise UserError(
+                f"{self.folder / name}: damaged shard ({error}). Remove it and run `serdesc extract` again."
+            ) from error
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         out = []
@@ -291,12 +366,16 @@ class Store:
             if reason := self.rejected.get(utt.utt_id):
                 raise audio.AudioError(reason).at(utt.wav, utt.utt_id)
             if utt.utt_id not in self._shard_of:
-                raise UserError(f"{self.folder}: no features of '{utt.utt_id}'. Run `serdesc extract` on the data directory that has it.")
+                raise UserError(
+                    f"{self.folder}: no features of '{utt.utt_id}'. Run `serdesc extract` on the data directory that has it."
+                )
             out.append(self._tensor(utt.utt_id, self._shard_of[utt.utt_id]))
         return out
 
 
-def open_features(store: str, config: Any, device: torch.device, any_length: bool = False) -> Features:
+def open_features(
+    store: str, config: Any, device: torch.device, any_length: bool = False
+) -> Features:
     """`live`, or the store in a folder, checked against the configuration's encoder where that can be done without loading it.
 
     With `any_length` the store decides how much of a recording is heard: a trained model takes what it gets.
@@ -305,9 +384,14 @@ def open_features(store: str, config: Any, device: torch.device, any_length: boo
         return Live(Encoder.load(config.encoder, device))
     if is_live(Path(store)):
         live = Live(Encoder.load(config.encoder, device))
-        _check(Path(store), read_json(Path(store) / "header.json"), {"format": FORMAT, **live.made_by})
+        _check(
+            Path(store), read_json(Path(store) / "header.json"), {"format": FORMAT, **live.made_by}
+        )
         return live
     wanted = {"encoder": config.encoder.model, "layers": config.encoder.layers}
     if not any_length:
-        wanted |= {"min_seconds": config.encoder.min_seconds, "max_seconds": config.encoder.max_seconds}
+        wanted |= {
+            "min_seconds": config.encoder.min_seconds,
+            "max_seconds": config.encoder.max_seconds,
+        }
     return Store(Path(store), wanted)

@@ -33,7 +33,9 @@ TURNS = {
         assistant="<|im_end|>\n<|im_start|>assistant\n",
         end="<|im_end|>",
     ),
-    "<|hears|>": Turns(system="<|begin|>", user="<|hears|>", assistant="<|writes|>", end="<|done|>"),  # llama-mini
+    "<|hears|>": Turns(
+        system="<|begin|>", user="<|hears|>", assistant="<|writes|>", end="<|done|>"
+    ),  # llama-mini
 }
 
 
@@ -68,7 +70,9 @@ class Prompt:
     end: int
 
 
-def build_prompt(tokenizer: Tokenizer, system: str = SYSTEM, instruction: str = INSTRUCTION) -> Prompt:
+def build_prompt(
+    tokenizer: Tokenizer, system: str = SYSTEM, instruction: str = INSTRUCTION
+) -> Prompt:
     turns = turns_of(tokenizer)
 
     def ids(text: str) -> list[int]:
@@ -76,4 +80,9 @@ def build_prompt(tokenizer: Tokenizer, system: str = SYSTEM, instruction: str = 
 
     end = ids(turns.end)
     assert len(end) == 1, f"end of turn {turns.end} is {len(end)} tokens"
-    return Prompt(ids(turns.system + system + turns.user), ids("\n"), ids("\n" + instruction + turns.assistant), end[0])
+    return Prompt(
+        ids(turns.system + system + turns.user),
+        ids("\n"),
+        ids("\n" + instruction + turns.assistant),
+        end[0],
+    )

@@ -33,8 +33,12 @@ class SslBaseline(nn.Module):
         self.config = config
         hidden = config.baseline.hidden
         self.layer_weights = nn.Parameter(torch.zeros(layers))
-        self.emotion = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, len(EMOTIONS)))
-        self.characters = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, len(CHARACTERS)))
+        self.emotion = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, len(EMOTIONS))
+        )
+        self.characters = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, len(CHARACTERS))
+        )
 
     @property
     def device(self) -> torch.device:
@@ -60,18 +64,41 @@ class SslBaseline(nn.Module):
         pooled = (summed * frame_mask(frames, x.shape[2])[..., None]).sum(1) / frames[:, None]
         return self.emotion(pooled).log_softmax(-1), self.characters(summed).log_softmax(-1)
 
-    def forward(self, x: Tensor, frames: Tensor, targets: Sequence[str], phase: Phase, eps: dict[str, Sequence[Tensor]] | None = None) -> Loss:
+    def forward(
+        self,
+        x: Tensor,
+        frames: Tensor,
+        targets: Sequence[str],
+        phase: Phase,
+        eps: dict[str, Sequence[Tensor]] | None = None,
+    ) -> Loss:
         """Sum over the utterances of both losses. A target without emotion or without transcript adds nothing for it."""
         emotions, characters = self.hear(x, frames)
         said = [reader.read(target) for target in targets]
-        wanted = torch.tensor([EMOTIONS.index(fields.emotion) if fields.emotion else -1 for fields in said], device=self.device)
+        wanted = torch.tensor(
+            [EMOTIONS.index(fields.emotion) if fields.emotion else -1 for fields in said],
+            device=self.device,
+        )
         of_emotion = functional.nll_loss(emotions, wanted, ignore_index=-1, reduction="sum")
         labels = [_indices(fields.transcript or "") for fields in said]
         lengths = torch.tensor([len(row) for row in labels])
         flat = torch.tensor([i for row in labels for i in row])
-        ctc = functional.ctc_loss(characters.transpose(0, 1).cpu(), flat, frames.cpu(), lengths, reduction="none", zero_infinity=True)
+        ctc = functional.ctc_loss(
+            characters.transpose(0, 1).cpu(),
+            flat,
+            frames.cpu(),
+            lengths,
+            reduction="none",
+            zero_infinity=True,
+        )
         of_text = (ctc / lengths.clamp_min(1) * (lengths > 0)).sum().to(self.device)
-        return Loss(of_emotion + self.config.baseline.ctc * of_text, x.new_zeros(()), len(said), 0, len(said))
+        return Loss(
+            of_emotion + self.config.baseline.ctc * of_text,
+            x.new_zeros(()),
+            len(said),
+            0,
+            len(said),
+        )
 
     @torch.inference_mode()
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
@@ -80,14 +107,22 @@ class SslBaseline(nn.Module):
         emotions, characters = self.hear(x, frames)
         best = characters.argmax(-1).tolist()
         texts = [_collapsed(row[:n]) for row, n in zip(best, frames.tolist())]
-        return [writer.render(Fields(transcript=text, emotion=EMOTIONS[i]), "") for text, i in zip(texts, emotions.argmax(-1).tolist())]
+        return [
+            writer.render(Fields(transcript=text, emotion=EMOTIONS[i]), "")
+            for text, i in zip(texts, emotions.argmax(-1).tolist())
+        ]
 
     @torch.inference_mode()
-    def log_likelihoods(self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]) -> list[list[float]]:
+    def log_likelihoods(
+        self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
         """log p of the emotion that each answer names."""
         self.eval()
         emotions = self.hear(x, frames)[0].tolist()
-        return [[row[EMOTIONS.index(reader.read(answer).emotion or "")] for answer in said] for row, said in zip(emotions, answers)]
+        return [
+            [row[EMOTIONS.index(reader.read(answer).emotion or "")] for answer in said]
+            for row, said in zip(emotions, answers)
+        ]
 
 
 def _indices(text: str) -> list[int]:

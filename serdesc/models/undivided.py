@@ -28,9 +28,14 @@ class Undivided(Describer):
         return ()
 
     def speech_parameters(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
-        return [("layer_weights", self.layer_weights), *((f"adapter.{name}", p) for name, p in self.adapter.named_parameters())]
+        return [
+            ("layer_weights", self.layer_weights),
+            *((f"adapter.{name}", p) for name, p in self.adapter.named_parameters()),
+        ]
 
-    def hear(self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]) -> Heard:
+    def hear(
+        self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
+    ) -> Heard:
         summed = weighted_sum(x, self.layer_weights, self.config.branch.layer_norm)  # (B, T, D)
         s = self.adapter(summed * frame_mask(frames, x.shape[2])[..., None])  # (B, U, H)
         return Heard(s, None, self.adapter.tokens(frames), x.new_zeros(()))

@@ -26,8 +26,14 @@ class Choice:
     def settings(self, config: Config) -> list[str]:
         """What differs from the configuration, as `--set` takes it."""
         wanted = {
-            "training.gradient_accumulation_steps": (self.gradient_accumulation_steps, config.training.gradient_accumulation_steps),
-            "llm.gradient_checkpointing": (str(self.gradient_checkpointing).lower(), str(config.llm.gradient_checkpointing).lower()),
+            "training.gradient_accumulation_steps": (
+                self.gradient_accumulation_steps,
+                config.training.gradient_accumulation_steps,
+            ),
+            "llm.gradient_checkpointing": (
+                str(self.gradient_checkpointing).lower(),
+                str(config.llm.gradient_checkpointing).lower(),
+            ),
             "llm.quantization": (self.quantization, config.llm.quantization),
             "decoding.batch_size": (self.decoding_batch, config.decoding.batch_size),
         }
@@ -53,8 +59,17 @@ def choose(config: Config, made: Training, decode: Decoding, room: float, gpu: b
     """The first way that leaves no need beyond `room` bytes; the smallest there is where none does."""
     batch = config.training.batch_size
     for quantization, checkpointing, accumulation_steps in ways(config, gpu):
-        if made.peak(-(-batch // accumulation_steps), checkpointing, quantization) <= room and decode.peak(1, quantization) <= room:
-            return Choice(accumulation_steps, checkpointing, quantization, _together(config, decode, quantization, room), True)
+        if (
+            made.peak(-(-batch // accumulation_steps), checkpointing, quantization) <= room
+            and decode.peak(1, quantization) <= room
+        ):
+            return Choice(
+                accumulation_steps,
+                checkpointing,
+                quantization,
+                _together(config, decode, quantization, room),
+                True,
+            )
     return Choice(accumulation_steps, checkpointing, quantization, 1, False)
 
 

@@ -29,21 +29,33 @@ class Example:
     def target(self, phase: str, epoch: int) -> str:
         if phase == "content":
             return self.transcript
-        return self.caption if self.reworded is None else writer.render(self.reworded, f"{self.utterance.utt_id} {epoch}")
+        return (
+            self.caption
+            if self.reworded is None
+            else writer.render(self.reworded, f"{self.utterance.utt_id} {epoch}")
+        )
 
 
-def examples(utterances: Sequence[Utterance], config: Config) -> tuple[list[Example], list[Utterance]]:
+def examples(
+    utterances: Sequence[Utterance], config: Config
+) -> tuple[list[Example], list[Utterance]]:
     """Training examples, copies at other speeds within their originals; and the utterances that are too long."""
     outputs, skipped = config.target, []
     out: dict[str, Example] = {}
     for utt in sorted(utterances, key=lambda utt: utt.uniq is not None):  # originals first
         if utt.text is None or utt.labels is None:
-            what, step = ("text", "add it") if utt.text is None else ("labels", "run `serdesc annotate` and train on a fold's folder")
+            what, step = (
+                ("text", "add it")
+                if utt.text is None
+                else ("labels", "run `serdesc annotate` and train on a fold's folder")
+            )
             raise UserError(f"'{utt.utt_id}' has no {what}: {step}.")
         if (utt.seconds or 0.0) > config.training.max_seconds:
             skipped.append(utt)
         else:
-            reworded = writer.select(utt.labels, outputs) if config.training.paraphrase_targets else None
+            reworded = (
+                writer.select(utt.labels, outputs) if config.training.paraphrase_targets else None
+            )
             example = Example(utt, utt.text, caption_of(utt, outputs), reworded)
             if utt.uniq is None:
                 out[utt.utt_id] = example

@@ -30,7 +30,10 @@ def phases_of(config: TrainingConfig) -> dict[Phase, PhaseConfig]:
 
 def plan(config: TrainingConfig) -> list[Block]:
     """The whole training as blocks, in order."""
-    turns: dict[Phase, list[Turn]] = {phase: [Turn(phase, epoch) for epoch in range(c.epochs)] for phase, c in phases_of(config).items()}
+    turns: dict[Phase, list[Turn]] = {
+        phase: [Turn(phase, epoch) for epoch in range(c.epochs)]
+        for phase, c in phases_of(config).items()
+    }
     if config.strategy != "alternating":  # one phase after the other
         return [(turn,) for phase_turns in turns.values() for turn in phase_turns]
     longest = max(len(phase_turns) for phase_turns in turns.values())

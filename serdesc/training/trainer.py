@@ -28,20 +28,35 @@ from serdesc.training.phases import Block, Turn, phases_of, plan, rate
 
 
 class Trainer:
-    def __init__(self, model: Model, features: Features, config: Config, exp: Path, fold: int) -> None:
-        self.model, self.features, self.config, self.exp, self.fold = model, features, config, exp, fold
+    def __init__(
+        self, model: Model, features: Features, config: Config, exp: Path, fold: int
+    ) -> None:
+        self.model, self.features, self.config, self.exp, self.fold = (
+            model,
+            features,
+            config,
+            exp,
+            fold,
+        )
         training = config.training
         self.rank, self.world = join()
         self.phases = phases_of(training)
         self.plan = plan(training)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            phase: torch.optim.AdamW([p for _, p in model.trained(phase)], lr=0.0, betas=(0.9, 0.999), weight_decay=training.weight_decay)
+            phase: torch.optim.AdamW(
+                [p for _, p in model.trained(phase)],
+                lr=0.0,
+                betas=(0.9, 0.999),
+                weight_decay=training.weight_decay,
+            )
             for phase in self.phases
         }
 
     def run(self, data: Sequence[Example]) -> None:
         """Train what is left of the plan; a checkpoint after every block."""
-        self.inputs = f"{datadir.identity([example.utterance for example in data])} {self.features.precision}"
+        self.inputs = (
+            f"{datadir.identity([example.utterance for example in data])} {self.features.precision}"
+        )
         done = self._resume()
         self.by_id = {example.utterance.utt_id: example for example in data}
         self.utterances = [example.utterance for example in data]
@@ -59,7 +74,12 @@ class Trainer:
                 wait_for_all()
 
     def _save(self, done: int) -> None:
-        checkpoint.save(self.exp, self.model, self.optimizers, checkpoint.State(done, len(self.plan), self.features.made_by, self.inputs))
+        checkpoint.save(
+            self.exp,
+            self.model,
+            self.optimizers,
+            checkpoint.State(done, len(self.plan), self.features.made_by, self.inputs),
+        )
 
     def _resume(self) -> int:
         """Blocks already done; weights and moments are put in place."""
@@ -67,14 +87,18 @@ class Trainer:
         if found is not None:
             state = checkpoint.load(found, self.model, self.features.made_by, self.optimizers)
             if state.blocks != len(self.plan):
-                raise UserError(f"{found}: belongs to a plan of {state.blocks} blocks, this one has {len(self.plan)}: take another --tag")
+                raise UserError(
+                    f"{found}: belongs to a plan of {state.blocks} blocks, this one has {len(self.plan)}: take another --tag"
+                )
             if state.inputs and state.inputs != self.inputs:
                 what = (
                     "features in another precision"
                     if state.inputs.split()[0] == self.inputs.split()[0]
                     else "other data, or other labels or captions"
                 )
-                raise UserError(f"{found}: was trained on {what}. Take another --tag, or remove {self.exp} to begin again")
+                raise UserError(
+                    f"{found}: was trained on {what}. Take another --tag, or remove {self.exp} to begin again"
+                )
             return state.done
         if self.config.training.init:
             init = Path(resolve(self.config.training.init))
@@ -82,19 +106,32 @@ class Trainer:
             if start is None:
                 raise UserError(f"training.init: no checkpoint in {init}")
             if not (state := checkpoint.state(start)).finished:
-                raise UserError(f"training.init: {init} is trained to block {state.done} of {state.blocks}: let `serdesc train` finish it first")
+                raise UserError(
+                    f"training.init: {init} is trained to block {state.done} of {state.blocks}: let `serdesc train` finish it first"
+                )
             checkpoint.load(start, self.model, self.features.made_by)
         return 0
 
     def _block(self, block: Block, advance: Callable[[int], None]) -> list[dict[str, Any]]:
         rows = []
         order = {
-            turn.phase: batches.epoch_batches(self.utterances, self.config.training.batch_size, self.config.seed, self.fold, turn.phase, turn.epoch)
+            turn.phase: batches.epoch_batches(
+                self.utterances,
+                self.config.training.batch_size,
+                self.config.seed,
+                self.fold,
+                turn.phase,
+                turn.epoch,
+            )
             for turn in block
         }
         for index in range(self.steps_per_epoch):
             for turn in block:
-                rows.append(self._step(turn, index, [self.by_id[utt.utt_id] for utt in order[turn.phase][index]]))
+                rows.append(
+                    self._step(
+                        turn, index, [self.by_id[utt.utt_id] for utt in order[turn.phase][index]]
+                    )
+                )
                 advance(1)
         return rows
 
@@ -102,25 +139,48 @@ class Trainer:
         """One optimiser step. Losses of its parts, on all devices, are normalised by the counts of the whole batch."""
         config, phase = self.config.training, turn.phase
         step = turn.epoch * self.steps_per_epoch + index
-        learning_rate = rate(self.phases[phase], step, self.phases[phase].epochs * self.steps_per_epoch)
+        learning_rate = rate(
+            self.phases[phase], step, self.phases[phase].epochs * self.steps_per_epoch
+        )
         optimizer = self.optimizers[phase]
         self.model.train_phase(phase)
-        drawn = [example.heard(seed(self.config.seed, self.fold, phase, turn.epoch, "heard", example.utterance.utt_id)) for example in batch]
+        drawn = [
+            example.heard(
+                seed(
+                    self.config.seed,
+                    self.fold,
+                    phase,
+                    turn.epoch,
+                    "heard",
+                    example.utterance.utt_id,
+                )
+            )
+            for example in batch
+        ]
         own = drawn[self.rank :: self.world]
         features = self.features.load([example.utterance for example in own])
         counts = self._counts(own, features, turn)
         optimizer.zero_grad()
         losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
-        torch.manual_seed(seed(self.config.seed, self.fold, phase, turn.epoch, index, self.rank))  # LoRA's dropout
+        torch.manual_seed(
+            seed(self.config.seed, self.fold, phase, turn.epoch, index, self.rank)
+        )  # LoRA's dropout
         for i in range(min(config.gradient_accumulation_steps, len(own))):
-            loss = self._loss(own[i :: config.gradient_accumulation_steps], features[i :: config.gradient_accumulation_steps], phase, turn.epoch)
+            loss = self._loss(
+                own[i :: config.gradient_accumulation_steps],
+                features[i :: config.gradient_accumulation_steps],
+                phase,
+                turn.epoch,
+            )
             llm_part, kl_part = loss.llm / counts[0], loss.kl / counts[1]
             vib_loss = llm_part + config.beta * kl_part  # Eq. (2)
             vib_loss.backward()  # type: ignore[no-untyped-call]
             losses += torch.stack([llm_part.detach(), kl_part.detach()])
         parameters = [p for _, p in self.model.trained(phase)]
         for parameter in parameters:
-            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = (
+                torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            )
         add_up([losses, *(p.grad for p in parameters if p.grad is not None)])
         llm_loss, kl_loss = losses.tolist()
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
@@ -143,18 +203,25 @@ class Trainer:
             name: noise(
                 self.config.branch.latent,
                 frames.tolist(),
-                [seed(self.config.seed, self.fold, phase, epoch, name, example.utterance.utt_id) for example in part],
+                [
+                    seed(self.config.seed, self.fold, phase, epoch, name, example.utterance.utt_id)
+                    for example in part
+                ],
             )
             for name in self.model.noisy(phase)
         }
-        loss: Loss = self.model(x, frames, [example.target(phase, epoch) for example in part], phase, eps)
+        loss: Loss = self.model(
+            x, frames, [example.target(phase, epoch) for example in part], phase, eps
+        )
         return loss
 
     def _counts(self, own: list[Example], features: list[Tensor], turn: Turn) -> Tensor:
         """What the LLM loss and the KL are divided by: label tokens and frames, or utterances; over all devices."""
         counts = torch.tensor([float(len(own))] * 2, device=self.model.device)
         if self.config.training.loss == "mean":
-            counts[0] = sum(self.model.label_count(example.target(turn.phase, turn.epoch)) for example in own)
+            counts[0] = sum(
+                self.model.label_count(example.target(turn.phase, turn.epoch)) for example in own
+            )
             counts[1] = sum(x.shape[1] for x in features)
         add_up([counts])
         return counts
@@ -166,13 +233,27 @@ def _log(path: Path) -> list[dict[str, Any]]:
     return [{"lr" if key == "rate" else key: value for key, value in row.items()} for row in rows]
 
 
-def train(data: Sequence[Utterance], features: Features, config: Config, exp: Path, fold: int, device: torch.device) -> None:
+def train(
+    data: Sequence[Utterance],
+    features: Features,
+    config: Config,
+    exp: Path,
+    fold: int,
+    device: torch.device,
+) -> None:
     """Train an experiment to its end. The resolved configuration is on disk before the first step."""
     with alone(exp) if join()[0] == 0 else nullcontext():
         _train(data, features, config, exp, fold, device)
 
 
-def _train(data: Sequence[Utterance], features: Features, config: Config, exp: Path, fold: int, device: torch.device) -> None:
+def _train(
+    data: Sequence[Utterance],
+    features: Features,
+    config: Config,
+    exp: Path,
+    fold: int,
+    device: torch.device,
+) -> None:
     saved = exp / "config.yaml"
     if checkpoint.find(exp) is not None and configs.load(saved) != config:
         raise UserError(
@@ -182,9 +263,13 @@ def _train(data: Sequence[Utterance], features: Features, config: Config, exp: P
     write_json(exp / "env.json", environment())
     ready, skipped = examples(data, config)
     if not ready:
-        raise UserError(f"nothing to train on: all {len(skipped)} utterances are longer than training.max_seconds = {config.training.max_seconds}")
+        raise UserError(
+            f"nothing to train on: all {len(skipped)} utterances are longer than training.max_seconds = {config.training.max_seconds}"
+        )
     if skipped:
         rows = [{"utt_id": utt.utt_id, "seconds": utt.seconds} for utt in skipped]
         write_jsonl(exp / "skipped.jsonl", rows)
-        print(f"{len(skipped)} training utterances are longer than {config.training.max_seconds} s and are skipped: {exp / 'skipped.jsonl'}")
+        print(
+            f"{len(skipped)} training utterances are longer than {config.training.max_seconds} s and are skipped: {exp / 'skipped.jsonl'}"
+        )
     Trainer(models.initialise(config, features, device), features, config, exp, fold).run(ready)

@@ -40,7 +40,12 @@ def main() -> None:
                 loss = model(x, frames, [example.target(phase, 0) for example in part], phase)
                 sums[phase][0] += float(loss.llm)
                 sums[phase][1] += loss.tokens
-    print(json.dumps({phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()} | {"utterances": len(ready)}))
+    print(
+        json.dumps(
+            {phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()}
+            | {"utterances": len(ready)}
+        )
+    )
 
 
 if __name__ == "__main__":
