@@ -32,7 +32,7 @@ class Range:
 
     low: float
     high: float
-    told: str
+    description: str
 
     def holds(self, value: float) -> bool:
         return self.low <= value <= self.high and math.isfinite(value)
@@ -499,7 +499,7 @@ def _value(kind: Any, value: Any, place: str, faults: list[str]) -> Any:
             and not isinstance(number, bool)
             and not allowed.holds(number)
         ):
-            faults.append(f"{place}: '{value}' is not {allowed.told}")
+            faults.append(f"{place}: '{value}' is not {allowed.description}")
         return number
     if origin is Literal:
         if value not in typing.get_args(kind):

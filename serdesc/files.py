@@ -48,7 +48,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(place: Path) -> Iterator[None]:
+def exclusive_lock(place: Path) -> Iterator[None]:
     """Nobody else is in such a block of the same place, an experiment or a file. Raises UserError where somebody is."""
     path = place.with_name(f".{place.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def changed(path: str | Path) -> float:
+def modified_at(path: str | Path) -> float:
     """When a file was written, or put there, last."""
     about = Path(path).stat()
     return max(about.st_mtime, about.st_ctime)

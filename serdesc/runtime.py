@@ -42,7 +42,7 @@ def start(config: Config) -> torch.device:
         ) from error
 
 
-def join() -> tuple[int, int]:
+def init_distributed() -> tuple[int, int]:
     """This process's rank and the number of processes that torchrun started; they find each other at the first call."""
     world = int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and not dist.is_initialized():
@@ -50,7 +50,7 @@ def join() -> tuple[int, int]:
     return int(os.environ.get("RANK", 0)), world
 
 
-def add_up(tensors: list[torch.Tensor]) -> None:
+def all_reduce_sum(tensors: list[torch.Tensor]) -> None:
     """Sum tensors over all processes, in place."""
     if dist.is_initialized():
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -59,7 +59,7 @@ def add_up(tensors: list[torch.Tensor]) -> None:
             tensor.copy_(part.view_as(tensor))
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     if dist.is_initialized():
         dist.barrier()
 

@@ -299,10 +299,10 @@ def test_annotate_keeps_what_the_corpus_brought(craft: Path, tmp_path: Path, tex
     train, test = (datadir.read(data / "fold1" / part) for part in ("train", "test"))
     assert (len(train), len(test)) == (6, 3) and not (data / "fold1" / "thresholds.json").exists()
     for utt in train + test:
-        (brought,) = (u for u in prepared if u.utt_id == utt.utt_id)
-        assert utt.labels is not None and brought.labels is not None and utt.measure is None
-        assert utt.labels.transcript == (None if text == "description" else utt.text) and utt.labels.pitch == brought.labels.pitch
-        assert utt.caption == brought.caption or text == "rendered" and str(utt.text) in str(utt.caption)
+        (with_corpus_labels,) = (u for u in prepared if u.utt_id == utt.utt_id)
+        assert utt.labels is not None and with_corpus_labels.labels is not None and utt.measure is None
+        assert utt.labels.transcript == (None if text == "description" else utt.text) and utt.labels.pitch == with_corpus_labels.labels.pitch
+        assert utt.caption == with_corpus_labels.caption or text == "rendered" and str(utt.text) in str(utt.caption)
 
 
 def test_a_corpus_without_training_part_measures_nothing(tmp_path: Path) -> None:

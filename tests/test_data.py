@@ -585,7 +585,7 @@ def test_copies_at_other_speeds_are_heard_in_training_alone(corpus: Path, tmp_pa
         assert read_json(corpus / f"fold{a.number}/thresholds.json") == read_json(data / f"fold{b.number}/thresholds.json")
     ready, _ = examples(datadir.read(data / "fold1" / "train"), config)
     assert len(ready) == len(plain[0].train) and all(len(e.copies) == 2 for e in ready)
-    assert {ready[0].heard(seed).utterance.utt_id for seed in range(30)} == {
+    assert {ready[0].at_speed(seed).utterance.utt_id for seed in range(30)} == {
         f"{mark}{ready[0].utterance.utt_id}" for mark in ("", "sp0.8-", "sp1.25-")
     }
     assert datadir.read(data / "fold1" / "train")[-1].uniq is not None

@@ -30,7 +30,7 @@ from serdesc.features.encoder import Encoder
 from serdesc.models import llm as llms
 from serdesc.models.describer import Phase, noise
 from serdesc.plan import calibrate, cards, choose, lengths, memory, planner, shapes, trace, work
-from serdesc.plan.trace import Heard
+from serdesc.plan.trace import Clip
 
 CPU = torch.device("cpu")
 MINI = ["encoder.model=hubert-mini", "llm.model=llama-mini", "llm.dtype=float32", "device=cpu", "adapter.hidden=256", "llm.lora.dropout=0"]
@@ -153,7 +153,7 @@ PASSES = [(kind, phase, again) for kind in ("describer", "undivided") for phase 
 def test_flops_by_arithmetic_are_those_that_are_multiplied_out(kind: str, phase: Phase, checkpointing: bool) -> None:
     config = configs.load(settings=[*MINI, "llm.lora.targets=[q_proj, v_proj, o_proj]", f"model={kind}"])
     encoder, model = built(config)
-    found = trace.Weightless(model).train([Heard(120, "hello you")] * 3, phase, checkpointing)
+    found = trace.Weightless(model).train([Clip(120, "hello you")] * 3, phase, checkpointing)
     labels = len(model.tokenizer.encode("hello you", add_special_tokens=False)) + 1
     item = lengths.Item(datadir.Utterance("a", "", ""), 120, "hello you", "hello you", labels, labels)
     shape = work.padded([item] * 3, lengths.prompt_tokens(model.tokenizer, config), phase, config)
@@ -180,7 +180,7 @@ def step(model: Any, frames: list[int], targets: list[str], phase: Phase) -> Non
 
 def loss(model: Any, frames: list[int], targets: list[str], phase: Phase) -> torch.Tensor:
     x, lengths_of = pad([torch.randn(model.layers, t, model.width) for t in frames])
-    eps = {name: noise(model.config.branch.latent, frames, range(len(frames))) for name in model.noisy(phase)}
+    eps = {name: noise(model.config.branch.latent, frames, range(len(frames))) for name in model.sampled_branches(phase)}
     sums = model(x, lengths_of, targets, phase, eps)
     total: torch.Tensor = sums.llm / sums.tokens + sums.kl / max(1, sums.frames)
     return total
@@ -194,7 +194,7 @@ def test_what_a_pass_holds_is_what_a_real_one_does(kind: str, phase: Phase, chec
     frames, targets = [300, 250, 90], ["a much longer answer than the others are", "short", "x"]
     with trace.Tally() as tally:
         step(real, frames, targets, phase)
-    found = trace.Weightless(built(config)[1]).train([Heard(t, text) for t, text in zip(frames, targets)], phase, checkpointing)
+    found = trace.Weightless(built(config)[1]).train([Clip(t, text) for t, text in zip(frames, targets)], phase, checkpointing)
     assert found.peak == pytest.approx(tally.peak, rel=0.03)
     assert found.forward + found.backward == pytest.approx(tally.flops, rel=0.01)
 

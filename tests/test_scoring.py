@@ -340,26 +340,26 @@ def test_figures_are_signed_with_what_the_labels_were_made_by(tmp_path: Path, co
     usual = {"fold_rule": "session", "protocol": "all", "labels": "all"}
     other = configs.load(settings=["measure.pitch=f0", "measure.seconds=4", "folds.labels=[angry, sad]"])
     annotate.annotate(corpus, configs.Config(), 1, tmp_path / "usual")
-    assert scoring.Made.of(tmp_path / "usual/fold1/test", other).signed(metric("pitch")) == usual
+    assert scoring.Provenance.of(tmp_path / "usual/fold1/test", other).signature_fields(metric("pitch")) == usual
     annotate.annotate(corpus, other, 1, tmp_path / "other")
-    made = scoring.Made.of(tmp_path / "other/fold1/test", configs.Config())
-    assert made.signed(metric("ua")) == made.signed(metric("gender")) == usual | {"labels": "angry+sad"}
+    made = scoring.Provenance.of(tmp_path / "other/fold1/test", configs.Config())
+    assert made.signature_fields(metric("ua")) == made.signature_fields(metric("gender")) == usual | {"labels": "angry+sad"}
     assert (
-        made.signed(metric("pitch"))
-        == made.signed(metric("spice"))
+        made.signature_fields(metric("pitch"))
+        == made.signature_fields(metric("spice"))
         == usual | {"labels": "angry+sad", "measure_pitch": "f0", "measure_seconds": "4.0"}
     )
     improvised = configs.load(settings=["prepare.turns=improvised", "measure.traits=[melody]"])
-    assert scoring.Made.of(tmp_path, improvised).signed(metric("wer")) == usual | {"turns": "improvised"}
+    assert scoring.Provenance.of(tmp_path, improvised).signature_fields(metric("wer")) == usual | {"turns": "improvised"}
 
 
 def test_captions_are_signed_with_what_their_references_say() -> None:
     bleu, ua = metric("bleu4"), metric("ua")
     outputs = TargetConfig(transcript=False)
     style, full = ScoringConfig(), ScoringConfig(caption_text="full")
-    assert scoring.signed_target(bleu, outputs, style) == scoring.signed_target(bleu, TargetConfig(), style) == {"target": "descriptors+emotion"}
-    assert scoring.signed_target(bleu, TargetConfig(), full) == {"target": "transcript+descriptors+emotion"}
-    assert not scoring.signed_target(ua, outputs, full)
+    assert scoring.target_signature(bleu, outputs, style) == scoring.target_signature(bleu, TargetConfig(), style) == {"target": "descriptors+emotion"}
+    assert scoring.target_signature(bleu, TargetConfig(), full) == {"target": "transcript+descriptors+emotion"}
+    assert not scoring.target_signature(ua, outputs, full)
     assert "punctuation:kept" in scoring.signature(metric("sacrebleu"), style, {})
     assert "tokens:raw|punctuation:kept" in scoring.signature(metric("spice"), ScoringConfig(spice_text="raw"), {})
     jar = java.jars() / "meteor" / "meteor-1.5.jar"

@@ -80,7 +80,7 @@ def test_no_disentanglement_at_the_papers_shapes() -> None:
 
 def test_one_group_of_tokens_stands_where_content_stood(undivided: Undivided) -> None:
     x, frames = pad(features(30))
-    heard = undivided.hear(x, frames, "descriptor", {})
+    heard = undivided.encode_speech(x, frames, "descriptor", {})
     assert heard.s_des is None and heard.s_con.shape == (1, 6, undivided.llm_width) and float(heard.kl) == 0
     row = undivided._rows(undivided.prompt, heard, [None])[0]
     before, after = len(undivided.prompt.before), len(undivided.prompt.after)
@@ -116,7 +116,7 @@ CAPTIONS = ['A speaker says "go on", sounding sad.', 'A speaker says "it is", so
 def test_its_loss_is_cross_entropy_and_ctc_a_character(baseline: SslBaseline) -> None:
     x, frames = pad(features(30, 41, 25))
     loss = baseline(x, frames, CAPTIONS, "joint")
-    emotions, characters = baseline.hear(x, frames)
+    emotions, characters = baseline.log_probs(x, frames)
     wanted = torch.zeros(())
     for i, (emotion, text) in enumerate((("sad", "go on"), ("happy", "it is"), ("angry", ""))):
         wanted = wanted - emotions[i, EMOTIONS.index(emotion)]
@@ -143,7 +143,7 @@ def test_the_best_path_is_collapsed(baseline: SslBaseline, monkeypatch: pytest.M
     for t, c in enumerate(path):
         characters[0, t, CHARACTERS.index(c)] = 0
     emotions = torch.eye(len(EMOTIONS))[EMOTIONS.index("calm")][None]
-    monkeypatch.setattr(baseline, "hear", lambda x, frames: (emotions.log_softmax(-1), characters))
+    monkeypatch.setattr(baseline, "log_probs", lambda x, frames: (emotions.log_softmax(-1), characters))
     fields = reader.read(baseline.generate(torch.zeros(1), torch.tensor([len(path)]), 8)[0])
     assert (fields.transcript, fields.emotion) == ("hello we", "calm")
     found: Tensor = torch.tensor(baseline.log_likelihoods(torch.zeros(1), frames=torch.tensor([1]), answers=[[CAPTIONS[0], CAPTIONS[1]]]))

@@ -27,12 +27,12 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
-from serdesc.files import alone, read_json, read_jsonl, write_json
+from serdesc.files import exclusive_lock, read_json, read_jsonl, write_json
 from serdesc.inference.decode import decode, hypotheses
 from serdesc.models import checkpoint
 from serdesc.training import trainer
 from serdesc.training.examples import examples
-from serdesc.training.phases import Turn, plan, rate
+from serdesc.training.phases import PhaseEpoch, learning_rate, schedule
 
 CPU = torch.device("cpu")
 
@@ -43,13 +43,13 @@ CPU = torch.device("cpu")
 def test_the_order_of_the_phases() -> None:
     def order(**changes: Any) -> list[str]:
         settings = TrainingConfig(content=PhaseConfig(epochs=2), descriptor=PhaseConfig(epochs=3), **changes)
-        return ["+".join(f"{turn.phase[0]}{turn.epoch}" for turn in block) for block in plan(settings)]
+        return ["+".join(f"{turn.phase[0]}{turn.epoch}" for turn in block) for block in schedule(settings)]
 
     assert order() == ["c0", "d0", "c1", "d1", "d2"]
     assert order(alternate="step") == ["c0+d0", "c1+d1", "d2"]
     assert order(strategy="two-stage") == ["c0", "c1", "d0", "d1", "d2"]
     assert order(strategy="one-stage") == ["j0", "j1", "j2"]
-    assert plan(TrainingConfig())[:2] == [(Turn("content", 0),), (Turn("descriptor", 0),)]
+    assert schedule(TrainingConfig())[:2] == [(PhaseEpoch("content", 0),), (PhaseEpoch("descriptor", 0),)]
 
 
 class Says:
@@ -82,9 +82,9 @@ def test_a_small_posterior_is_not_none() -> None:
 
 def test_rates_of_the_paper() -> None:
     content, descriptor = TrainingConfig().content, TrainingConfig().descriptor
-    assert [rate(content, s, 100) for s in (0, 1, 2, 3, 99)] == pytest.approx([2e-4 / 3, 4e-4 / 3, 2e-4, 2e-4, 2e-4])
-    assert rate(descriptor, 2, 100) == pytest.approx(2e-5) and rate(descriptor, 3, 100) == pytest.approx(2e-5)
-    assert rate(descriptor, 51, 100) == pytest.approx(1e-5, rel=0.02) and rate(descriptor, 99, 100) < 1e-8
+    assert [learning_rate(content, s, 100) for s in (0, 1, 2, 3, 99)] == pytest.approx([2e-4 / 3, 4e-4 / 3, 2e-4, 2e-4, 2e-4])
+    assert learning_rate(descriptor, 2, 100) == pytest.approx(2e-5) and learning_rate(descriptor, 3, 100) == pytest.approx(2e-5)
+    assert learning_rate(descriptor, 51, 100) == pytest.approx(1e-5, rel=0.02) and learning_rate(descriptor, 99, 100) < 1e-8
 
 
 # ---- experiments ----
@@ -272,7 +272,7 @@ def test_an_experiment_goes_on_with_what_it_was_begun_with(lab: Lab, tmp_path: P
     lab.features.precision = "int8"
     with pytest.raises(UserError, match="features in another precision"):
         lab.train("begun")
-    with alone(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is at work on it"):
+    with exclusive_lock(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is at work on it"):
         lab.train("begun")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @verb
 def config(
     key: Annotated[str, typer.Argument(help="A key, for example encoder.model; without it the whole configuration.", show_default=False)] = "",
-    config: ConfigFile = None, settings: Set = None,
+    config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """Print the configuration that files, systems and settings come to, every key with its value; or the value of one key.
 
@@ -28,7 +28,7 @@ def config(
 
     from serdesc import config as configs
 
-    value = asdict(configs.load(config, settings))
+    value = asdict(configs.load(config_files, settings))
     place = "the configuration"
     for name in key.split(".") if key else ():
         if not isinstance(value, dict) or name not in value:
@@ -49,7 +49,7 @@ def prepare(
     corpus: Annotated[str, typer.Argument(help="A module of serdesc/data/corpora: mini, ravdess, speechcraft ...", show_default=False)],
     src: Annotated[Path, typer.Argument(help="The corpus as it was downloaded (mini: where to put it).", show_default=False)],
     data: Data,
-    config: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
+    config_files: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
 ) -> None:  # fmt: skip
     """Turn a downloaded corpus into a Kaldi-style data directory.
 
@@ -59,7 +59,7 @@ def prepare(
     from serdesc.data import prepare as preparation
 
     accepted, rejected = preparation.prepare(
-        corpus, src, data, configs.load(config, settings).prepare, nj
+        corpus, src, data, configs.load(config_files, settings).prepare, nj
     )
     hours = sum(utt.seconds or 0.0 for utt in accepted) / 3600
     typer.echo(
@@ -75,7 +75,7 @@ def prepare(
 def annotate(
     data: Data,
     out: Annotated[Optional[Path], typer.Option("--out", help="Folder for the folds, for one of several label sets; DATA by default.")] = None,
-    config: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
+    config_files: ConfigFile = None, settings: Set = None, nj: Jobs = 1,
 ) -> None:  # fmt: skip
     """Measure pitch, energy and speed; label every fold by the thresholds of its training part; write reference captions.
 
@@ -84,7 +84,7 @@ def annotate(
     from serdesc import config as configs
     from serdesc.data.annotate import annotate as run
 
-    for fold in run(data, configs.load(config, settings), nj, out):
+    for fold in run(data, configs.load(config_files, settings), nj, out):
         counts = ", ".join(f"{len(part)} {name}" for name, part in fold.parts().items())
         typer.echo(f"{out or data}/fold{fold.number}: {counts}")
 

@@ -15,7 +15,7 @@ from serdesc.errors import FailedError, UserError
 def extract(
     data: Data,
     store: Annotated[Path, typer.Argument(help="Folder for the features.", show_default=False)],
-    config: ConfigFile = None, settings: Set = None,
+    config_files: ConfigFile = None, settings: Set = None,
     shard: Annotated[str, typer.Option("--shard", help="i/n: do the i-th of n equal shares, for array jobs.")] = "1/1",
     max_disk: Annotated[Optional[float], typer.Option("--max-disk", help="GB; for more, STORE says that features are computed live.")] = None,
 ) -> None:  # fmt: skip
@@ -31,24 +31,26 @@ def extract(
     from serdesc.progress import progress
 
     job = _share(shard)
-    settled = configs.load(config, settings)
-    device = runtime.start(settled)
-    utterances = datadir.timed(folds.heard(data, datadir.read(data), settled.folds.labels))
-    encoder = Encoder.load(settled.encoder, device)
+    config = configs.load(config_files, settings)
+    device = runtime.start(config)
+    utterances = datadir.timed(
+        folds.usable_utterances(data, datadir.read(data), config.folds.labels)
+    )
+    encoder = Encoder.load(config.encoder, device)
     if (
         max_disk is not None
-        and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk
+        and (need := stores.size(utterances, encoder, config.store) / 1e9) > max_disk
     ):
-        stores.mark_live(store, encoder, settled.store)
+        stores.mark_live(store, encoder, config.store)
         hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
         typer.echo(
             f"{store}: features of {hours:.3g} h would take {need:.3g} GB, more than {max_disk:g} GB (--max-disk): they are computed live"
         )
         return
-    groups = stores.shards(utterances, settled.store.shard_seconds)
+    groups = stores.shards(utterances, config.store.shard_seconds)
     mine = sum(len(group) for number, group in enumerate(groups) if number % job[1] == job[0] - 1)
     with progress("extract", mine, "utterances") as advance:
-        unusable = stores.write(store, utterances, encoder, settled.store, job, advance)
+        unusable = stores.write(store, utterances, encoder, config.store, job, advance)
     audio.tell(unusable, f"have no features in {store}")
 
 
@@ -81,7 +83,7 @@ def plan(
 
 @verb
 def train(
-    data: Data, store: StoreArg, exp: Exp, config: ConfigFile = None, settings: Set = None,
+    data: Data, store: StoreArg, exp: Exp, config_files: ConfigFile = None, settings: Set = None,
     allow_cpu: Annotated[bool, typer.Option("--allow-cpu", help="Train an LLM of more than 1e9 parameters on a CPU.")] = False,
 ) -> None:  # fmt: skip
     """Fine-tune branches, adapters and LoRA on a fold's training part; goes on where it was stopped.
@@ -96,12 +98,12 @@ def train(
     from serdesc.models import llm
     from serdesc.training import trainer
 
-    settled = configs.load(config, settings)
-    check_labels(data, settled)
-    device = runtime.start(settled)
-    if settled.model != "ssl_baseline" and not allow_cpu:
-        llm.refuse_large_on_cpu(settled.llm, device)
-    features = open_features(store, settled, device)
+    config = configs.load(config_files, settings)
+    check_labels(data, config)
+    device = runtime.start(config)
+    if config.model != "ssl_baseline" and not allow_cpu:
+        llm.refuse_large_on_cpu(config.llm, device)
+    features = open_features(store, config, device)
     every = datadir.read(data)
     utterances = [utt for utt in every if utt.utt_id not in features.rejected]
     if len(utterances) < len(every):
@@ -109,7 +111,7 @@ def train(
             f"{len(every) - len(utterances)} utterances are not trained on: {Path(store) / 'rejected.tsv'} says why",
             err=True,
         )
-    trainer.train(utterances, features, settled, exp, fold_of(data), device)
+    trainer.train(utterances, features, config, exp, fold_of(data), device)
 
 
 @verb
@@ -127,32 +129,32 @@ def decode(
     from serdesc.builtin import resolve
     from serdesc.data import audio, datadir
     from serdesc.features.store import open_features
-    from serdesc.files import alone, read_json, write_json
-    from serdesc.inference.decode import begun, source
-    from serdesc.inference.decode import decode as run
+    from serdesc.files import exclusive_lock, read_json, write_json
+    from serdesc.inference.decode import has_resumable_output, inputs_of
+    from serdesc.inference.decode import decode as decode_to_file
     from serdesc.models import checkpoint
 
     target, exp = out or exp / f"decode_{data.name}" / "hyp.jsonl", Path(resolve(str(exp)))
-    settled = configs.load(exp / "config.yaml", settings)
+    config = configs.load(exp / "config.yaml", settings)
     utterances, trained = datadir.read(data), checkpoint.finished(exp)
-    with alone(target):
+    with exclusive_lock(target):
         if (
-            begun(target, source(read_json(trained / "state.json"), settled, utterances, store))
+            has_resumable_output(
+                target, inputs_of(read_json(trained / "state.json"), config, utterances, store)
+            )
             and target.exists()
         ):
             typer.echo(f"{target} is there already; remove it to decode again", err=True)
             return
-        device = runtime.start(settled)
-        features = open_features(store, settled, device, any_length=True)
+        device = runtime.start(config)
+        features = open_features(store, config, device, any_length=True)
         model, _ = checkpoint.load_model(exp, features, device, settings)
-        audio.tell(run(model, features, utterances, target), f"are not in {target}")
+        audio.tell(decode_to_file(model, features, utterances, target), f"are not in {target}")
     if (
         target.parent.name.startswith("decode_")
         and not (record := target.parent.parent / "config.yaml").exists()
     ):
-        configs.dump(
-            settled, record
-        )  # an experiment of answers alone: `report` says what made them
+        configs.dump(config, record)  # an experiment of answers alone: `report` says what made them
         write_json(record.with_name("env.json"), runtime.environment())
     typer.echo(str(target))
 

@@ -63,7 +63,10 @@ def labelled(fold: folds.Fold, config: Config) -> tuple[descriptors.Thresholds, 
     own = config.measure.source == "corpus"
     thresholds = descriptors.NONE if own else descriptors.fit(datadir.originals(fold.train))
     parts = {
-        name: [brought(utt, config.prepare.text) if own else label(utt, thresholds) for utt in part]
+        name: [
+            with_corpus_labels(utt, config.prepare.text) if own else label(utt, thresholds)
+            for utt in part
+        ]
         for name, part in fold.parts().items()
     }
     return thresholds, folds.Fold(
@@ -129,7 +132,7 @@ def _list_unusual(utterances: list[Utterance], config: EncoderConfig, out: Path)
         )
 
 
-def brought(utt: Utterance, text: str) -> Utterance:
+def with_corpus_labels(utt: Utterance, text: str) -> Utterance:
     """With the corpus's own labels and caption; what it did not bring is made of its metadata. `text` is prepare.text."""
     known = utt.labels or descriptors.labels(utt, descriptors.NONE)
     fields = replace(known, transcript=None if text == "description" else utt.text)

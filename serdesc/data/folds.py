@@ -64,7 +64,9 @@ def labelled(utterances: Sequence[Utterance], labels: Sequence[str]) -> list[Utt
     return [utt for utt in utterances if not labels or utt.emotion in labels]
 
 
-def heard(data: Path, utterances: Sequence[Utterance], labels: Sequence[str]) -> list[Utterance]:
+def usable_utterances(
+    data: Path, utterances: Sequence[Utterance], labels: Sequence[str]
+) -> list[Utterance]:
     """What `extract` takes of a data directory's utterances: those with one of the labels that are not known to be unusable."""
     bad = {utt_id for utt_id, _, _ in datadir.rejected(data)}
     kept = [utt for utt in labelled(utterances, labels) if utt.utt_id not in bad]

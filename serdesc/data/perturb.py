@@ -15,7 +15,7 @@ from typing import Sequence
 from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import changed, written_aside
+from serdesc.files import modified_at, written_aside
 from serdesc.progress import progress
 
 
@@ -45,7 +45,7 @@ def _copy(utt: Utterance, speed: float, folder: Path) -> Utterance:
 
     mark = f"sp{speed:g}-"
     path = folder / f"{mark}{utt.utt_id}.flac"
-    if not path.exists() or changed(path) < changed(utt.wav):
+    if not path.exists() or modified_at(path) < modified_at(utt.wav):
         wave = soxr.resample(
             audio.load(utt.wav, span=utt.span), audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE
         )

@@ -53,14 +53,16 @@ class Encoder:
         self.hop = int(np.prod(model.config.conv_stride))
         # A group norm in the convolutions spans the whole padded wave, so those models hear one wave at a time, and those that do not say.
         self.batchable: bool = getattr(model.config, "feat_extract_norm", "unknown") == "layer"
-        self._heard: list[Tensor] = []
+        self._hidden_states: list[Tensor] = []
         if config.layers == "0..n":
             model.encoder.layers[0].register_forward_pre_hook(
-                lambda _, inputs: self._heard.append(inputs[0])
+                lambda _, inputs: self._hidden_states.append(inputs[0])
             )
         for layer in model.encoder.layers:
             layer.register_forward_hook(
-                lambda _, inputs, out: self._heard.append(out[0] if isinstance(out, tuple) else out)
+                lambda _, inputs, out: self._hidden_states.append(
+                    out[0] if isinstance(out, tuple) else out
+                )
             )
 
     @classmethod
@@ -85,7 +87,7 @@ class Encoder:
         ).tolist()
         return frames
 
-    def _heard_of(self, wave: np.ndarray) -> np.ndarray:
+    def _crop_and_pad(self, wave: np.ndarray) -> np.ndarray:
         """The wave cut to what is heard of it, with silence behind a short one."""
         cut = wave[: int(self.config.max_seconds * SAMPLE_RATE)]
         return np.pad(cut, (0, max(0, int(self.config.min_seconds * SAMPLE_RATE) - len(cut))))
@@ -95,7 +97,7 @@ class Encoder:
         assert (
             self.batchable or len(waves) == 1
         ), f"{self.config.model} hears one wave at a time, got {len(waves)}"
-        heard = [self._heard_of(wave) for wave in waves]
+        heard = [self._crop_and_pad(wave) for wave in waves]
         batch = self.extractor(
             heard,
             sampling_rate=SAMPLE_RATE,
@@ -103,13 +105,13 @@ class Encoder:
             return_tensors="pt",
             return_attention_mask=self.batchable,
         )
-        self._heard.clear()
+        self._hidden_states.clear()
         self.model(
             batch["input_values"].to(self.device, DTYPES[self.config.dtype]),
             attention_mask=batch["attention_mask"].to(self.device) if self.batchable else None,
         )
-        x = torch.stack(self._heard, dim=1).float().cpu()  # (B, L, T, D)
-        self._heard.clear()
+        x = torch.stack(self._hidden_states, dim=1).float().cpu()  # (B, L, T, D)
+        self._hidden_states.clear()
         assert x.shape[1] == self.layers, f"heard {x.shape[1]} layers of {self.layers}"
         return [x[i, :, : self.frames(len(wave))] for i, wave in enumerate(heard)]
 

@@ -25,7 +25,15 @@ from serdesc.data import audio, datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features.encoder import Encoder
-from serdesc.files import changed, free_gb, read_json, share, write_json, write_text, written_aside
+from serdesc.files import (
+    modified_at,
+    free_gb,
+    read_json,
+    share,
+    write_json,
+    write_text,
+    written_aside,
+)
 from serdesc.runtime import DTYPES
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
@@ -64,10 +72,10 @@ class Live:
         self.precision = "live"
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        return encode(self.encoder, [_heard(utt, self.encoder) for utt in utterances])
+        return encode(self.encoder, [load_wave(utt, self.encoder) for utt in utterances])
 
 
-def _heard(utt: Utterance, encoder: Encoder) -> np.ndarray:
+def load_wave(utt: Utterance, encoder: Encoder) -> np.ndarray:
     return audio.load(utt.wav, encoder.config.max_seconds, utt.span, utt.utt_id)
 
 
@@ -233,13 +241,13 @@ def _held(path: Path, group: list[Utterance]) -> dict[str, Any] | None:
 
 def _stale(path: Path, held: dict[str, Any], group: list[Utterance], encoder: Encoder) -> bool:
     """Whether audio that was put in its place after the shard was written is another than it was made of."""
-    made = changed(path)
+    made = modified_at(path)
     for utt in group:
         try:
             if (
                 Path(utt.wav).exists()
-                and changed(utt.wav) > made
-                and held["audio"].get(utt.utt_id) != _digest(_heard(utt, encoder))
+                and modified_at(utt.wav) > made
+                and held["audio"].get(utt.utt_id) != _digest(load_wave(utt, encoder))
             ):
                 return True
         except audio.AudioError:  # what was heard before it was damaged stays
@@ -259,7 +267,7 @@ def _write_shard(
     unusable: list[audio.AudioError] = []
     for utt in group:
         try:
-            waves[utt.utt_id] = _heard(utt, encoder)
+            waves[utt.utt_id] = load_wave(utt, encoder)
         except audio.AudioError as error:
             unusable.append(error)
     tensors: dict[str, Tensor] = {}

@@ -75,7 +75,7 @@ def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[
     }
 
 
-def source(
+def inputs_of(
     checkpoint: dict[str, Any], config: Config, utterances: Sequence[Utterance], store: str
 ) -> dict[str, Any]:
     """What answers depend on: the trained files by their hashes, settings, data, and where the features come from."""
@@ -98,7 +98,7 @@ def source(
     }
 
 
-def begun(out: Path, of: dict[str, Any]) -> bool:
+def has_resumable_output(out: Path, of: dict[str, Any]) -> bool:
     """Whether answers of the same source are there, or a part of them. Raises UserError where they are of another."""
     record = out.with_suffix(".made.json")
     there = [path for path in (out, partial_of(out)) if path.exists()]

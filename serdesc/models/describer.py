@@ -45,7 +45,7 @@ class Loss(NamedTuple):
     utterances: int
 
 
-class Heard(NamedTuple):
+class SpeechTokens(NamedTuple):
     """What an LLM gets to hear of a batch."""
 
     s_con: Tensor  # (B, U, H)
@@ -91,7 +91,7 @@ class Describer(nn.Module):
     def device(self) -> torch.device:
         return next(p.device for p in self.parameters())
 
-    def noisy(self, phase: Phase) -> tuple[str, ...]:
+    def sampled_branches(self, phase: Phase) -> tuple[str, ...]:
         """The branches whose z is drawn in a phase, and whose KL its loss has: those that it trains."""
         return TRAINED[phase]
 
@@ -125,7 +125,7 @@ class Describer(nn.Module):
 
     # ---- speech tokens ---------------------------------------------------------------------------------------------------
 
-    def speech(
+    def speech_tokens(
         self, name: str, x: Tensor, frames: Tensor, eps: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, Tensor, Latent]:
         """s (B, U, H), U of each utterance (B,), and the latents. z = mu where no noise is given."""
@@ -138,21 +138,21 @@ class Describer(nn.Module):
         z = z * frame_mask(frames, x.shape[2])[..., None]
         return branch.adapter(z), branch.adapter.tokens(frames), latent
 
-    def hear(
+    def encode_speech(
         self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
-    ) -> Heard:
+    ) -> SpeechTokens:
         """Both groups of speech tokens; in the content phase the descriptor's are zero (Section 3.5)."""
-        s_con, tokens, latent_con = self.speech("content", x, frames, noise.get("content"))
+        s_con, tokens, latent_con = self.speech_tokens("content", x, frames, noise.get("content"))
         latents = {"content": latent_con}
         s_des = torch.zeros_like(s_con)
         if phase != "content":
-            s_des, _, latents["descriptor"] = self.speech(
+            s_des, _, latents["descriptor"] = self.speech_tokens(
                 "descriptor", x, frames, noise.get("descriptor")
             )
         kl = x.new_zeros(())
-        for name in self.noisy(phase):
+        for name in self.sampled_branches(phase):
             kl = kl + (latents[name].kl() * frame_mask(frames, x.shape[2])).sum()
-        return Heard(s_con, s_des, tokens, kl)
+        return SpeechTokens(s_con, s_des, tokens, kl)
 
     # ---- training --------------------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Describer(nn.Module):
     ) -> Loss:
         """Sums of -log p(target) and of the KL of the branches that the phase trains. x (B, L, T, D); eps[branch][i] (T_i, K)."""
         x, frames = x.to(self.device), frames.to(self.device)
-        heard = self.hear(x, frames, phase, eps or {})
+        heard = self.encode_speech(x, frames, phase, eps or {})
         prompt = self.content_prompt if phase == "content" else self.prompt
         attend = phase != "content" or self.config.prompt.attend_zeros
         rows = self._rows(prompt, heard, targets, attend)
@@ -176,7 +176,7 @@ class Describer(nn.Module):
     def _rows(
         self,
         prompt: prompts.Prompt,
-        heard: Heard,
+        heard: SpeechTokens,
         targets: Sequence[str | None],
         attend: bool = True,
     ) -> list[Row]:
@@ -255,19 +255,20 @@ class Describer(nn.Module):
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
         """Greedy answers: z = mu, one pass with both token groups."""
         return self.answer(
-            self._rows(self.prompt, self._listen(x, frames), [None] * len(x)), max_new_tokens
+            self._rows(self.prompt, self._encode_for_inference(x, frames), [None] * len(x)),
+            max_new_tokens,
         )
 
-    def _listen(self, x: Tensor, frames: Tensor) -> Heard:
+    def _encode_for_inference(self, x: Tensor, frames: Tensor) -> SpeechTokens:
         self.eval()
-        return self.hear(x.to(self.device), frames.to(self.device), "descriptor", {})
+        return self.encode_speech(x.to(self.device), frames.to(self.device), "descriptor", {})
 
     @torch.inference_mode()
     def log_likelihoods(
         self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """log p(answer | speech) of any number of answers to each utterance, its end included; z = mu."""
-        heard = self._listen(x, frames)
+        heard = self._encode_for_inference(x, frames)
         found: list[list[float]] = []
         for i, said in enumerate(answers):
             rows = self._rows(self.prompt, _repeated(heard, i, len(said)), said)
@@ -294,13 +295,13 @@ class Describer(nn.Module):
         ]
 
 
-def _repeated(heard: Heard, i: int, times: int) -> Heard:
+def _repeated(heard: SpeechTokens, i: int, times: int) -> SpeechTokens:
     """Utterance i so many times."""
 
     def repeat(t: Tensor) -> Tensor:
         return t[i : i + 1].expand(times, *t.shape[1:])
 
-    return Heard(
+    return SpeechTokens(
         repeat(heard.s_con),
         None if heard.s_des is None else repeat(heard.s_des),
         repeat(heard.tokens),

@@ -44,7 +44,7 @@ class SslBaseline(nn.Module):
     def device(self) -> torch.device:
         return self.layer_weights.device
 
-    def noisy(self, phase: Phase) -> tuple[str, ...]:
+    def sampled_branches(self, phase: Phase) -> tuple[str, ...]:
         return ()
 
     def label_count(self, target: str) -> int:
@@ -57,7 +57,7 @@ class SslBaseline(nn.Module):
     def train_phase(self, phase: Phase) -> None:
         self.train()
 
-    def hear(self, x: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def log_probs(self, x: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """log p of the emotions (B, emotions), and of the characters at each frame (B, T, characters)."""
         x, frames = x.to(self.device), frames.to(self.device)
         summed = weighted_sum(x, self.layer_weights, self.config.branch.layer_norm)  # (B, T, D)
@@ -73,7 +73,7 @@ class SslBaseline(nn.Module):
         eps: dict[str, Sequence[Tensor]] | None = None,
     ) -> Loss:
         """Sum over the utterances of both losses. A target without emotion or without transcript adds nothing for it."""
-        emotions, characters = self.hear(x, frames)
+        emotions, characters = self.log_probs(x, frames)
         said = [reader.read(target) for target in targets]
         wanted = torch.tensor(
             [EMOTIONS.index(fields.emotion) if fields.emotion else -1 for fields in said],
@@ -104,7 +104,7 @@ class SslBaseline(nn.Module):
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
         """A caption of the likeliest emotion and of the best path's characters."""
         self.eval()
-        emotions, characters = self.hear(x, frames)
+        emotions, characters = self.log_probs(x, frames)
         best = characters.argmax(-1).tolist()
         texts = [_collapsed(row[:n]) for row, n in zip(best, frames.tolist())]
         return [
@@ -118,7 +118,7 @@ class SslBaseline(nn.Module):
     ) -> list[list[float]]:
         """log p of the emotion that each answer names."""
         self.eval()
-        emotions = self.hear(x, frames)[0].tolist()
+        emotions = self.log_probs(x, frames)[0].tolist()
         return [
             [row[EMOTIONS.index(reader.read(answer).emotion or "")] for answer in said]
             for row, said in zip(emotions, answers)

@@ -178,7 +178,8 @@ def _forward(model: Describer, batch: Sequence[Item], phase: Phase) -> Callable[
 
     def run() -> Any:
         eps = {
-            name: noise(latent, frames.tolist(), range(len(batch))) for name in model.noisy(phase)
+            name: noise(latent, frames.tolist(), range(len(batch)))
+            for name in model.sampled_branches(phase)
         }
         loss = model(x, frames, [item.target(phase) for item in batch], phase, eps)
         return loss.llm / loss.tokens + loss.kl / max(1, loss.frames)

@@ -77,7 +77,7 @@ def corpus(data: Path, config: Config) -> Corpus:
     ]
     alone = bool(made) and not (data / "wav.scp").exists()
     lying = [_fold(folder, labels) for folder in (made if alone else made[:1])]
-    every = folds.heard(data, _together(lying) if alone else datadir.read(data), labels)
+    every = folds.usable_utterances(data, _together(lying) if alone else datadir.read(data), labels)
     unknown = [utt.utt_id for utt in every if utt.seconds is None]
     if unknown:
         raise UserError(

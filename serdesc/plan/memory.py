@@ -13,7 +13,7 @@ from serdesc.features.encoder import Encoder
 from serdesc.models.describer import Describer, Phase
 from serdesc.plan import trace
 from serdesc.plan.lengths import Item, longest
-from serdesc.plan.trace import Heard, Weightless
+from serdesc.plan.trace import Clip, Weightless
 from serdesc.runtime import DTYPES
 from serdesc.training.phases import phases_of
 
@@ -130,9 +130,9 @@ def _heaviest(
     )
 
 
-def heard(measured: Sequence[Item], phase: Phase, config: Config) -> Heard:
+def heard(measured: Sequence[Item], phase: Phase, config: Config) -> Clip:
     first = longest(measured, 1, phase, config)[0]
-    return Heard(first.frames, first.target(phase))
+    return Clip(first.frames, first.target(phase))
 
 
 def extraction(encoder: Encoder, config: Config, seconds: float) -> int:

@@ -38,7 +38,7 @@ class Passed:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Clip:
     """An utterance of a batch: its frames T, and the target that is said of it."""
 
     frames: int
@@ -124,7 +124,7 @@ class Weightless:
     def __init__(self, model: Describer) -> None:
         self.model, self.mode = model, weightless(model)
 
-    def train(self, batch: Sequence[Heard], phase: Phase, checkpointing: bool = False) -> Passed:
+    def train(self, batch: Sequence[Clip], phase: Phase, checkpointing: bool = False) -> Passed:
         """A part of a training step, up to the gradients."""
         self._recompute(checkpointing)
         self.model.train_phase(phase)
@@ -148,7 +148,7 @@ class Weightless:
                 llm.gradient_checkpointing_disable()
 
     @torch.no_grad()
-    def decode(self, batch: Sequence[Heard]) -> Passed:
+    def decode(self, batch: Sequence[Clip]) -> Passed:
         """The prompts of a batch heard, before the first answered token."""
         self.model.eval()
         with self.mode, Tally() as tally:
@@ -159,7 +159,7 @@ class Weightless:
         return Passed(tally.peak, tally.flops)
 
     @torch.no_grad()
-    def likelihoods(self, heard: Heard, answers: int) -> Passed:
+    def likelihoods(self, heard: Clip, answers: int) -> Passed:
         """An utterance's answer in so many forms, for the posterior."""
         self.model.eval()
         with self.mode, Tally() as tally:
@@ -168,30 +168,30 @@ class Weightless:
             _nll(self.model, rows * answers, answers * self._labels([heard]))
         return Passed(tally.peak, tally.flops)
 
-    def _x(self, batch: Sequence[Heard]) -> Tensor:
+    def _x(self, batch: Sequence[Clip]) -> Tensor:
         return torch.empty(
             len(batch), self.model.layers, max(heard.frames for heard in batch), self.model.width
         )  # (B, L, T, D)
 
-    def _labels(self, batch: Sequence[Heard]) -> int:
+    def _labels(self, batch: Sequence[Clip]) -> int:
         return sum(
             len(self.model.tokenizer.encode(heard.target, add_special_tokens=False)) + 1
             for heard in batch
         )
 
-    def _loss(self, batch: Sequence[Heard], phase: Phase) -> Tensor:
+    def _loss(self, batch: Sequence[Clip], phase: Phase) -> Tensor:
         """Describer.forward's sum, without the questions that a tensor can only answer by its values."""
         x = self._x(batch)  # lives until the forward pass ends
         rows, kl = self._rows(x, batch, phase)
         return _nll(self.model, rows, self._labels(batch)) + kl
 
     def _rows(
-        self, x: Tensor, batch: Sequence[Heard], phase: Phase, answered: bool = True
+        self, x: Tensor, batch: Sequence[Clip], phase: Phase, answered: bool = True
     ) -> tuple[list[Row], Tensor]:
         """The LLM's input, with the answer behind the prompt or without, and the KL."""
         model, frames = self.model, torch.tensor([one.frames for one in batch])
-        drawn = model.noisy(phase) if model.training else ()
-        heard = model.hear(
+        drawn = model.sampled_branches(phase) if model.training else ()
+        heard = model.encode_speech(
             x,
             frames,
             phase,
@@ -235,7 +235,7 @@ def _nll(model: Describer, rows: list[Row], count: int) -> Tensor:
 def encode(encoder: Encoder, waves: int, samples: int) -> Passed:
     """One pass of the frozen encoder over so many waves of equal length."""
     mode = weightless(encoder.model)
-    encoder._heard.clear()
+    encoder._hidden_states.clear()
     with mode, Tally() as tally:
         values = torch.empty(waves, samples, dtype=DTYPES[encoder.config.dtype])
         encoder.model(
@@ -244,9 +244,9 @@ def encode(encoder: Encoder, waves: int, samples: int) -> Passed:
                 torch.ones(waves, samples, dtype=torch.long) if encoder.batchable else None
             ),
         )
-        x = torch.stack(encoder._heard, dim=1).float()  # (B, L, T, D)
+        x = torch.stack(encoder._hidden_states, dim=1).float()  # (B, L, T, D)
         del x
-    encoder._heard.clear()
+    encoder._hidden_states.clear()
     return Passed(tally.peak, tally.flops)
 
 

@@ -14,7 +14,7 @@ from serdesc.errors import UserError
 from serdesc.files import read_json, read_jsonl
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import ROWS, Rows, must_be_of_its_answers, read_rows, total
+from serdesc.scoring.score import ROWS, Rows, check_not_stale, read_rows, total
 
 Lines = list[dict[str, Any]]  # of one fold's rows.jsonl
 
@@ -41,7 +41,7 @@ class Experiment:
                 f"{path}: no fold*/decode_{part}/score.json in it. Run stages 4 to 6 first"
             )
         for fold in folds:
-            must_be_of_its_answers(fold / f"decode_{part}" / "score.json")
+            check_not_stale(fold / f"decode_{part}" / "score.json")
         return cls(path, part, tuple(folds), config.scoring)
 
     @cached_property

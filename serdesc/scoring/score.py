@@ -27,7 +27,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.files import read_json, read_jsonl, read_text, write_json, write_jsonl
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages
-from serdesc.scoring.captions import signed as captions_signed
+from serdesc.scoring.captions import signed as caption_signature
 from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Counts, Metric
@@ -169,7 +169,7 @@ def difference(
     counted, reference = (
         sorted(rows, key=lambda row: row[0].utt_id) for rows in (counted, reference)
     )
-    must_be_the_same(metric, counted, reference)
+    check_same_utterances(metric, counted, reference)
     value, other = (
         metric.value(total([counts for _, counts in rows])) for rows in (counted, reference)
     )
@@ -178,7 +178,7 @@ def difference(
     )
 
 
-def must_be_the_same(metric: Metric, a: Rows, b: Rows) -> None:
+def check_same_utterances(metric: Metric, a: Rows, b: Rows) -> None:
     """Raises UserError where two systems answered about different utterances, or in another order."""
     if [utt.utt_id for utt, _ in a] != [utt.utt_id for utt, _ in b]:
         raise UserError(
@@ -236,7 +236,7 @@ def percentiles(values: np.ndarray) -> tuple[float, float] | None:
 
 def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) -> str:
     """What a figure depends on, as one line: metric and version, its settings, the unit of the interval, the protocol."""
-    of_captions = captions_signed(config) if metric.captions else {}
+    of_captions = caption_signature(config) if metric.captions else {}
     parts = {
         "metric": metric.name,
         **of_captions,
@@ -250,7 +250,7 @@ def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) 
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """What utterances and labels were made by, as `serdesc annotate` noted it beside their folds; where it did not, what is configured."""
 
     prepare: dict[str, Any]
@@ -258,7 +258,7 @@ class Made:
     measure: dict[str, Any]
 
     @classmethod
-    def of(cls, data: Path, config: Config) -> Made:
+    def of(cls, data: Path, config: Config) -> Provenance:
         noted = data.parent.parent / datadir.LABELLED
         made = read_json(noted) if noted.exists() else {}
         rename_keys(made.get("settings", {}), str(noted), "prepare")
@@ -269,22 +269,24 @@ class Made:
             made.get("measure", asdict(config.measure)),
         )
 
-    def signed(self, metric: Metric) -> dict[str, str]:
+    def signature_fields(self, metric: Metric) -> dict[str, str]:
         """The folds; and what is not by default, of measures where the metric sees labels that were measured."""
         told = {
             "fold_rule": self.folds.rule,
             "protocol": self.folds.protocol,
             "labels": "+".join(self.folds.labels) or "all",
         }
-        told |= _unusual({key: self.prepare[key] for key in datadir.CHOICES}, PrepareConfig(), "")
+        told |= _non_default(
+            {key: self.prepare[key] for key in datadir.CHOICES}, PrepareConfig(), ""
+        )
         sees = metric.captions or metric.settings.get("field") in (
             *MEASURED,
             *self.measure.get("traits", ()),
         )
-        return told | (_unusual(self.measure, MeasureConfig(), "measure_") if sees else {})
+        return told | (_non_default(self.measure, MeasureConfig(), "measure_") if sees else {})
 
 
-def _unusual(values: Mapping[str, Any], usual: Any, prefix: str) -> dict[str, str]:
+def _non_default(values: Mapping[str, Any], usual: Any, prefix: str) -> dict[str, str]:
     told = {
         key: "+".join(map(str, value)) if isinstance(value, list) else str(value)
         for key, value in values.items()
@@ -292,7 +294,9 @@ def _unusual(values: Mapping[str, Any], usual: Any, prefix: str) -> dict[str, st
     return {prefix + key: text for key, text in told.items() if values[key] != asdict(usual)[key]}
 
 
-def signed_target(metric: Metric, outputs: TargetConfig, config: ScoringConfig) -> dict[str, str]:
+def target_signature(
+    metric: Metric, outputs: TargetConfig, config: ScoringConfig
+) -> dict[str, str]:
     """What the references of a caption metric say; the transcript only where it is compared."""
     if not metric.captions:
         return {}
@@ -318,7 +322,7 @@ def beside(out: Path, name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoreInputs:
     """What scores were made of: a file of answers with its hash, and a key of all that they depend on."""
 
     answers: str
@@ -326,7 +330,7 @@ class Source:
     key: str
 
     @classmethod
-    def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> Source:
+    def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> ScoreInputs:
         digest = hashlib.sha256(hyp.read_bytes()).hexdigest()
         return cls(
             hyp.name,
@@ -342,7 +346,7 @@ class Source:
         return there.get("of") == asdict(self) and not any(row["note"] for row in there["scores"])
 
 
-def must_be_of_its_answers(out: Path) -> None:
+def check_not_stale(out: Path) -> None:
     """Raises UserError where the answers beside a score file are not those that were scored."""
     of = read_json(out).get("of") or {}
     hyp = out.parent / of.get("answers", "")
@@ -356,7 +360,7 @@ def write(
     table: Mapping[str, Rows],
     tokens: Mapping[str, tuple[str, str]] = {},
     faults: Mapping[str, Sequence[str]] = {},
-    source: Source | None = None,
+    source: ScoreInputs | None = None,
 ) -> None:
     """score.json, and beside it one line an utterance with its counts for every metric and its captions' tokens."""
     by_utterance: dict[str, dict[str, Any]] = {}

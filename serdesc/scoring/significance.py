@@ -26,7 +26,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.scoring.hypotheses import Hypothesis, answered
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import Rows, UnitSums, must_be_the_same, percentiles, rows, total
+from serdesc.scoring.score import Rows, UnitSums, check_same_utterances, percentiles, rows, total
 
 UNITS = ("utterance", "speaker", "fold")
 ROUNDS = 10_000
@@ -59,7 +59,7 @@ def compare(
     seed: int = 0,
 ) -> Comparison:
     """`fold_of` gives the fold of an utterance, for the unit fold; `rounds` of randomisation, a fifth as many bootstrap resamples."""
-    must_be_the_same(metric, a, b)
+    check_same_utterances(metric, a, b)
     name: dict[str, Callable[[Utterance], str]] = {
         "utterance": lambda utt: utt.utt_id,
         "speaker": lambda utt: utt.spk,

@@ -22,7 +22,7 @@ class Example:
     reworded: Fields | None = None
     copies: tuple[Example, ...] = ()  # at other speeds
 
-    def heard(self, seed: int) -> Example:
+    def at_speed(self, seed: int) -> Example:
         """What an epoch hears: the utterance, or one of its copies, all alike likely."""
         return (self, *self.copies)[seed % (1 + len(self.copies))]
 

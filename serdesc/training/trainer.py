@@ -18,13 +18,13 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
 from serdesc.features.store import Features
-from serdesc.files import alone, read_jsonl, write_json, write_jsonl
+from serdesc.files import exclusive_lock, read_jsonl, write_json, write_jsonl
 from serdesc.models import Model, checkpoint
 from serdesc.models.describer import Loss, Phase, noise
 from serdesc.progress import progress
-from serdesc.runtime import add_up, environment, join, seed, wait_for_all
+from serdesc.runtime import all_reduce_sum, barrier, environment, init_distributed, seed
 from serdesc.training.examples import Example, examples
-from serdesc.training.phases import Block, Turn, phases_of, plan, rate
+from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
 
 
 class Trainer:
@@ -39,9 +39,9 @@ class Trainer:
             fold,
         )
         training = config.training
-        self.rank, self.world = join()
+        self.rank, self.world = init_distributed()
         self.phases = phases_of(training)
-        self.plan = plan(training)
+        self.schedule = schedule(training)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             phase: torch.optim.AdamW(
                 [p for _, p in model.trained(phase)],
@@ -62,23 +62,25 @@ class Trainer:
         self.utterances = [example.utterance for example in data]
         self.steps_per_epoch = -(-len(data) // self.config.training.batch_size)
         log = [row for row in _log(self.exp / "train.jsonl") if row["block"] < done]
-        if not self.plan and self.rank == 0:  # no epochs: the experiment is what it starts from
+        if not self.schedule and self.rank == 0:  # no epochs: the experiment is what it starts from
             self._save(0)
-        left = sum(len(block) for block in self.plan[done:]) * self.steps_per_epoch
+        left = sum(len(block) for block in self.schedule[done:]) * self.steps_per_epoch
         with progress(f"fold {self.fold}", left, "steps") as advance:
-            for number in range(done, len(self.plan)):
-                log += [{"block": number, **row} for row in self._block(self.plan[number], advance)]
+            for number in range(done, len(self.schedule)):
+                log += [
+                    {"block": number, **row} for row in self._block(self.schedule[number], advance)
+                ]
                 if self.rank == 0:
                     write_jsonl(self.exp / "train.jsonl", log)
                     self._save(number + 1)
-                wait_for_all()
+                barrier()
 
     def _save(self, done: int) -> None:
         checkpoint.save(
             self.exp,
             self.model,
             self.optimizers,
-            checkpoint.State(done, len(self.plan), self.features.made_by, self.inputs),
+            checkpoint.State(done, len(self.schedule), self.features.made_by, self.inputs),
         )
 
     def _resume(self) -> int:
@@ -86,9 +88,9 @@ class Trainer:
         found = checkpoint.find(self.exp)
         if found is not None:
             state = checkpoint.load(found, self.model, self.features.made_by, self.optimizers)
-            if state.blocks != len(self.plan):
+            if state.blocks != len(self.schedule):
                 raise UserError(
-                    f"{found}: belongs to a plan of {state.blocks} blocks, this one has {len(self.plan)}: take another --tag"
+                    f"{found}: belongs to a plan of {state.blocks} blocks, this one has {len(self.schedule)}: take another --tag"
                 )
             if state.inputs and state.inputs != self.inputs:
                 what = (
@@ -115,42 +117,44 @@ class Trainer:
     def _block(self, block: Block, advance: Callable[[int], None]) -> list[dict[str, Any]]:
         rows = []
         order = {
-            turn.phase: batches.epoch_batches(
+            phase_epoch.phase: batches.epoch_batches(
                 self.utterances,
                 self.config.training.batch_size,
                 self.config.seed,
                 self.fold,
-                turn.phase,
-                turn.epoch,
+                phase_epoch.phase,
+                phase_epoch.epoch,
             )
-            for turn in block
+            for phase_epoch in block
         }
         for index in range(self.steps_per_epoch):
-            for turn in block:
+            for phase_epoch in block:
                 rows.append(
                     self._step(
-                        turn, index, [self.by_id[utt.utt_id] for utt in order[turn.phase][index]]
+                        phase_epoch,
+                        index,
+                        [self.by_id[utt.utt_id] for utt in order[phase_epoch.phase][index]],
                     )
                 )
                 advance(1)
         return rows
 
-    def _step(self, turn: Turn, index: int, batch: list[Example]) -> dict[str, Any]:
+    def _step(self, phase_epoch: PhaseEpoch, index: int, batch: list[Example]) -> dict[str, Any]:
         """One optimiser step. Losses of its parts, on all devices, are normalised by the counts of the whole batch."""
-        config, phase = self.config.training, turn.phase
-        step = turn.epoch * self.steps_per_epoch + index
-        learning_rate = rate(
+        config, phase = self.config.training, phase_epoch.phase
+        step = phase_epoch.epoch * self.steps_per_epoch + index
+        lr = learning_rate(
             self.phases[phase], step, self.phases[phase].epochs * self.steps_per_epoch
         )
         optimizer = self.optimizers[phase]
         self.model.train_phase(phase)
         drawn = [
-            example.heard(
+            example.at_speed(
                 seed(
                     self.config.seed,
                     self.fold,
                     phase,
-                    turn.epoch,
+                    phase_epoch.epoch,
                     "heard",
                     example.utterance.utt_id,
                 )
@@ -159,18 +163,18 @@ class Trainer:
         ]
         own = drawn[self.rank :: self.world]
         features = self.features.load([example.utterance for example in own])
-        counts = self._counts(own, features, turn)
+        counts = self._counts(own, features, phase_epoch)
         optimizer.zero_grad()
         losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
         torch.manual_seed(
-            seed(self.config.seed, self.fold, phase, turn.epoch, index, self.rank)
+            seed(self.config.seed, self.fold, phase, phase_epoch.epoch, index, self.rank)
         )  # LoRA's dropout
         for i in range(min(config.gradient_accumulation_steps, len(own))):
             loss = self._loss(
                 own[i :: config.gradient_accumulation_steps],
                 features[i :: config.gradient_accumulation_steps],
                 phase,
-                turn.epoch,
+                phase_epoch.epoch,
             )
             llm_part, kl_part = loss.llm / counts[0], loss.kl / counts[1]
             vib_loss = llm_part + config.beta * kl_part  # Eq. (2)
@@ -181,20 +185,20 @@ class Trainer:
             parameter.grad = (
                 torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             )
-        add_up([losses, *(p.grad for p in parameters if p.grad is not None)])
+        all_reduce_sum([losses, *(p.grad for p in parameters if p.grad is not None)])
         llm_loss, kl_loss = losses.tolist()
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
         if not norm < float("inf"):
             raise FailedError(
-                f"{self.exp}: the gradient is {norm} in {phase} epoch {turn.epoch + 1}, step {index + 1} (loss {llm_loss:.3f}, KL {kl_loss:.3f}). "
+                f"{self.exp}: the gradient is {norm} in {phase} epoch {phase_epoch.epoch + 1}, step {index + 1} (loss {llm_loss:.3f}, KL {kl_loss:.3f}). "
                 f"The last checkpoint is kept. Lower training.{phase}.lr ({self.phases[phase].lr}) or look for damaged features."
             )
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = lr
         optimizer.step()
         return {
-            "phase": phase, "epoch": turn.epoch, "step": index, "llm_loss": round(llm_loss, 6), "kl_loss": round(kl_loss, 6),
-            "vib_loss": round(llm_loss + config.beta * kl_loss, 6), "grad_norm": round(norm, 6), "lr": learning_rate,
+            "phase": phase, "epoch": phase_epoch.epoch, "step": index, "llm_loss": round(llm_loss, 6), "kl_loss": round(kl_loss, 6),
+            "vib_loss": round(llm_loss + config.beta * kl_loss, 6), "grad_norm": round(norm, 6), "lr": lr,
         }  # fmt: skip
 
     def _loss(self, part: list[Example], features: list[Tensor], phase: Phase, epoch: int) -> Loss:
@@ -208,22 +212,25 @@ class Trainer:
                     for example in part
                 ],
             )
-            for name in self.model.noisy(phase)
+            for name in self.model.sampled_branches(phase)
         }
         loss: Loss = self.model(
             x, frames, [example.target(phase, epoch) for example in part], phase, eps
         )
         return loss
 
-    def _counts(self, own: list[Example], features: list[Tensor], turn: Turn) -> Tensor:
+    def _counts(
+        self, own: list[Example], features: list[Tensor], phase_epoch: PhaseEpoch
+    ) -> Tensor:
         """What the LLM loss and the KL are divided by: label tokens and frames, or utterances; over all devices."""
         counts = torch.tensor([float(len(own))] * 2, device=self.model.device)
         if self.config.training.loss == "mean":
             counts[0] = sum(
-                self.model.label_count(example.target(turn.phase, turn.epoch)) for example in own
+                self.model.label_count(example.target(phase_epoch.phase, phase_epoch.epoch))
+                for example in own
             )
             counts[1] = sum(x.shape[1] for x in features)
-        add_up([counts])
+        all_reduce_sum([counts])
         return counts
 
 
@@ -242,7 +249,7 @@ def train(
     device: torch.device,
 ) -> None:
     """Train an experiment to its end. The resolved configuration is on disk before the first step."""
-    with alone(exp) if join()[0] == 0 else nullcontext():
+    with exclusive_lock(exp) if init_distributed()[0] == 0 else nullcontext():
         _train(data, features, config, exp, fold, device)
 
 

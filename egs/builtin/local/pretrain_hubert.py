@@ -81,7 +81,7 @@ def frame_count(model: HubertModel, samples: int) -> int:
     return int(model._get_feat_extract_output_lengths(torch.tensor(samples)))
 
 
-def hear(model: HubertModel, x: Tensor, **settings: Any) -> tuple[Tensor, ...]:
+def hidden_states(model: HubertModel, x: Tensor, **settings: Any) -> tuple[Tensor, ...]:
     """The hidden states of all layers (B, T, D), in bfloat16 inside where --bf16 was given; the last one normalised."""
     with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
         out = model(x, output_hidden_states=True, **settings)
@@ -91,14 +91,14 @@ def hear(model: HubertModel, x: Tensor, **settings: Any) -> tuple[Tensor, ...]:
 @torch.no_grad()
 def hidden(model: HubertModel, wave: np.ndarray, layer: int) -> np.ndarray:
     model.eval()
-    return np.asarray(hear(model, torch.from_numpy(wave)[None])[layer][0])
+    return np.asarray(hidden_states(model, torch.from_numpy(wave)[None])[layer][0])
 
 
 @torch.no_grad()
 def spread(model: HubertModel, wave: np.ndarray) -> np.ndarray:
     """Deviation over time of the normalised states of layers SPREAD_OF, side by side."""
     model.eval()
-    states = hear(model, torch.from_numpy(wave)[None])
+    states = hidden_states(model, torch.from_numpy(wave)[None])
     return np.concatenate(
         [
             nn.functional.layer_norm(states[i][0], (CONFIG.hidden_size,)).std(dim=0).numpy()
@@ -185,7 +185,7 @@ class Units:
             )
         x, mask = pad(louder(crops, rng)[0])
         masked = spans([len(w) for w in wanted], frame_count(self.model, x.shape[1]), rng)
-        logits = self.head(hear(self.model, x, attention_mask=mask, mask_time_indices=masked)[-1])
+        logits = self.head(hidden_states(self.model, x, attention_mask=mask, mask_time_indices=masked)[-1])
         truth = torch.full(masked.shape, -1)
         for row, w in zip(truth, wanted):
             row[: len(w)] = torch.from_numpy(w)
@@ -271,7 +271,7 @@ class Speech:
         """The sum of five losses; the losses, and the shares of characters and phonemes that are right."""
         waves, gains = louder([r.wave for r in recordings], rng)
         x, mask = pad(waves)
-        states = hear(self.model, x, attention_mask=mask)
+        states = hidden_states(self.model, x, attention_mask=mask)
         frames = [frame_count(self.model, len(wave)) for wave in waves]
         last, width = states[-1], (CONFIG.hidden_size,)
 
