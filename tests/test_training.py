@@ -272,7 +272,7 @@ def test_an_experiment_goes_on_with_what_it_was_begun_with(lab: Lab, tmp_path: P
     lab.features.precision = "int8"
     with pytest.raises(UserError, match="features in another precision"):
         lab.train("begun")
-    with exclusive_lock(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is at work on it"):
+    with exclusive_lock(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is writing to it"):
         lab.train("begun")
 
 

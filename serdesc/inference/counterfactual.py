@@ -19,7 +19,7 @@ from serdesc.config import MeasureConfig
 from serdesc.data import audio, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import digest, read_json, write_json, written_aside
+from serdesc.files import digest, read_json, write_json, atomic_path
 from serdesc.progress import progress
 from serdesc.scoring import metrics
 from serdesc.scoring.hypotheses import read_hypotheses
@@ -104,7 +104,7 @@ def changed(
         if not path.exists():
             before = audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id)
             after = change.apply(before)
-            with written_aside(path) as aside:
+            with atomic_path(path) as aside:
                 level = min(1.0, np.abs(before).max() / max(np.abs(after).max(), 1e-9))
                 soundfile.write(aside, after * level, audio.SAMPLE_RATE, format="WAV")
         out.append(replace(utt, wav=str(path), span=None, seconds=audio.seconds(path)))

@@ -16,7 +16,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
 from serdesc.features.store import Features
-from serdesc.files import read_json, write_json, write_jsonl, writing
+from serdesc.files import read_json, write_json, write_jsonl, write_errors
 from serdesc.models import Model
 from serdesc.progress import progress
 
@@ -142,7 +142,7 @@ def decode(
         for group in left:
             rows = _answered(model, features, group, emotions, unusable)
             done |= {row["utt_id"]: row for row in rows}
-            with writing(partial):
+            with write_errors(partial):
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
                 file.flush()
             advance(len(group))

@@ -23,7 +23,7 @@ from serdesc import models
 from serdesc.config import Config
 from serdesc.errors import FailedError, UserError
 from serdesc.features.store import Features
-from serdesc.files import read_json, share, write_json, writing
+from serdesc.files import apply_umask, read_json, write_json, write_errors
 from serdesc.models import Model
 from serdesc.models import llm as llms
 
@@ -49,7 +49,7 @@ def save(
     new, old = folder / f"{NAME}.new", folder / f"{NAME}.old"
     shutil.rmtree(new, ignore_errors=True)
     try:
-        with writing(new):
+        with write_errors(new):
             new.mkdir(parents=True)
             branches = {
                 n: p.detach().cpu().contiguous()
@@ -64,7 +64,7 @@ def save(
                 save_file(_moments(optimizers), new / "optimizer.safetensors")
             files = sorted(p for p in new.rglob("*") if p.is_file())
             for path in files:
-                share(path)
+                apply_umask(path)
             hashes = {str(p.relative_to(new)): _hash(p) for p in files}
             write_json(new / "state.json", {**asdict(state), "files": hashes})
     except FailedError:

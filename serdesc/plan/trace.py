@@ -235,18 +235,11 @@ def _nll(model: Describer, rows: list[Row], count: int) -> Tensor:
 def encode(encoder: Encoder, waves: int, samples: int) -> Passed:
     """One pass of the frozen encoder over so many waves of equal length."""
     mode = weightless(encoder.model)
-    encoder._hidden_states.clear()
     with mode, Tally() as tally:
         values = torch.empty(waves, samples, dtype=DTYPES[encoder.config.dtype])
-        encoder.model(
-            values,
-            attention_mask=(
-                torch.ones(waves, samples, dtype=torch.long) if encoder.batchable else None
-            ),
-        )
-        x = torch.stack(encoder._hidden_states, dim=1).float()  # (B, L, T, D)
+        mask = torch.ones(waves, samples, dtype=torch.long) if encoder.batchable else None
+        x = encoder.hidden_states(values, mask).float()  # (B, L, T, D)
         del x
-    encoder._hidden_states.clear()
     return Passed(tally.peak, tally.flops)
 
 

@@ -16,7 +16,7 @@ from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.features import batches
 from serdesc.features.encoder import Encoder
-from serdesc.features.store import together
+from serdesc.features.store import batch_by_length
 from serdesc.models.describer import TRAINED, Describer, Phase
 from serdesc.plan import trace
 from serdesc.plan.lengths import Item, groups, in_order, speech_tokens
@@ -183,7 +183,7 @@ def hearing(seconds: Sequence[float], encoder: Encoder, curve: Curve) -> float:
     heard = [
         min(max(one, encoder.config.min_seconds), encoder.config.max_seconds) for one in seconds
     ]
-    grouped = together([round(one * SAMPLE_RATE) for one in heard], encoder)
+    grouped = batch_by_length([round(one * SAMPLE_RATE) for one in heard], encoder)
     return sum(len(batch) * curve(max(heard[i] for i in batch)) for batch in grouped)
 
 
