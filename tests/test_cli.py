@@ -153,7 +153,7 @@ def test_help_and_scoring_import_no_torch() -> None:
     [
         (("annotate", "nowhere"), "no such data directory"),
         (("prepare", "ravdess", "nowhere", "data"), "no such folder"),
-        (("extract", "nowhere", "store", "--shard", "3/2"), "1 <= i <= n"),
+        (("extract", "nowhere", "store", "--shard", "3/2"), "1 <= I <= N"),
         (("score", "nowhere", "--hyp", "none.jsonl"), "no such data directory"),
         (("train", "nowhere", "store", "exp", "--set", "beta=1"), "beta: no such key"),
         (("report", "nowhere"), "stages 4 to 6"),
@@ -253,7 +253,7 @@ def test_one_recording_that_went_bad_is_named_and_the_others_go_on(corpus: Path,
         Path(utt.wav).unlink()
     for arguments, said in (
         (("extract", corpus, store, *with_settings), "2 utterances have no features"),
-        (("train", train, store, exp, *with_settings), "1 utterances are not trained on"),
+        (("train", train, store, exp, *with_settings), "1 utterances without features were not used"),
         (("decode", test, "live", exp), f"{ids[0]}.wav ({ids[0]}): no such file"),
         (("decode", test, store, exp, "--out", tmp_path / "stored.jsonl"), f"{ids[0]}.wav ({ids[0]}): no such file"),
         (("score", test, "--hyp", tmp_path / "stored.jsonl", "--metric", "ua", "--missing", "wrong", "--faithful"), "2 utterances are not asked"),

@@ -302,7 +302,7 @@ def test_answers_are_not_those_of_another_model_or_of_other_settings(lab: Lab, t
 
     assert said(first)[0] == 0
     answers = out.read_bytes()
-    assert said(first, "decoding.batch_size=1") == (0, f"{out} is there already; remove it to decode again\n")
+    assert said(first, "decoding.batch_size=1") == (0, f"{out} exists already; remove it to decode again\n")
     assert said(second)[0] == 2 and "was decoded with another model: remove it" in said(second)[1]
     assert "with another settings" in said(first, "decoding.max_new_tokens=3")[1]
     out.rename(out.with_name(".hyp.jsonl.partial"))
@@ -389,7 +389,7 @@ def test_long_utterances_are_skipped_and_listed(lab: Lab, capsys: pytest.Capture
     skipped = read_jsonl(exp / "skipped.jsonl")
     assert {row["utt_id"] for row in skipped} == {u.utt_id for u in lab.train_part if (u.seconds or 0) > 0.6} and skipped
     assert "are skipped" in capsys.readouterr().out
-    with pytest.raises(UserError, match="nothing to train on"):
+    with pytest.raises(UserError, match="no training data"):
         lab.train("none", "training.max_seconds=0.1")
 
 

@@ -1,4 +1,4 @@
-"""Features of utterances, from a store on disk or computed live: `features.load(utterances)`.
+"""Features of utterances, stored on disk or computed live: `features.load(utterances)`.
 
 A store is a folder of safetensors shards, `header.json` (how the features were made) and
 `feats.scp` (utterance -> shard). Shards and encoder batches depend on the data alone, so any number

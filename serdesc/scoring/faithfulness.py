@@ -102,7 +102,7 @@ def sounds(
                 )
                 unusable += [found for _, found in block if not isinstance(found, dict)]
                 advance(len(block))
-    audio.tell(unusable, "are not asked what they sound like")
+    audio.print_rejected(unusable, "are not asked what they sound like")
     return {utt_id: cache.known[name] for utt_id, name in keys.items() if name in cache.known}
 
 

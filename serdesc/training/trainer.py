@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from serdesc import config as configs
-from serdesc import models
+from serdesc import models, runtime
 from serdesc.builtin import resolve
 from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
+from serdesc.data.folds import check_labels, fold_of
 from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
-from serdesc.features.store import Features
+from serdesc.features.store import Features, open_features
 from serdesc.files import exclusive_lock, read_jsonl, write_json, write_jsonl
 from serdesc.models import Model, checkpoint
+from serdesc.models import llm as llms
 from serdesc.models.describer import Loss, noise
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, barrier, environment, init_distributed, seed
@@ -246,6 +248,25 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             row["lr"] = row.pop("rate")
         rows.append(row)
     return rows
+
+
+def train_experiment(
+    data: Path, store: str, exp: Path, config: Config, allow_cpu: bool = False
+) -> int:
+    """Train on a fold's training part, or resume; returns the number of utterances without
+    features.
+
+    allow_cpu: allow an LLM of more than 1e9 parameters on a CPU.
+    """
+    check_labels(data, config)
+    device = runtime.start(config)
+    if config.model != "ssl_baseline" and not allow_cpu:
+        llms.refuse_large_on_cpu(config.llm, device)
+    features = open_features(store, config, device)
+    utterances = datadir.read(data)
+    usable = [utt for utt in utterances if utt.utt_id not in features.rejected]
+    train(usable, features, config, exp, fold_of(data), device)
+    return len(utterances) - len(usable)
 
 
 def train(
