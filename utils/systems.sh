@@ -6,7 +6,7 @@ list_systems() { # list_systems "NAMES" | all: print one name a line; fail if a 
   if [ "$1" = all ]; then echo "$known"; return; fi
   for name in $1; do
     grep -qx -- "$name" <<<"$known" ||
-      fail "$name: no such configuration file, nor a system. Known:" $known
+      fail "$name: no such configuration file, nor a system (known: $(echo $known))"
     echo "$name"
   done
 }
