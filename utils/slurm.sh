@@ -4,7 +4,7 @@
 # Job numbers and logs are those of local.sh. The jobs are one sbatch array; the batch script is for
 # any POSIX sh.
 set -u
-limit= options=()
+limit="" options=()
 while [[ ${1:-} == --* ]]; do
   if [ "$1" = --max-jobs ]; then limit=%$2; shift 2; else options+=("$1"); shift; fi
 done

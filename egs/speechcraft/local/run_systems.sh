@@ -6,7 +6,7 @@
 set -euo pipefail
 
 systems=all               # names of systems, or all
-config=conf/speechcraft.yaml# configuration of all systems
+config=conf/speechcraft.yaml  # configuration of all systems
 set=()                    # key=value over the configuration; can be repeated
 init=                     # start model; SYSTEM in it is replaced by the system's name
 tag=                      # directory in exp/; default: none, or another configuration's name
