@@ -1,8 +1,10 @@
 # Source this in local/run_systems.sh: the systems of a sweep. Call it in the recipe's directory.
 system_files() { # system_files PATTERN: print the files of the systems that the pattern matches
-  local file
-  for file in ../../serdesc/systems/$1.yaml ${SERDESC_PLUGINS:+"$SERDESC_PLUGINS"/systems/$1.yaml}; do
-    [ ! -e "$file" ] || echo "$file"
+  local folder file
+  for folder in ../../serdesc "${SERDESC_PLUGINS:-/nonexistent}"; do
+    for file in "$folder"/systems/$1.yaml; do
+      [ ! -e "$file" ] || echo "$file"
+    done
   done
 }
 list_systems() { # list_systems "NAMES" | all: print one name a line; fail if a system is unknown
@@ -16,7 +18,7 @@ list_systems() { # list_systems "NAMES" | all: print one name a line; fail if a 
 }
 encoder_of() { # encoder_of SYSTEM: print the name of its encoder where it is not the recipe's
   local file
-  for file in $(system_files "$1"); do
+  system_files "$1" | while IFS= read -r file; do
     awk '/^[^ #]/ {inside = /^encoder:/}
       inside && match($0, /model: *[^ ,}]+/) {
         name = substr($0, RSTART + 6, RLENGTH - 6)

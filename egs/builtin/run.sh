@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The built-in small models: hubert-mini, llama-mini, describer-mini. About five hours on two cores.
-#   ./run.sh --librispeech ~/corpora/LibriSpeech --speechocean ~/corpora/speechocean762/train
-#   ./run.sh --stage 5                                   # describer-mini, from the other two
-# No model is trained on the speakers of conf/heldout_speakers.txt, nor on mini's voices and texts.
+# The built-in models: hubert-mini, llama-mini, describer-mini.
+#   ./run.sh --librispeech ~/LibriSpeech --speechocean ~/speechocean762/train
+#   ./run.sh --stage 5                       # describer-mini, from the other two
+# No training on conf/heldout_speakers.txt or on the voices and texts of mini.
 set -euo pipefail
 
 stage=1                   # first stage
 stop_stage=6              # last stage
-librispeech=              # parts of LibriSpeech, with speakers 19 and 26 (train-clean-100)
-speechocean=              # a part of speechocean762: directory with WAVE/, text, utt2spk
+librispeech=              # LibriSpeech with train-clean-100
+speechocean=              # directory with WAVE/, text and utt2spk
 nj=2                      # parallel processes; they do not change results
 bf16=false                # compute in bfloat16, as for the models in the repository
 dry_run=false             # only print the commands

@@ -2,7 +2,7 @@
 # IEMOCAP, five folds, leave one session out (paper, Section 4).
 #   ./run.sh --corpus ~/corpora/IEMOCAP_full_release
 #   ./run.sh --corpus ~/corpora/IEMOCAP_full_release --init none --tag scratch
-#   ./run.sh --stage 4 --system two_stage       # all systems: local/run_systems.sh
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
 set -euo pipefail
 
 stage=1                   # first stage
@@ -10,11 +10,11 @@ stop_stage=8              # last stage
 corpus=                   # directory with Session1 ... Session5
 list=                     # TSV to compare with: utt_id, seconds, and labels
 config=conf/iemocap.yaml  # also: five, six, improvised, emobox, dev
-set=()                    # key=value over the configuration; can be repeated
-system=                   # a system of the paper: serdesc/systems/<system>.yaml
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
 init=                     # start model, or none; default: egs/speechcraft's
-tag=                      # name in exp/; default: the system or configuration
-dump=                     # features; default dump/hubert-large/<configuration>
+tag=                      # name in exp/; default: system or configuration
+dump=                     # default: dump/hubert-large/<configuration>
 max_disk=                 # GB of features to store; more are computed live
 folds="1 2 3 4 5"         # test sessions
 adapt=true                # fine-tune the start model; false: zero-shot only

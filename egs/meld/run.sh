@@ -2,18 +2,18 @@
 # MELD, the official split, no test clip dropped (paper, Section 4).
 #   ./run.sh --corpus ~/corpora/MELD.Raw
 #   ./run.sh --corpus ~/corpora/MELD.Raw --init none --tag scratch
-#   ./run.sh --stage 4 --system two_stage       # all systems: local/run_systems.sh
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
 set -euo pipefail
 
 stage=1                   # first stage
 stop_stage=8              # last stage
-corpus=                   # directory with the three *_sent_emo.csv and the clips
+corpus=                   # directory with *_sent_emo.csv and the clips
 list=                     # TSV to compare with: key, seconds, split, label
 config=conf/meld.yaml     # also: conf/emobox.yaml, 2608 test clips
-set=()                    # key=value over the configuration; can be repeated
-system=                   # a system of the paper: serdesc/systems/<system>.yaml
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
 init=                     # start model, or none; default: egs/speechcraft's
-tag=                      # name in exp/; default: the system or configuration
+tag=                      # name in exp/; default: system or configuration
 dump=dump/hubert-large/meld  # features, the same for all configurations
 max_disk=                 # GB of features to store; more are computed live
 adapt=true                # fine-tune the start model; false: zero-shot only

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# mini: a corpus that stage 1 makes, and the built-in small models; all stages on a laptop.
-#   ./run.sh                                               # everything, five folds
-#   ./run.sh --config conf/quick.yaml --folds "1 2"        # one epoch a phase: does it run?
+# mini: a synthetic corpus, made by stage 1, and the built-in models, on a laptop.
+#   ./run.sh                                 # everything, five folds
+#   ./run.sh --config conf/quick.yaml --folds "1 2"     # one epoch a phase
 #   ./run.sh --stage 4 --tag beta1 --set training.beta=1 --folds "1 3"
-#   ./run.sh --stage 4 --system two_stage       # all systems: local/run_systems.sh
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
 set -euo pipefail
 
 stage=1                   # first stage
 stop_stage=7              # last stage
 config=conf/mini.yaml     # also: conf/quick.yaml
-set=()                    # key=value over the configuration; can be repeated
-system=                   # a system of the paper: serdesc/systems/<system>.yaml
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
 init=none                 # start model, for example describer-mini, or none
-tag=                      # name in exp/; default: the system or configuration
-dump=                     # features; default dump/hubert-mini/<configuration>
+tag=                      # name in exp/; default: system or configuration
+dump=                     # default: dump/hubert-mini/<configuration>
 max_disk=                 # GB of features to store; more are computed live
 folds="1 2 3 4 5"         # test sessions
-faithful=false            # also compare descriptors in captions with measurements
+faithful=false            # also compare captions with measurements
 baselines=true            # also score baselines without the model
 nj=2                      # parallel processes; they do not change results
 ngpu=0                    # GPUs per training; 0: CPU

@@ -2,4 +2,4 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export PATH="$root/tools/venv/bin:$root/utils:$PATH" LC_ALL=C.UTF-8 PYTHONUTF8=1
 export TOKENIZERS_PARALLELISM=false NUMBA_CACHE_DIR="${NUMBA_CACHE_DIR:-$root/tools/venv/numba}"
-[ ! -f path.local.sh ] || . ./path.local.sh  # your site: modules, proxies, HF_HOME, HF_HUB_OFFLINE=1
+[ ! -f path.local.sh ] || . ./path.local.sh  # your site: modules, proxies, HF_HOME ...

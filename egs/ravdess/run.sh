@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# RAVDESS: real acted emotion, speaker-independent folds, the built-in small models.
-#   ./run.sh --corpus ~/corpora/ravdess                              # eight emotions
+# RAVDESS, folds of whole actors, with the built-in models.
+#   ./run.sh --corpus ~/corpora/ravdess      # eight emotions
 #   ./run.sh --corpus ~/corpora/ravdess --config conf/four.yaml
-#   ./run.sh --stage 4 --system two_stage       # all systems: local/run_systems.sh
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
 set -euo pipefail
 
 stage=1                   # first stage
 stop_stage=7              # last stage
 corpus=                   # directory with Actor_01 ... Actor_24
 config=conf/eight.yaml    # also: conf/four.yaml
-set=()                    # key=value over the configuration; can be repeated
-system=                   # a system of the paper: serdesc/systems/<system>.yaml
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
 init=                     # start model, or none; default describer-mini
-tag=                      # name in exp/; default: the system or configuration
-dump=                     # features; default dump/hubert-mini/<configuration>
+tag=                      # name in exp/; default: system or configuration
+dump=                     # default: dump/hubert-mini/<configuration>
 max_disk=                 # GB of features to store; more are computed live
-folds="1 2 3 4 5"         # groups of test actors, listed in the configuration
-faithful=false            # also compare descriptors in captions with measurements
+folds="1 2 3 4 5"         # groups of test actors in the configuration
+faithful=false            # also compare captions with measurements
 baselines=true            # also score baselines without the model
 nj=2                      # parallel processes; they do not change results
 ngpu=0                    # GPUs per training; 0: CPU

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# SECap's public test set, zero-shot: 600 Mandarin utterances with captions of their emotion.
+# SECap's public test set, 600 Mandarin utterances, zero-shot.
 #   ./run.sh --corpus ~/corpora/secap --init ../speechcraft/exp/speechcraft/fold1
 #   ./run.sh --corpus ~/corpora/secap --init describer-mini --tag describer_mini
 set -euo pipefail
 
 stage=1                   # first stage
 stop_stage=5              # last stage
-corpus=                   # directory with wav/, text.txt and fid2captions.json
-config=conf/secap600.yaml  # of the corpus; the model keeps its own configuration
-set=()                    # key=value over the configuration; can be repeated
-init=                     # model to test: an experiment's fold or a built-in model
+corpus=                   # directory with wav/, text.txt, fid2captions.json
+config=conf/secap600.yaml  # of the corpus; the model has its own
+set=()                    # key=value over the configuration; repeatable
+init=                     # model to test: a fold or a built-in model
 tag=zero_shot             # name in exp/
-language=en               # language of the answers that the prompt asks for: en, zh
-refs=                     # translated references, `<utt_id> <caption>` a line
+language=en               # language that the prompt asks for: en, zh
+refs=                     # translated references, <utt_id> <caption> a line
 nj=2                      # parallel processes; they do not change results
 ngpu=0                    # 1: decode on a GPU; 0: CPU
 dry_run=false             # only print the commands

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# SpeechCraft, GigaSpeech-m part (the paper's training corpus): 670,070 clips, 2000 held out.
-#   ./run.sh --corpus ~/corpora/speechcraft --gigaspeech ~/corpora/GigaSpeech/GigaSpeech.json
-#   ./run.sh --corpus ... --config conf/description.yaml      # captions without transcript
-#   ./run.sh --stage 4 --system two_stage       # all systems: local/run_systems.sh
+# SpeechCraft, the GigaSpeech-m part: 670,070 clips, of which 2000 are held out.
+#   ./run.sh --corpus ~/speechcraft --gigaspeech ~/GigaSpeech/GigaSpeech.json
+#   ./run.sh --corpus ... --config conf/description.yaml    # without transcript
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
 set -euo pipefail
 
 stage=1                   # first stage
 stop_stage=7              # last stage
-corpus=                   # directory with SpeechCraft's Labels and Instructions
+corpus=                   # directory with Labels and Instructions
 gigaspeech=               # GigaSpeech.json; default: the one in the corpus
 config=conf/speechcraft.yaml  # also: conf/description.yaml
-set=()                    # key=value over the configuration; can be repeated
-system=                   # a system of the paper: serdesc/systems/<system>.yaml
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
 init=none                 # start model, or none: encoder and LLM only
-tag=                      # name in exp/; default: the system or configuration
-dump=                     # features; default dump/hubert-large/<configuration>
+tag=                      # name in exp/; default: system or configuration
+dump=                     # default: dump/hubert-large/<configuration>
 max_disk=500              # GB of features to store; more are computed live
-baselines=false           # also score baselines: they read all recordings again
+baselines=false           # also score baselines; reads all recordings
 nj=2                      # parallel processes; they do not change results
 ngpu=1                    # GPUs per training; 0: CPU
 allow_cpu=false           # train an LLM of over 1e9 parameters on a CPU

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# MELD: the systems of the paper's tables one after the other, and the tables.
+# MELD: the systems of the paper's tables, and the tables.
 #   local/run_systems.sh --systems all
-#   local/run_systems.sh --systems "full two_stage" --tag beta3 --set training.beta=1e-3
+#   local/run_systems.sh --systems "full two_stage" --tag a --set seed=2
 # All options of run.sh are accepted, too; what is finished is not computed again.
 set -euo pipefail
 
 systems=all               # names of systems, or all
 config=conf/meld.yaml     # configuration of all systems
-set=()                    # key=value over the configuration; can be repeated
-init=                     # start model; SYSTEM in it is replaced by the system's name
-tag=                      # directory in exp/; default: none, or another configuration's name
+set=()                    # key=value over the configuration; repeatable
+init=                     # start model; SYSTEM in it: the system's name
+tag=                      # results in exp/<tag>/<system>; else exp/<system>
 nj=2                      # parallel processes; they do not change results
 stage=1                   # first stage
 stop_stage=9              # last stage; 9: baselines and tables

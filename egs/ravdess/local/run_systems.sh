@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# RAVDESS: the systems of the paper's tables one after the other, and the tables.
+# RAVDESS: the systems of the paper's tables, and the tables.
 #   local/run_systems.sh --systems all --other-folds 1
-#   local/run_systems.sh --systems "full two_stage" --tag beta3 --set training.beta=1e-3
+#   local/run_systems.sh --systems "full two_stage" --tag a --set seed=2
 # All options of run.sh are accepted, too; what is finished is not computed again.
 set -euo pipefail
 
 systems=all               # names of systems, or all
 folds="1 2 3 4 5"         # groups of test actors
-other_folds=              # of systems that are not rows 4 to 7 of Table 2; default: folds
+other_folds=              # of systems that are not rows 4-7 of Table 2
 config=conf/eight.yaml    # configuration of all systems
-set=()                    # key=value over the configuration; can be repeated
-init=                     # start model; SYSTEM in it is replaced by the system's name
-tag=                      # directory in exp/; default: none, or another configuration's name
+set=()                    # key=value over the configuration; repeatable
+init=                     # start model; SYSTEM in it: the system's name
+tag=                      # results in exp/<tag>/<system>; else exp/<system>
 nj=2                      # parallel processes; they do not change results
 stage=1                   # first stage
 stop_stage=8              # last stage; 8: baselines and tables
