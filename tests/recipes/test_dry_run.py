@@ -288,3 +288,11 @@ def test_a_faithful_score_takes_one_fold_after_the_other() -> None:
     (line,) = commands(dry_run("mini", "--faithful", "--nj", "3"), "score")
     assert "--max-jobs 1 JOB=" in line and "--faithful --nj 3" in line
     assert "--faithful" not in commands(dry_run("mini"), "score")[0]
+
+
+def test_a_system_without_encoder_in_the_recipe_says_so(tmp_path: Path) -> None:
+    folder = copy_recipe(tmp_path, "mini")
+    options = ["--systems", "ssl_wavlm ssl_wav2vec2", "--stage", "9"]
+    assert run_script(folder / "local/run_systems.sh", *options) == (0, "system ssl_wavlm\nsystem ssl_wav2vec2\n")
+    for system in ("ssl_wavlm", "ssl_wav2vec2"):
+        assert "no encoder in this recipe" in (folder / "exp" / system / "not_run.txt").read_text()
