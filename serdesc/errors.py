@@ -1,11 +1,15 @@
-"""The two ways in which serdesc stops: the user's mistake (exit code 2) and a failure on the way (exit code 1)."""
+"""Errors and notices. A UserError ends a command with exit code 2, a FailedError with exit code 1."""
 
 
 class UserError(Exception):
-    """Something that the user can put right. The message gives value, place and next step."""
+    """The user can correct the cause. The message gives value, location and next step."""
 
 
 class FailedError(Exception):
-    """Something that went wrong outside the user's request: a full disk, damaged audio. Finished work is kept."""
+    """A failure that the request did not cause: a full disk, damaged audio. Finished work is kept."""
 
-    place = ""  # where, if the message alone does not say it
+    place = ""  # location of the failure, if the message does not contain it
+
+
+class Notice(UserWarning):
+    """Something that the user should know and that stops nothing, for example a renamed key."""

@@ -86,7 +86,7 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from serdesc.tasks import TURNS
+    from serdesc.models.prompt import TURNS
 
     folder = tmp_path_factory.mktemp("llama")
     turns = TURNS["<|hears|>"]

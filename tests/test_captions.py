@@ -13,13 +13,13 @@ from typing import Any, Callable
 import pytest
 from typer.testing import CliRunner
 
-from serdesc import reader, tasks
+from serdesc.captions import reader, writer
+from serdesc.captions.fields import Fields
 from serdesc.cli import app
 from serdesc.config import ScoringConfig
 from serdesc.data import datadir
 from serdesc.data.corpora import secap600
 from serdesc.data.datadir import Utterance
-from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl
 from serdesc.scoring import captions, java
 from serdesc.scoring.metrics import spice
@@ -231,7 +231,7 @@ def test_a_java_program_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.
 def test_the_style_of_a_caption_has_no_transcript(fields: Fields) -> None:
     """Taking the quote out changes no field but the transcript, and a caption without one stays as it is."""
     for seed in range(20):
-        caption = tasks.render(fields, str(seed))
+        caption = writer.render(fields, str(seed))
         style = captions.chosen(caption, ScoringConfig())
         said = reader.read(style)
         assert said.transcript is None and said.emphasis == fields.emphasis and said.emotion == fields.emotion and said.speed == fields.speed

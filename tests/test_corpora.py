@@ -15,16 +15,15 @@ import soundfile
 from helpers import LABELS, change, voice
 
 from serdesc import config as configs
-from serdesc.config import FoldsConfig, PrepareConfig
+from serdesc.captions.fields import Fields
+from serdesc.config import FoldsConfig, PrepareConfig, TargetConfig
 from serdesc.data import annotate, audio, datadir, folds, prepare
 from serdesc.data.corpora import Rejected, secap600, speechcraft
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import Fields
 from serdesc.files import write_lines
 from serdesc.scoring import normalise
-from serdesc.tasks import Outputs
-from serdesc.examples import caption_of
+from serdesc.training.examples import caption_of
 
 ROOT = Path(__file__).parents[1]
 HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -262,10 +261,10 @@ def test_annotate_keeps_what_the_corpus_brought(craft: Path, tmp_path: Path, tex
     train, test = (datadir.read(data / "fold1" / part) for part in ("train", "test"))
     assert (len(train), len(test)) == (6, 3) and not (data / "fold1" / "thresholds.json").exists()
     for utt in train + test:
-        (brought,) = (u for u in prepared if u.utt_id == utt.utt_id)
-        assert utt.labels is not None and brought.labels is not None and utt.measure is None
-        assert utt.labels.transcript == (None if text == "description" else utt.text) and utt.labels.pitch == brought.labels.pitch
-        assert utt.caption == brought.caption or text == "rendered" and str(utt.text) in str(utt.caption)
+        (with_corpus_labels,) = (u for u in prepared if u.utt_id == utt.utt_id)
+        assert utt.labels is not None and with_corpus_labels.labels is not None and utt.measure is None
+        assert utt.labels.transcript == (None if text == "description" else utt.text) and utt.labels.pitch == with_corpus_labels.labels.pitch
+        assert utt.caption == with_corpus_labels.caption or text == "rendered" and str(utt.text) in str(utt.caption)
 
 
 def test_a_corpus_without_training_part_measures_nothing(tmp_path: Path) -> None:
@@ -285,10 +284,10 @@ def test_a_corpus_without_training_part_measures_nothing(tmp_path: Path) -> None
 def test_a_caption_stands_as_the_target_where_the_target_says_all_of_it() -> None:
     said = Fields(transcript="so it is", emotion="sad")
     utt = Utterance("a", "", "s", text="so it is", caption="She sighs, \u201cSo it is.\u201d", labels=said)
-    assert caption_of(utt, Outputs()) == utt.caption and caption_of(utt, Outputs(descriptors=False)) == utt.caption
-    assert "so it is" not in caption_of(utt, Outputs(transcript=False)).lower()
+    assert caption_of(utt, TargetConfig()) == utt.caption and caption_of(utt, TargetConfig(descriptors=False)) == utt.caption
+    assert "so it is" not in caption_of(utt, TargetConfig(transcript=False)).lower()
     described = replace(utt, caption="She sighs.", labels=replace(said, transcript=None))
-    assert caption_of(described, Outputs(transcript=False)) == "She sighs."
+    assert caption_of(described, TargetConfig(transcript=False)) == "She sighs."
 
 
 # ---- secap600 ----

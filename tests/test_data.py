@@ -18,13 +18,13 @@ import pytest
 import soundfile
 
 from serdesc import config as configs
+from serdesc.captions.fields import Fields
 from serdesc.data import annotate, audio, datadir, descriptors, espeak, folds, perturb, prepare
 from serdesc.data.corpora import mini
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
-from serdesc.examples import examples
-from serdesc.fields import Fields
 from serdesc.files import read_json, write_json
+from serdesc.training.examples import examples
 
 # ---- data directories ----
 
@@ -394,7 +394,7 @@ def test_thresholds_do_not_move_with_the_test_part(corpus: Path) -> None:
 
 
 def test_annotated_parts_are_data_directories_with_what_the_captions_say(corpus: Path) -> None:
-    from serdesc import reader
+    from serdesc.captions import reader
 
     annotate.annotate(corpus, configs.Config(), nj=1)
     part = datadir.read(corpus / "fold1" / "test")
@@ -577,7 +577,7 @@ def test_copies_at_other_speeds_are_heard_in_training_alone(corpus: Path, tmp_pa
 
     data = tmp_path / "with"
     datadir.write(data, [*source, *copies])
-    config = configs.load(settings=["training.reword=true"])
+    config = configs.load(settings=["training.paraphrase_targets=true"])
     plain, perturbed = (annotate.annotate(folder, config, nj=1) for folder in (corpus, data))
     for a, b in zip(plain, perturbed):
         assert a.test == b.test and len(b.train) == 3 * len(a.train)
@@ -585,7 +585,7 @@ def test_copies_at_other_speeds_are_heard_in_training_alone(corpus: Path, tmp_pa
         assert read_json(corpus / f"fold{a.number}/thresholds.json") == read_json(data / f"fold{b.number}/thresholds.json")
     ready, _ = examples(datadir.read(data / "fold1" / "train"), config)
     assert len(ready) == len(plain[0].train) and all(len(e.copies) == 2 for e in ready)
-    assert {ready[0].heard(seed).utterance.utt_id for seed in range(30)} == {
+    assert {ready[0].at_speed(seed).utterance.utt_id for seed in range(30)} == {
         f"{mark}{ready[0].utterance.utt_id}" for mark in ("", "sp0.8-", "sp1.25-")
     }
     assert datadir.read(data / "fold1" / "train")[-1].uniq is not None

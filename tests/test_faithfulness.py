@@ -14,16 +14,17 @@ import soundfile
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from serdesc import config as configs, decoding, tasks
+from serdesc import config as configs
+from serdesc.captions import writer
+from serdesc.captions.fields import Fields
 from serdesc.cli import app
 from serdesc.config import MeasureConfig, ScoringConfig
 from serdesc.data import annotate, audio, datadir, descriptors
 from serdesc.errors import UserError
-from serdesc.fields import Fields
 from serdesc.files import read_json, write_json
-from serdesc import counterfactual
+from serdesc.inference import counterfactual, decode
 from serdesc.scoring import faithfulness
-from serdesc.scoring.answers import Hypothesis
+from serdesc.scoring.hypotheses import Hypothesis
 
 
 def hum(seconds: float = 2.0, f0: float = 200.0) -> np.ndarray:
@@ -129,8 +130,8 @@ def fold(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> Path:
 def test_changed_answers_are_those_of_this_model_and_this_sound(fold: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counterfactual, "CHANGES", {"tempo x 1.3": counterfactual.CHANGES["tempo x 1.3"]})
     decoded: list[int] = []
-    whole = decoding.decode
-    monkeypatch.setattr(decoding, "decode", lambda model, live, asked, hyp: decoded.append(len(asked)) or whole(model, live, asked, hyp))
+    whole = decode.decode
+    monkeypatch.setattr(decode, "decode", lambda model, live, asked, hyp: decoded.append(len(asked)) or whole(model, live, asked, hyp))
     utterances = datadir.read(corpus / "fold1" / "test")
 
     def decoded_by(limit: int, settings: list[str] = []) -> list[int]:
@@ -205,4 +206,4 @@ def test_what_followed_is_counted_by_hand() -> None:
     assert (row["words changed"], row["gender kept"], row["emotion kept"]) == (10.0, 50.0, 80.0)
     assert row["measure moved"] == pytest.approx(100 / 3, abs=0.01)  # of the three that could move and were measured
     assert counterfactual.followed("pitch -4 semitones", before, after, [-1.0] * 5)["measure moved"] == 100
-    assert tasks.PITCH.keys() == set(counterfactual.ORDER["pitch"])
+    assert writer.PITCH.keys() == set(counterfactual.ORDER["pitch"])

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from serdesc import config as configs
 from serdesc.cli import app
-from serdesc.data import annotate, datadir, doctor, folds, prepare
+from serdesc.data import annotate, check, datadir, folds, prepare
 from serdesc.data.corpora import iemocap
 from serdesc.errors import UserError
 
@@ -93,7 +93,7 @@ def test_the_doctor_finds_what_is_planted_and_nothing_else(golden: list[dict[str
     listed.write_text("utt_id\tseconds\n" + "".join(f"{utt_id}\t0.15\n" for utt_id in ids))
     config = recipe()
     prepare.prepare("iemocap", src, tmp_path / "data", config.prepare, nj=2)
-    found = doctor.check(tmp_path / "data", "iemocap", listed, nj=2)
+    found = check.check(tmp_path / "data", "iemocap", listed, nj=2)
     kinds: dict[str, list[str]] = defaultdict(list)
     for finding in found:
         assert finding.is_fault
@@ -117,7 +117,7 @@ def test_wrong_labels_speakers_and_sessions_are_found(whole: Path, real_data: Ca
 
     def found(data: Path) -> dict[str, list[str]]:
         kinds: dict[str, list[str]] = defaultdict(list)
-        for finding in doctor.check(data, "iemocap", listed, nj=2):
+        for finding in check.check(data, "iemocap", listed, nj=2):
             kinds[finding.kind].append(finding.what)
         return kinds
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from serdesc import config as configs
 from serdesc.cli import app
-from serdesc.data import annotate, audio, datadir, doctor, folds, prepare
+from serdesc.data import annotate, audio, check, datadir, folds, prepare
 from serdesc.data.corpora import meld
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -142,7 +142,7 @@ def test_two_other_clips_of_one_sound_are_a_fault(tmp_path: Path, tone: Callable
     for i, split in enumerate(("train", "test", "test", "test")):
         clip(src / split / f"dia0_utt{i}.mp4", (300.0,) if i < 2 else (500.0,))
     prepare.prepare("meld", src, tmp_path / "data", recipe().prepare, nj=1)
-    found = {finding.kind: finding for finding in doctor.check(tmp_path / "data", "meld", None, nj=1)}
+    found = {finding.kind: finding for finding in check.check(tmp_path / "data", "meld", None, nj=1)}
     assert found["duplicated audio"].is_fault and found["duplicated audio"].what.startswith("dia0_utt2-test = dia0_utt3-test")
     assert not found["known duplicate across test and train"].is_fault
 
@@ -164,11 +164,11 @@ def test_the_folds_are_checked_where_they_lie(whole: Path, tmp_path: Path) -> No
 
 def test_the_doctor_reads_the_lengths_of_a_list(whole: Path, real_data: Callable[[str], Path]) -> None:
     """The made sound is far shorter than the list says, and all of it is told."""
-    found = doctor.check(whole, "meld", real_data("lists") / "meld_13706.tsv", nj=1)
+    found = check.check(whole, "meld", real_data("lists") / "meld_13706.tsv", nj=1)
     kinds = Counter(finding.kind for finding in found if finding.is_fault)
     assert kinds["duration"] > 12_000 and set(kinds) == {"duration"}
     with pytest.raises(UserError, match="none.tsv: no such list"):
-        doctor.check(whole, "meld", Path("none.tsv"), nj=1)
+        check.check(whole, "meld", Path("none.tsv"), nj=1)
 
 
 @pytest.mark.parametrize("protocol, size", [("all", 2610), ("emobox", 2608)])

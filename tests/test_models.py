@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from serdesc import config as configs
-from serdesc.batches import pad
 from serdesc.config import AdapterConfig, BranchConfig, Config, LlmConfig
+from serdesc.features.batches import pad
 from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck, Latent

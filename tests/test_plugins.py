@@ -12,10 +12,12 @@ from typing import Callable
 import numpy as np
 import pytest
 
-from serdesc import config as configs, reader, tasks, traits
+from serdesc import config as configs
+from serdesc.captions import reader, traits, writer
+from serdesc.captions.fields import EMOTIONS, PITCH, Fields
+from serdesc.captions.traits import melody
+from serdesc.config import TargetConfig
 from serdesc.data import descriptors
-from serdesc.fields import EMOTIONS, PITCH, Fields
-from serdesc.traits import melody
 
 CORPUS = """
 from serdesc.data.datadir import Utterance
@@ -92,9 +94,17 @@ def test_each_is_one_file_in_a_folder_of_ones_own(plugins: Path, tmp_path: Path,
 def test_an_encoder_and_an_llm_of_a_known_family_are_a_folder(tmp_path: Path, tone: Callable[..., Path], tiny_settings: list[str]) -> None:
     """WavLM and wav2vec2 in the encoder's place, Qwen in the LLM's: their folders are named, nothing is written."""
     import torch
-    from tokenizers import Tokenizer, decoders, models as pieces, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+    from tokenizers import models as pieces
     from transformers import (
-        PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model, WavLMConfig, WavLMModel,
+        PreTrainedTokenizerFast,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+        Wav2Vec2Config,
+        Wav2Vec2FeatureExtractor,
+        Wav2Vec2Model,
+        WavLMConfig,
+        WavLMModel,
     )  # fmt: skip
 
     from serdesc import models
@@ -132,11 +142,11 @@ def test_a_traits_phrases_are_read_from_every_caption_and_disturb_nothing(name: 
         for i, emotion in enumerate(EMOTIONS):
             fields = Fields("it is over", emotion, PITCH[i % 3], "high", "slow", None, "female", ("over",), more=((name, value),))
             for seed in range(12):
-                caption = tasks.render(fields, str(seed))
+                caption = writer.render(fields, str(seed))
                 assert reader.read(caption) == fields, caption
                 start, end = reader.explain(caption).spans[name]
                 assert caption[start:end] in traits.every()[name].phrases[value]
-        assert tasks.Outputs(descriptors=False).of(fields).more == ()
+        assert writer.select(fields, TargetConfig(descriptors=False)).more == ()
 
 
 def test_melody_is_the_deviation_of_f0_in_semitones() -> None:

@@ -14,8 +14,8 @@ from typing import Callable, Iterable
 
 import pytest
 
-from serdesc import reader
-from serdesc.fields import ENERGY, PITCH, SPEED, Fields
+from serdesc.captions import reader
+from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields
 
 HERE = Path(__file__).parent / "captions"
 SCALES = {"p": ("pitch", PITCH), "e": ("energy", ENERGY), "s": ("speed", SPEED)}

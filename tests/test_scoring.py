@@ -16,16 +16,19 @@ import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, recall_score
 from typer.testing import CliRunner
 
-from serdesc import config as configs, decoding, tasks
+from serdesc import config as configs
+from serdesc.captions import writer
+from serdesc.captions.fields import AGES, EMOTIONS, Fields
 from serdesc.cli import app
-from serdesc.config import ScoringConfig
+from serdesc.config import ScoringConfig, TargetConfig
 from serdesc.data import annotate, datadir
 from serdesc.data.corpora import librispeech
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
-from serdesc.fields import AGES, EMOTIONS, Fields
 from serdesc.files import read_json, read_jsonl, write_json, write_jsonl
-from serdesc.scoring import answers, baselines, classes, java, metrics, normalise, report, score as scoring
+from serdesc.inference import decode
+from serdesc.scoring import baselines, classes, hypotheses, java, metrics, normalise, report
+from serdesc.scoring import score as scoring
 from serdesc.scoring.metric import Metric
 
 
@@ -164,14 +167,14 @@ def answer(folder: Path, out: Path, change: int = 0) -> Path:
     rows = []
     for i, utt in enumerate(datadir.read(folder)):
         fields = utt.labels or Fields()
-        rows.append({"utt_id": utt.utt_id, "response": tasks.render(replace(fields, emotion="sad") if i < change else fields, "x")})
+        rows.append({"utt_id": utt.utt_id, "response": writer.render(replace(fields, emotion="sad") if i < change else fields, "x")})
     write_jsonl(out, rows)
     return out
 
 
 def score(folder: Path, hyp: Path) -> dict[str, scoring.Score]:
     utterances, wanted = datadir.read(folder), [metric for metric in metrics.every() if metric.count]
-    table = scoring.rows(utterances, answers.answered(hyp, utterances)[0], tasks.Outputs(), wanted, ScoringConfig()).table
+    table = scoring.rows(utterances, hypotheses.answered(hyp, utterances)[0], TargetConfig(), wanted, ScoringConfig()).table
     scores = [scoring.score(m, table[m.name], ScoringConfig(resamples=200), {}) for m in wanted if table[m.name]]
     scoring.write(hyp.with_name("score.json"), scores, table)
     return {s.metric: s for s in scores}
@@ -241,19 +244,19 @@ def test_all_faults_are_named_at_once_or_count_as_wrong(parts: Path, tmp_path: P
 def test_an_empty_answer_of_our_own_is_what_the_model_said(parts: Path, tmp_path: Path) -> None:
     test = parts / "fold1" / "test"
     utterances = datadir.read(test)
-    write_jsonl(tmp_path / "hyp.jsonl", [decoding.hypothesis(utt.utt_id, "") for utt in utterances])
-    hyps, faults = answers.answered(tmp_path / "hyp.jsonl", utterances)
+    write_jsonl(tmp_path / "hyp.jsonl", [decode.hypothesis(utt.utt_id, "") for utt in utterances])
+    hyps, faults = hypotheses.answered(tmp_path / "hyp.jsonl", utterances)
     assert not faults and len(hyps) == len(utterances)
 
 
 def test_an_answer_may_hold_any_character(parts: Path, tmp_path: Path) -> None:
     """Also those that end a line elsewhere; a file of another encoding is told."""
     test = parts / "fold1" / "test"
-    write_jsonl(tmp_path / "hyp.jsonl", [decoding.hypothesis(utt.utt_id, "A\u2028man\x85 speaks.") for utt in datadir.read(test)])
-    hyps, _ = answers.answered(tmp_path / "hyp.jsonl", datadir.read(test))
+    write_jsonl(tmp_path / "hyp.jsonl", [decode.hypothesis(utt.utt_id, "A\u2028man\x85 speaks.") for utt in datadir.read(test)])
+    hyps, _ = hypotheses.answered(tmp_path / "hyp.jsonl", datadir.read(test))
     assert {hyp.response for hyp in hyps.values()} == {"A\u2028man\x85 speaks."}
     (tmp_path / "latin").write_bytes("a caf\xe9\n".encode("latin-1"))
-    for read in (answers.read_hypotheses, lambda path: scoring.read_references(path, [])):
+    for read in (hypotheses.read_hypotheses, lambda path: scoring.read_references(path, [])):
         with pytest.raises(UserError, match="latin:1: not UTF-8"):
             read(tmp_path / "latin")
 
@@ -337,26 +340,26 @@ def test_figures_are_signed_with_what_the_labels_were_made_by(tmp_path: Path, co
     usual = {"fold_rule": "session", "protocol": "all", "labels": "all"}
     other = configs.load(settings=["measure.pitch=f0", "measure.seconds=4", "folds.labels=[angry, sad]"])
     annotate.annotate(corpus, configs.Config(), 1, tmp_path / "usual")
-    assert scoring.Made.of(tmp_path / "usual/fold1/test", other).signed(metric("pitch")) == usual
+    assert scoring.Provenance.of(tmp_path / "usual/fold1/test", other).signature_fields(metric("pitch")) == usual
     annotate.annotate(corpus, other, 1, tmp_path / "other")
-    made = scoring.Made.of(tmp_path / "other/fold1/test", configs.Config())
-    assert made.signed(metric("ua")) == made.signed(metric("gender")) == usual | {"labels": "angry+sad"}
+    made = scoring.Provenance.of(tmp_path / "other/fold1/test", configs.Config())
+    assert made.signature_fields(metric("ua")) == made.signature_fields(metric("gender")) == usual | {"labels": "angry+sad"}
     assert (
-        made.signed(metric("pitch"))
-        == made.signed(metric("spice"))
+        made.signature_fields(metric("pitch"))
+        == made.signature_fields(metric("spice"))
         == usual | {"labels": "angry+sad", "measure_pitch": "f0", "measure_seconds": "4.0"}
     )
     improvised = configs.load(settings=["prepare.turns=improvised", "measure.traits=[melody]"])
-    assert scoring.Made.of(tmp_path, improvised).signed(metric("wer")) == usual | {"turns": "improvised"}
+    assert scoring.Provenance.of(tmp_path, improvised).signature_fields(metric("wer")) == usual | {"turns": "improvised"}
 
 
 def test_captions_are_signed_with_what_their_references_say() -> None:
     bleu, ua = metric("bleu4"), metric("ua")
-    outputs = tasks.Outputs(transcript=False)
+    outputs = TargetConfig(transcript=False)
     style, full = ScoringConfig(), ScoringConfig(caption_text="full")
-    assert scoring.signed_target(bleu, outputs, style) == scoring.signed_target(bleu, tasks.Outputs(), style) == {"target": "descriptors+emotion"}
-    assert scoring.signed_target(bleu, tasks.Outputs(), full) == {"target": "transcript+descriptors+emotion"}
-    assert not scoring.signed_target(ua, outputs, full)
+    assert scoring.target_signature(bleu, outputs, style) == scoring.target_signature(bleu, TargetConfig(), style) == {"target": "descriptors+emotion"}
+    assert scoring.target_signature(bleu, TargetConfig(), full) == {"target": "transcript+descriptors+emotion"}
+    assert not scoring.target_signature(ua, outputs, full)
     assert "punctuation:kept" in scoring.signature(metric("sacrebleu"), style, {})
     assert "tokens:raw|punctuation:kept" in scoring.signature(metric("spice"), ScoringConfig(spice_text="raw"), {})
     jar = java.jars() / "meteor" / "meteor-1.5.jar"

@@ -11,11 +11,11 @@ import pytest
 from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
+from serdesc.captions.fields import Fields
 from serdesc.cli import app
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import Fields
 from serdesc.files import read_json
 from serdesc.scoring import metrics, significance
 from serdesc.scoring.metric import Metric

@@ -10,16 +10,20 @@ import torch
 from test_models import D, L, features
 from torch import Tensor, nn
 
-from serdesc import config as configs, models, reader
-from serdesc.batches import pad
+from serdesc import config as configs
+from serdesc import configfile
+from serdesc import models
+from serdesc.captions import reader
+from serdesc.captions.fields import EMOTIONS
 from serdesc.config import AdapterConfig, Config
 from serdesc.data import annotate, datadir
-from serdesc.decoding import decode
 from serdesc.errors import UserError
 from serdesc.features import store as stores
+from serdesc.features.batches import pad
 from serdesc.features.encoder import Encoder
-from serdesc.fields import EMOTIONS
 from serdesc.files import read_jsonl
+from serdesc.inference.decode import decode
+from serdesc.models import checkpoint
 from serdesc.models.adapter import Adapter
 from serdesc.models.ssl_baseline import CHARACTERS, SslBaseline
 from serdesc.models.undivided import Undivided
@@ -44,11 +48,11 @@ def test_a_system_is_its_difference_and_no_more(conf: Path, system: str) -> None
 
     with_it, without = (configs.load(paths) for paths in ([conf, Path(system)], conf))
     assert with_it.system == system
-    own = configs._read(configs.SYSTEMS / f"{system}.yaml")
+    own = configfile.read(configfile.SYSTEMS / f"{system}.yaml")
     merged = dataclasses.asdict(without)
-    configs._merge(merged, own)
-    assert with_it == configs._build(Config(), merged, "", [])
-    assert len(yaml.safe_load((configs.SYSTEMS / f"{system}.yaml").read_text())) <= 4
+    configfile.merge(merged, own)
+    assert with_it == configfile.build(Config(), merged, "", [])
+    assert len(yaml.safe_load((configfile.SYSTEMS / f"{system}.yaml").read_text())) <= 4
 
 
 def test_the_names_of_systems_are_offered() -> None:
@@ -77,7 +81,7 @@ def test_no_disentanglement_at_the_papers_shapes() -> None:
 
 def test_one_group_of_tokens_stands_where_content_stood(undivided: Undivided) -> None:
     x, frames = pad(features(30))
-    heard = undivided.hear(x, frames, "descriptor", {})
+    heard = undivided.encode_speech(x, frames, "descriptor", {})
     assert heard.s_des is None and heard.s_con.shape == (1, 6, undivided.llm_width) and float(heard.kl) == 0
     row = undivided._rows(undivided.prompt, heard, [None])[0]
     before, after = len(undivided.prompt.before), len(undivided.prompt.after)
@@ -113,7 +117,7 @@ CAPTIONS = ['A speaker says "go on", sounding sad.', 'A speaker says "it is", so
 def test_its_loss_is_cross_entropy_and_ctc_a_character(baseline: SslBaseline) -> None:
     x, frames = pad(features(30, 41, 25))
     loss = baseline(x, frames, CAPTIONS, "joint")
-    emotions, characters = baseline.hear(x, frames)
+    emotions, characters = baseline.log_probs(x, frames)
     wanted = torch.zeros(())
     for i, (emotion, text) in enumerate((("sad", "go on"), ("happy", "it is"), ("angry", ""))):
         wanted = wanted - emotions[i, EMOTIONS.index(emotion)]
@@ -140,7 +144,7 @@ def test_the_best_path_is_collapsed(baseline: SslBaseline, monkeypatch: pytest.M
     for t, c in enumerate(path):
         characters[0, t, CHARACTERS.index(c)] = 0
     emotions = torch.eye(len(EMOTIONS))[EMOTIONS.index("calm")][None]
-    monkeypatch.setattr(baseline, "hear", lambda x, frames: (emotions.log_softmax(-1), characters))
+    monkeypatch.setattr(baseline, "log_probs", lambda x, frames: (emotions.log_softmax(-1), characters))
     fields = reader.read(baseline.generate(torch.zeros(1), torch.tensor([len(path)]), 8)[0])
     assert (fields.transcript, fields.emotion) == ("hello we", "calm")
     found: Tensor = torch.tensor(baseline.log_likelihoods(torch.zeros(1), frames=torch.tensor([1]), answers=[[CAPTIONS[0], CAPTIONS[1]]]))
@@ -160,7 +164,7 @@ def test_a_system_is_trained_resumed_and_decoded_by_the_same_code(corpus: Path, 
     trainer.train(data, store, config, exp, 1, CPU)  # finished: nothing is done again
     assert saved == (exp / "checkpoint" / "model.safetensors").read_bytes()
     assert (exp / "checkpoint" / "lora").exists() == (system != "ssl_hubert")
-    model, loaded = trainer.load(exp, store, CPU)
+    model, loaded = checkpoint.load_model(exp, store, CPU)
     assert loaded == config
     decode(model, store, datadir.read(corpus / "fold1" / "test"), exp / "decode_test" / "hyp.jsonl")
     hyps = read_jsonl(exp / "decode_test" / "hyp.jsonl")

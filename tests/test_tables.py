@@ -16,12 +16,13 @@ from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
 from serdesc import config as configs
+from serdesc.captions.fields import Fields
 from serdesc.cli import app
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import Fields
-from serdesc.scoring import metrics, score as scoring, tables, typeset
-from serdesc.scoring.answers import Hypothesis, read_hypotheses
+from serdesc.scoring import metrics, tables, typeset
+from serdesc.scoring import score as scoring
+from serdesc.scoring.hypotheses import Hypothesis, read_hypotheses
 
 CLASSES = ("angry", "happy", "neutral", "sad")
 N = 40  # utterances a fold

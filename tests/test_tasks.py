@@ -11,10 +11,12 @@ from typing import Callable
 
 import pytest
 
-from serdesc import reader, tasks
+from serdesc.captions import reader, writer
+from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields, age_group
+from serdesc.config import TargetConfig
 from serdesc.errors import UserError
+from serdesc.models import prompt as prompts
 from serdesc.scoring.normalise import words
-from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields, age_group
 
 TRANSCRIPTS = (None, "the way he talks about people", "a low pitch, she said, at a slow pace: it's fine", "i", "")
 EMPHASIS = (None, ("people",), ("way", "talks"))
@@ -34,25 +36,25 @@ def some_fields(n: int) -> list[Fields]:
 
 def test_what_is_rendered_is_read_back() -> None:
     for i, fields in enumerate(some_fields(3000)):
-        assert reader.read(tasks.render(fields, str(i))) == fields, tasks.render(fields, str(i))
+        assert reader.read(writer.render(fields, str(i))) == fields, writer.render(fields, str(i))
 
 
 def test_every_phrase_stands_for_one_value() -> None:
-    tables = [tasks.PITCH, tasks.ENERGY, tasks.SPEED, tasks.EMOTION, tasks.WHO]
+    tables = [writer.PITCH, writer.ENERGY, writer.SPEED, writer.EMOTION, writer.WHO]
     phrases = [phrase for table in tables for wordings in table.values() for phrase in wordings]
     assert len(phrases) == len(set(phrases))
 
 
 def test_wording_depends_on_the_seed_alone_and_varies() -> None:
     fields = Fields("hello there", "sad", "low", "normal", "slow", None, "female", ("there",))
-    assert tasks.render(fields, "a") == tasks.render(fields, "a")
-    assert len({tasks.render(fields, str(i)) for i in range(50)}) > 30
+    assert writer.render(fields, "a") == writer.render(fields, "a")
+    assert len({writer.render(fields, str(i)) for i in range(50)}) > 30
 
 
 @pytest.mark.parametrize("transcript, descriptors, emotion", list(itertools.product((True, False), repeat=3)))
 def test_outputs_leave_out_what_they_do_not_carry(transcript: bool, descriptors: bool, emotion: bool) -> None:
     full = Fields("so he said", "happy", "high", "low", "fast", "child", "male", ("he",))
-    said = reader.read(tasks.render(tasks.Outputs(transcript, descriptors, emotion).of(full), "x"))
+    said = reader.read(writer.render(writer.select(full, TargetConfig(transcript, descriptors, emotion)), "x"))
     assert (said.transcript is not None, said.pitch is not None, said.emotion is not None) == (transcript, descriptors, emotion)
     assert (said.gender is not None, said.emphasis is not None) == (descriptors, descriptors)
 
@@ -107,8 +109,8 @@ class Llama3:
 def test_prompt_is_the_papers_to_the_last_id(real_models: Callable[[str], Path]) -> None:
     tokenizer = Llama3(real_models("llama3_tokenizer/tokenizer.model"))
     assert tokenizer.encode("This is a test sentence.", False) == [2028, 374, 264, 1296, 11914, 13]
-    prompt = tasks.prompt(tokenizer)
-    assert prompt == tasks.Prompt(BEFORE, [198], AFTER, 128009)
+    prompt = prompts.build_prompt(tokenizer)
+    assert prompt == prompts.Prompt(BEFORE, [198], AFTER, 128009)
     example = (
         "Within the realm of politics, an old man with low pitch and moderate volume expresses his opinion at a slow pace, stating, "
         '"The way he talks about people", his anger evident in his speech, accentuating the word "people" distinctly.'
@@ -121,7 +123,7 @@ def test_prompt_is_the_same_on_two_days(tiny_llm: Path, monkeypatch: pytest.Monk
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_llm)
-    today = tasks.prompt(tokenizer)
+    today = prompts.build_prompt(tokenizer)
 
     class Tomorrow(datetime.datetime):
         @classmethod
@@ -129,7 +131,7 @@ def test_prompt_is_the_same_on_two_days(tiny_llm: Path, monkeypatch: pytest.Monk
             return super().now(tz) + datetime.timedelta(days=1)
 
     monkeypatch.setattr(datetime, "datetime", Tomorrow)
-    assert tasks.prompt(tokenizer) == today
+    assert prompts.build_prompt(tokenizer) == today
     assert today.end != tokenizer.pad_token_id
 
 
@@ -141,7 +143,7 @@ def test_a_tokenizer_without_known_turns_is_refused() -> None:
             return {"a": 0}
 
     with pytest.raises(UserError, match="turn markers"):
-        tasks.prompt(Bare())
+        prompts.build_prompt(Bare())
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_tokenizer_without_known_turns_is_refused() -> None:
     ],
 )
 def test_only_the_emotion_is_replaced(caption: str, changed: str | None) -> None:
-    assert tasks.with_emotion(caption, "angry") == changed
+    assert writer.with_emotion(caption, "angry") == changed
 
 
 def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
@@ -172,7 +174,7 @@ def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
     for word in [word for words in reader._EMOTIONS.values() for word in words.split() if word.isalpha()] + idioms:
         caption = f"She speaks, {word} it is."
         for emotion in EMOTIONS:
-            changed = tasks.with_emotion(caption, emotion)
+            changed = writer.with_emotion(caption, emotion)
             assert changed is not None and reader.read(changed).emotion == emotion, (word, emotion, changed)
             assert changed.endswith(" it is.") and changed.startswith("She speaks, ")
 
@@ -181,7 +183,7 @@ def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
 def test_a_double_quote_in_what_is_quoted_breaks_nothing(transcript: str) -> None:
     """Whatever the wording, the reference caption has no word error against its transcript."""
     for seed in range(20):
-        read = reader.read(tasks.render(Fields(transcript, "sad", "low", gender="female", emphasis=('"no"',)), str(seed)))
+        read = reader.read(writer.render(Fields(transcript, "sad", "low", gender="female", emphasis=('"no"',)), str(seed)))
         assert words(read.transcript or "") == words(transcript) and read.emotion == "sad" and read.emphasis == ("'no'",)
 
 
@@ -191,7 +193,7 @@ def test_a_quote_that_was_cut_off_is_read() -> None:
 
 def test_every_caption_takes_every_emotion() -> None:
     for i, emotion in enumerate(EMOTIONS):
-        caption = tasks.render(Fields(transcript="so happy", emotion=emotion, gender="male"), str(i))
+        caption = writer.render(Fields(transcript="so happy", emotion=emotion, gender="male"), str(i))
         for other in EMOTIONS:
-            assert reader.read(tasks.with_emotion(caption, other) or "") == replace(reader.read(caption), emotion=other)
-        assert tasks.with_emotion(caption, emotion) == caption
+            assert reader.read(writer.with_emotion(caption, other) or "") == replace(reader.read(caption), emotion=other)
+        assert writer.with_emotion(caption, emotion) == caption

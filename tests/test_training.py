@@ -18,19 +18,21 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from serdesc import config as configs, reader
+from serdesc import config as configs
+from serdesc.captions import reader
 from serdesc.cli import app
 from serdesc.config import Config, PhaseConfig, TrainingConfig
 from serdesc.data import annotate, datadir
 from serdesc.data.datadir import Utterance
-from serdesc.decoding import decode, hypotheses
 from serdesc.errors import FailedError, UserError
-from serdesc.examples import examples
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
-from serdesc.files import alone, read_json, read_jsonl, write_json
-from serdesc.training import checkpoint, trainer
-from serdesc.training.phases import Turn, plan, rate
+from serdesc.files import exclusive_lock, read_json, read_jsonl, write_json
+from serdesc.inference.decode import decode, hypotheses
+from serdesc.models import checkpoint
+from serdesc.training import trainer
+from serdesc.training.examples import examples
+from serdesc.training.phases import PhaseEpoch, learning_rate, schedule
 
 CPU = torch.device("cpu")
 
@@ -41,13 +43,13 @@ CPU = torch.device("cpu")
 def test_the_order_of_the_phases() -> None:
     def order(**changes: Any) -> list[str]:
         settings = TrainingConfig(content=PhaseConfig(epochs=2), descriptor=PhaseConfig(epochs=3), **changes)
-        return ["+".join(f"{turn.phase[0]}{turn.epoch}" for turn in block) for block in plan(settings)]
+        return ["+".join(f"{turn.phase[0]}{turn.epoch}" for turn in block) for block in schedule(settings)]
 
     assert order() == ["c0", "d0", "c1", "d1", "d2"]
     assert order(alternate="step") == ["c0+d0", "c1+d1", "d2"]
     assert order(strategy="two-stage") == ["c0", "c1", "d0", "d1", "d2"]
     assert order(strategy="one-stage") == ["j0", "j1", "j2"]
-    assert plan(TrainingConfig())[:2] == [(Turn("content", 0),), (Turn("descriptor", 0),)]
+    assert schedule(TrainingConfig())[:2] == [(PhaseEpoch("content", 0),), (PhaseEpoch("descriptor", 0),)]
 
 
 class Says:
@@ -80,9 +82,9 @@ def test_a_small_posterior_is_not_none() -> None:
 
 def test_rates_of_the_paper() -> None:
     content, descriptor = TrainingConfig().content, TrainingConfig().descriptor
-    assert [rate(content, s, 100) for s in (0, 1, 2, 3, 99)] == pytest.approx([2e-4 / 3, 4e-4 / 3, 2e-4, 2e-4, 2e-4])
-    assert rate(descriptor, 2, 100) == pytest.approx(2e-5) and rate(descriptor, 3, 100) == pytest.approx(2e-5)
-    assert rate(descriptor, 51, 100) == pytest.approx(1e-5, rel=0.02) and rate(descriptor, 99, 100) < 1e-8
+    assert [learning_rate(content, s, 100) for s in (0, 1, 2, 3, 99)] == pytest.approx([2e-4 / 3, 4e-4 / 3, 2e-4, 2e-4, 2e-4])
+    assert learning_rate(descriptor, 2, 100) == pytest.approx(2e-5) and learning_rate(descriptor, 3, 100) == pytest.approx(2e-5)
+    assert learning_rate(descriptor, 51, 100) == pytest.approx(1e-5, rel=0.02) and learning_rate(descriptor, 99, 100) < 1e-8
 
 
 # ---- experiments ----
@@ -110,7 +112,7 @@ class Lab:
         return exp
 
     def captions(self, exp: Path) -> bytes:
-        model, _ = trainer.load(exp, self.features, CPU)
+        model, _ = checkpoint.load_model(exp, self.features, CPU)
         decode(model, self.features, self.test_part, exp / "decode_test" / "hyp.jsonl")
         return (exp / "decode_test" / "hyp.jsonl").read_bytes()
 
@@ -147,7 +149,7 @@ def test_frozen_parts_do_not_move_by_one_bit(lab: Lab, tiny_llm: Path, tiny_enco
         moved = {name for name in first if first[name] != last[name]}
         assert not [name for name in moved if name.startswith(frozen)]
         assert all(name in moved for name in first if name.startswith(f"{phase}.adapter")) and any("lora_B" in name for name in moved)
-    model, _ = trainer.load(exp, lab.features, CPU)
+    model, _ = checkpoint.load_model(exp, lab.features, CPU)
     from transformers import AutoModelForCausalLM
 
     fresh = AutoModelForCausalLM.from_pretrained(tiny_llm).state_dict()
@@ -163,7 +165,7 @@ def test_lora_opens_with_peft(lab: Lab, tiny_llm: Path) -> None:
     exp = lab.train("peft")
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in (exp / "checkpoint").rglob("*.safetensors"))  # clusters are shared
     theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_llm), exp / "checkpoint" / "lora")
-    ours, _ = trainer.load(exp, lab.features, CPU)
+    ours, _ = checkpoint.load_model(exp, lab.features, CPU)
     assert json.loads((exp / "checkpoint" / "lora" / "adapter_config.json").read_text())["base_model_name_or_path"] == lab.config.llm.model
     ids = torch.arange(10)[None]
     torch.testing.assert_close(theirs(ids).logits, ours.llm.eval()(ids).logits)
@@ -233,7 +235,9 @@ def test_decoding_goes_on_behind_a_cut_off_line(lab: Lab) -> None:
 def test_accumulation_changes_nothing_but_rounding(lab: Lab) -> None:
     for loss in ("mean", "eq4"):
         logs = [
-            read_jsonl(lab.train(f"{loss}{n}", f"training.accumulate={n}", f"training.loss={loss}", "llm.lora.dropout=0") / "train.jsonl")
+            read_jsonl(
+                lab.train(f"{loss}{n}", f"training.gradient_accumulation_steps={n}", f"training.loss={loss}", "llm.lora.dropout=0") / "train.jsonl"
+            )
             for n in (1, 3)
         ]
         for a, b in zip(*logs):
@@ -268,7 +272,7 @@ def test_an_experiment_goes_on_with_what_it_was_begun_with(lab: Lab, tmp_path: P
     lab.features.precision = "int8"
     with pytest.raises(UserError, match="features in another precision"):
         lab.train("begun")
-    with alone(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is at work on it"):
+    with exclusive_lock(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is writing to it"):
         lab.train("begun")
 
 
@@ -328,7 +332,7 @@ def test_two_processes_take_the_steps_of_one(lab: Lab) -> None:
 
 
 def test_rewording_says_the_same_fields_in_other_words(lab: Lab) -> None:
-    fixed, fresh = (examples(lab.train_part, lab.configured(f"training.reword={flag}"))[0] for flag in ("false", "true"))
+    fixed, fresh = (examples(lab.train_part, lab.configured(f"training.paraphrase_targets={flag}"))[0] for flag in ("false", "true"))
     for example in fixed:
         assert {example.target("descriptor", epoch) for epoch in range(9)} == {example.utterance.caption}
     for example in fresh:
@@ -352,7 +356,7 @@ def test_a_damaged_checkpoint_is_refused(lab: Lab) -> None:
     path = exp / "checkpoint" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(UserError, match="model.safetensors: missing, cut off or changed"):
-        trainer.load(exp, lab.features, CPU)
+        checkpoint.load_model(exp, lab.features, CPU)
 
 
 def test_another_configuration_or_model_is_refused(lab: Lab) -> None:
@@ -367,17 +371,17 @@ def test_another_configuration_or_model_is_refused(lab: Lab) -> None:
 def test_features_of_another_encoder_are_refused(lab: Lab) -> None:
     exp = lab.train("exp")
     encoder = Encoder.load(lab.config.encoder, CPU)
-    trainer.load(exp, stores.Live(encoder), CPU)  # the store's own encoder, live
+    checkpoint.load_model(exp, stores.Live(encoder), CPU)  # the store's own encoder, live
     torch.nn.init.normal_(encoder.model.encoder.layers[0].attention.k_proj.weight)
     with pytest.raises(UserError, match="trained on features of .*weights"):
-        trainer.load(exp, stores.Live(encoder), CPU)
+        checkpoint.load_model(exp, stores.Live(encoder), CPU)
 
 
 def test_an_unfinished_experiment_is_not_decoded(lab: Lab) -> None:
     exp = lab.folder / "unfinished"
     configs.dump(lab.config, exp / "config.yaml")
     with pytest.raises(UserError, match="serdesc train"):
-        trainer.load(exp, lab.features, CPU)
+        checkpoint.load_model(exp, lab.features, CPU)
 
 
 def test_long_utterances_are_skipped_and_listed(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:

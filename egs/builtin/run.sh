@@ -28,9 +28,9 @@ flags=() conf=(--config conf/describer.yaml)
 if begin 1 "prepare real speech, without and with the held-out speakers"; then
   for corpus in librispeech speechocean; do
     run $train_cmd data/log/$corpus.log serdesc prepare $corpus "${!corpus}" data/$corpus \
-      --set prepare.leave_out=$heldout --nj "$nj"
+      --set prepare.exclude_speakers=$heldout --nj "$nj"
     run $train_cmd data/log/${corpus}_heldout.log serdesc prepare $corpus "${!corpus}" \
-      data/${corpus}_heldout --set prepare.only=$heldout --nj "$nj"
+      data/${corpus}_heldout --set prepare.include_speakers=$heldout --nj "$nj"
   done
   run python local/combine.py data/librispeech_heldout data/speechocean_heldout data/heldout
 fi

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from serdesc.cli.verbs import ConfigFile, Data, Exp, Set, StoreArg, verb
+from serdesc.cli.command import ConfigFile, Data, Exp, Set, StoreArg, verb
 from serdesc.errors import FailedError, UserError
 
 
@@ -15,7 +15,7 @@ from serdesc.errors import FailedError, UserError
 def extract(
     data: Data,
     store: Annotated[Path, typer.Argument(help="Folder for the features.", show_default=False)],
-    config: ConfigFile = None, settings: Set = None,
+    config_files: ConfigFile = None, settings: Set = None,
     shard: Annotated[str, typer.Option("--shard", help="i/n: do the i-th of n equal shares, for array jobs.")] = "1/1",
     max_disk: Annotated[Optional[float], typer.Option("--max-disk", help="GB; for more, STORE says that features are computed live.")] = None,
 ) -> None:  # fmt: skip
@@ -23,26 +23,34 @@ def extract(
 
     Example: `serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml`
     """
-    from serdesc import config as configs, runtime
+    from serdesc import config as configs
+    from serdesc import runtime
     from serdesc.data import audio, datadir, folds
     from serdesc.features import store as stores
     from serdesc.features.encoder import Encoder
     from serdesc.progress import progress
 
     job = _share(shard)
-    settled = configs.load(config, settings)
-    device = runtime.start(settled)
-    utterances = datadir.timed(folds.heard(data, datadir.read(data), settled.folds.labels))
-    encoder = Encoder.load(settled.encoder, device)
-    if max_disk is not None and (need := stores.size(utterances, encoder, settled.store) / 1e9) > max_disk:
-        stores.mark_live(store, encoder, settled.store)
+    config = configs.load(config_files, settings)
+    device = runtime.start(config)
+    utterances = datadir.timed(
+        folds.usable_utterances(data, datadir.read(data), config.folds.labels)
+    )
+    encoder = Encoder.load(config.encoder, device)
+    if (
+        max_disk is not None
+        and (need := stores.size(utterances, encoder, config.store) / 1e9) > max_disk
+    ):
+        stores.mark_live(store, encoder, config.store)
         hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
-        typer.echo(f"{store}: features of {hours:.3g} h would take {need:.3g} GB, more than {max_disk:g} GB (--max-disk): they are computed live")
+        typer.echo(
+            f"{store}: features of {hours:.3g} h would take {need:.3g} GB, more than {max_disk:g} GB (--max-disk): they are computed live"
+        )
         return
-    groups = stores.shards(utterances, settled.store.shard_seconds)
+    groups = stores.shards(utterances, config.store.shard_seconds)
     mine = sum(len(group) for number, group in enumerate(groups) if number % job[1] == job[0] - 1)
     with progress("extract", mine, "utterances") as advance:
-        unusable = stores.write(store, utterances, encoder, settled.store, job, advance)
+        unusable = stores.write(store, utterances, encoder, config.store, job, advance)
     audio.tell(unusable, f"have no features in {store}")
 
 
@@ -74,25 +82,36 @@ def plan(
 
 
 @verb
-def train(data: Data, store: StoreArg, exp: Exp, config: ConfigFile = None, settings: Set = None) -> None:
+def train(
+    data: Data, store: StoreArg, exp: Exp, config_files: ConfigFile = None, settings: Set = None,
+    allow_cpu: Annotated[bool, typer.Option("--allow-cpu", help="Train an LLM of more than 1e9 parameters on a CPU.")] = False,
+) -> None:  # fmt: skip
     """Fine-tune branches, adapters and LoRA on a fold's training part; goes on where it was stopped.
 
     Example: `serdesc train data/mini/fold1/train dump/hubert-mini/mini exp/mini/fold1 --config conf/mini.yaml`
     """
-    from serdesc import config as configs, runtime
+    from serdesc import config as configs
+    from serdesc import runtime
     from serdesc.data import datadir
-    from serdesc.data.folds import fold_of
+    from serdesc.data.folds import check_labels, fold_of
     from serdesc.features.store import open_features
+    from serdesc.models import llm
     from serdesc.training import trainer
 
-    settled = configs.load(config, settings)
-    device = runtime.start(settled)
-    features = open_features(store, settled, device)
+    config = configs.load(config_files, settings)
+    check_labels(data, config)
+    device = runtime.start(config)
+    if config.model != "ssl_baseline" and not allow_cpu:
+        llm.refuse_large_on_cpu(config.llm, device)
+    features = open_features(store, config, device)
     every = datadir.read(data)
     utterances = [utt for utt in every if utt.utt_id not in features.rejected]
     if len(utterances) < len(every):
-        typer.echo(f"{len(every) - len(utterances)} utterances are not trained on: {Path(store) / 'rejected.tsv'} says why", err=True)
-    trainer.train(utterances, features, settled, exp, fold_of(data), device)
+        typer.echo(
+            f"{len(every) - len(utterances)} utterances are not trained on: {Path(store) / 'rejected.tsv'} says why",
+            err=True,
+        )
+    trainer.train(utterances, features, config, exp, fold_of(data), device)
 
 
 @verb
@@ -105,27 +124,37 @@ def decode(
 
     Example: `serdesc decode data/mini/fold1/test dump/hubert-mini/mini exp/mini/fold1`
     """
-    from serdesc import config as configs, runtime
+    from serdesc import config as configs
+    from serdesc import runtime
     from serdesc.builtin import resolve
     from serdesc.data import audio, datadir
-    from serdesc.decoding import begun, decode as run, source
     from serdesc.features.store import open_features
-    from serdesc.files import alone, read_json, write_json
-    from serdesc.training import trainer
+    from serdesc.files import exclusive_lock, read_json, write_json
+    from serdesc.inference.decode import has_resumable_output, inputs_of
+    from serdesc.inference.decode import decode as decode_to_file
+    from serdesc.models import checkpoint
 
     target, exp = out or exp / f"decode_{data.name}" / "hyp.jsonl", Path(resolve(str(exp)))
-    settled = configs.load(exp / "config.yaml", settings)
-    utterances, trained = datadir.read(data), trainer.finished(exp)
-    with alone(target):
-        if begun(target, source(read_json(trained / "state.json"), settled, utterances, store)) and target.exists():
+    config = configs.load(exp / "config.yaml", settings)
+    utterances, trained = datadir.read(data), checkpoint.finished(exp)
+    with exclusive_lock(target):
+        if (
+            has_resumable_output(
+                target, inputs_of(read_json(trained / "state.json"), config, utterances, store)
+            )
+            and target.exists()
+        ):
             typer.echo(f"{target} is there already; remove it to decode again", err=True)
             return
-        device = runtime.start(settled)
-        features = open_features(store, settled, device, any_length=True)
-        model, _ = trainer.load(exp, features, device, settings)
-        audio.tell(run(model, features, utterances, target), f"are not in {target}")
-    if target.parent.name.startswith("decode_") and not (record := target.parent.parent / "config.yaml").exists():
-        configs.dump(settled, record)  # an experiment of answers alone: `report` says what made them
+        device = runtime.start(config)
+        features = open_features(store, config, device, any_length=True)
+        model, _ = checkpoint.load_model(exp, features, device, settings)
+        audio.tell(decode_to_file(model, features, utterances, target), f"are not in {target}")
+    if (
+        target.parent.name.startswith("decode_")
+        and not (record := target.parent.parent / "config.yaml").exists()
+    ):
+        configs.dump(config, record)  # an experiment of answers alone: `report` says what made them
         write_json(record.with_name("env.json"), runtime.environment())
     typer.echo(str(target))
 
@@ -141,7 +170,7 @@ def describe(
 
     Example: `serdesc describe my_voice.wav`
     """
-    from serdesc.describe import describe as run
+    from serdesc.inference.describe import describe as run
 
     unusable = run(audio, model, as_json, settings or [])
     if unusable:

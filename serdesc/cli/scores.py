@@ -9,10 +9,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from serdesc.cli.verbs import ConfigFile, Data, Jobs, Set, verb
+from serdesc.cli.command import ConfigFile, Data, Jobs, Set, verb
 from serdesc.errors import FailedError, UserError
 
-ABSENT = "nothing of it in these labels, captions or answers (or the target has none: --set target...)"
+ABSENT = (
+    "nothing of it in these labels, captions or answers (or the target has none: --set target...)"
+)
 
 
 @verb
@@ -29,7 +31,7 @@ def score(
     limit: Annotated[int, typer.Option("--limit", help="So many utterances are changed.")] = 100,
     keep: Annotated[bool, typer.Option("--keep", help="Keep scores of the same answers, labels and settings that are there already.")] = False,
     nj: Jobs = 1,
-    config: ConfigFile = None, settings: Set = None,
+    config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """Score hypotheses against a fold's labels: every figure with its count, interval and signature.
 
@@ -37,37 +39,62 @@ def score(
     """
     from serdesc import config as configs
     from serdesc.data import datadir
-    from serdesc.scoring import answers, metrics, report, score as scoring, typeset
+    from serdesc.scoring import hypotheses, metrics, report, typeset
+    from serdesc.scoring import score as scoring
 
     decoded = hyp.absolute().parent  # of an experiment: its fold's configuration lies beside
-    own = [fold] if decoded.name.startswith("decode_") and (fold := decoded.with_name("config.yaml")).exists() else []
-    settled = configs.load([*own, *(config or [])], settings)
+    own = (
+        [fold]
+        if decoded.name.startswith("decode_")
+        and (fold := decoded.with_name("config.yaml")).exists()
+        else []
+    )
+    config = configs.load([*own, *(config_files or [])], settings)
     if missing not in ("error", "wrong"):
         raise UserError(f"--missing {missing}: not one of error, wrong")
     utterances = datadir.read(data)
     wanted = metrics.chosen(metric)
-    made, signed = scoring.Made.of(data, settled), {}
+    made, signed = scoring.Provenance.of(data, config), {}
     if refs:
         utterances = scoring.read_references(refs, utterances)
         signed["refs"] = f"{refs.name} {hashlib.sha256(refs.read_bytes()).hexdigest()[:8]}"
-    hyps, faults = answers.answered(hyp, utterances, wrong=missing == "wrong")
+    hyps, faults = hypotheses.answered(hyp, utterances, wrong=missing == "wrong")
     if missing == "wrong":
         signed["missing"] = "wrong"
         for what, ids in faults.items():
-            typer.echo(f"{len(ids)} {what}, {'left out' if what == answers.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}", err=True)
-    settings_of = [asdict(settled.scoring), asdict(settled.target), asdict(made), signed, [m.name for m in wanted]]
-    target, source = out or scoring.scores_of(hyp), scoring.Source.of(hyp, utterances, settings_of)
+            typer.echo(
+                f"{len(ids)} {what}, {'left out' if what == hypotheses.FAULTS[-1] else 'counted as wrong'}: {' '.join(ids)}",
+                err=True,
+            )
+    settings_of = [
+        asdict(config.scoring),
+        asdict(config.target),
+        asdict(made),
+        signed,
+        [m.name for m in wanted],
+    ]
+    target, source = out or scoring.scores_of(hyp), scoring.ScoreInputs.of(
+        hyp, utterances, settings_of
+    )
     if keep and source.made(target):
         typer.echo(f"{target}: kept, of the same answers, labels and settings")
     else:
-        counted = scoring.rows(utterances, hyps, settled.target, wanted, settled.scoring)
-        asked = {m.name: counted.notes.get(m.name, ABSENT if metric else "") for m in wanted if not counted.table[m.name]}
+        counted = scoring.rows(utterances, hyps, config.target, wanted, config.scoring)
+        asked = {
+            m.name: counted.notes.get(m.name, ABSENT if metric else "")
+            for m in wanted
+            if not counted.table[m.name]
+        }
         scores = [
             scoring.score(
                 m,
                 counted.table[m.name],
-                settled.scoring,
-                {**made.signed(m), **signed, **scoring.signed_target(m, settled.target, settled.scoring)},
+                config.scoring,
+                {
+                    **made.signature_fields(m),
+                    **signed,
+                    **scoring.target_signature(m, config.target, config.scoring),
+                },
                 note,
             )
             for m in wanted
@@ -76,16 +103,26 @@ def score(
         scoring.write(target, scores, counted.table, counted.tokens, faults, source)
         report.show(scores, wanted, f"{target}", counted.table)
         if counted.failed:
-            raise FailedError(f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in {target}")
+            raise FailedError(
+                f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in {target}"
+            )
     if faithful:
         from serdesc.scoring import faithfulness
 
-        found = faithfulness.rows(data, train or data.parent / "train", hyps, settled.measure, nj)
-        typeset.terminal(faithfulness.cells(faithfulness.write(target, found, settled.scoring)), "claimed and heard")
+        found = faithfulness.rows(data, train or data.parent / "train", hyps, config.measure, nj)
+        typeset.terminal(
+            faithfulness.cells(faithfulness.write(target, found, config.scoring)),
+            "claimed and heard",
+        )
     if counterfactual:
-        from serdesc import counterfactual as changes
+        from serdesc.inference import counterfactual as changes
 
-        typeset.terminal(changes.cells(changes.run(utterances, counterfactual, target.parent, settings or [], limit)), "changed and heard")
+        typeset.terminal(
+            changes.cells(
+                changes.run(utterances, counterfactual, target.parent, settings or [], limit)
+            ),
+            "changed and heard",
+        )
 
 
 @verb
@@ -96,7 +133,7 @@ def compare(
     metric: Annotated[str, typer.Option("--metric", help="Names separated by commas.")] = "ua,wer",
     unit: Annotated[str, typer.Option("--unit", help="What varies: utterance, speaker or fold.")] = "speaker",
     out: Annotated[Optional[Path], typer.Option("--out", help="JSON to write.")] = None,
-    config: ConfigFile = None, settings: Set = None,
+    config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """Say whether system A is better than system B: differences, intervals and one-tailed p-values, corrected for their number.
 
@@ -109,18 +146,23 @@ def compare(
     if unit not in significance.UNITS:
         raise UserError(f"--unit {unit}: not one of {', '.join(significance.UNITS)}")
     wanted = metrics.chosen(metric)
-    found, notes = significance.compare_all(data, hyp_a, hyp_b, wanted, configs.load(config, settings), unit)
+    found, notes = significance.compare_all(
+        data, hyp_a, hyp_b, wanted, configs.load(config_files, settings), unit
+    )
     report.show_comparisons(found, notes, wanted, f"{hyp_a} over {hyp_b}")
     if out:
         adjusted = report.corrected(found)
-        rows = [{**c.to_dict(), "holm": {test: adjusted[test].get(c.metric) for test in report.TESTS}} for c in found]
+        rows = [
+            {**c.to_dict(), "holm": {test: adjusted[test].get(c.metric) for test in report.TESTS}}
+            for c in found
+        ]
         write_json(out, {"a": str(hyp_a), "b": str(hyp_b), "comparisons": rows})
 
 
 @verb
 def baselines(
     data: Data, out: Annotated[Path, typer.Option("--out", help="JSON to write.", show_default=False)],
-    nj: Jobs = 1, config: ConfigFile = None, settings: Set = None,
+    nj: Jobs = 1, config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """What little can be had without the model, on the same folds: a constant, words alone, reference descriptors, log-mel statistics.
 
@@ -129,7 +171,7 @@ def baselines(
     from serdesc import config as configs
     from serdesc.scoring import baselines as run
 
-    run.write(out, run.baselines(data, nj, configs.load(config, settings).scoring))
+    run.write(out, run.baselines(data, nj, configs.load(config_files, settings).scoring))
     typer.echo(str(out))
 
 
@@ -137,7 +179,7 @@ def baselines(
 def report(
     exp: Annotated[Path, typer.Argument(help="Experiment with folds in it, for example exp/mini.", show_default=False)],
     part: Annotated[str, typer.Option("--part", help="Which decoded set.")] = "test",
-    config: ConfigFile = None, settings: Set = None,
+    config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """Pool the folds of an experiment: a table on the terminal, `score_<part>.json`, and a RESULTS.md block with what made it.
 
@@ -146,7 +188,7 @@ def report(
     from serdesc import config as configs
     from serdesc.scoring import report as run
 
-    run.report(exp, part, configs.load(config, settings))
+    run.report(exp, part, configs.load(config_files, settings))
 
 
 @verb
@@ -158,7 +200,7 @@ def table(
     unit: Annotated[str, typer.Option("--unit", help="What the tests go over: utterance, speaker or fold.")] = "utterance",
     descriptors: Annotated[bool, typer.Option("--descriptors", help="Also a column for each descriptor.")] = False,
     part: Annotated[str, typer.Option("--part", help="Which decoded set.")] = "test",
-    config: ConfigFile = None, settings: Set = None,
+    config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
     """The paper's Table 1, 2 or 3: published rows beside the measured ones, with significance marks.
 
@@ -169,13 +211,15 @@ def table(
     from serdesc.scoring import significance, tables, typeset
 
     if out and not form and out.suffix not in typeset.SUFFIXES:
-        raise UserError(f"--out {out}: ends in none of {', '.join(typeset.SUFFIXES)}: name it so, or say the form with --format")
+        raise UserError(
+            f"--out {out}: ends in none of {', '.join(typeset.SUFFIXES)}: name it so, or say the form with --format"
+        )
     form = form or (typeset.SUFFIXES[out.suffix] if out else "terminal")
     if form not in ("terminal", *typeset.FORMS):
         raise UserError(f"--format {form}: not one of terminal, {', '.join(typeset.FORMS)}")
     if unit not in significance.UNITS:
         raise UserError(f"--unit {unit}: not one of {', '.join(significance.UNITS)}")
-    made = tables.table(number, exp, part, unit, configs.load(config, settings), descriptors)
+    made = tables.table(number, exp, part, unit, configs.load(config_files, settings), descriptors)
     if form == "terminal" and not out:
         typeset.terminal(made.rows, made.title)
         text = "\n".join(made.notes)

@@ -17,7 +17,7 @@ import numpy as np
 from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.data.espeak import Prosody, synthesise
-from serdesc.files import written_aside
+from serdesc.files import atomic_path
 
 SAMPLE_RATE = 16_000
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -43,7 +43,9 @@ class Line:
     emphasis: int  # index of the stressed word
     emotion: str
     knobs: tuple[float, float, float, float]  # rate, pitch, range, pauses
-    tract: float = 1.0  # length of the vocal tract against the voice's own: formants and pitch divide by it
+    tract: float = (
+        1.0  # length of the vocal tract against the voice's own: formants and pitch divide by it
+    )
 
     @property
     def text(self) -> str:
@@ -54,8 +56,12 @@ def voice_level(rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(-VOICE_SPREAD, VOICE_SPREAD, 4)
 
 
-def draw_knobs(emotion: str, level: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    rate, pitch, width, pauses = np.array(CENTRES[emotion]) + level + rng.normal(0, UTTERANCE_SPREAD, 4)
+def draw_knobs(
+    emotion: str, level: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float, float, float]:
+    rate, pitch, width, pauses = (
+        np.array(CENTRES[emotion]) + level + rng.normal(0, UTTERANCE_SPREAD, 4)
+    )
     return round(rate, 3), round(pitch, 3), round(width, 3), round(pauses, 3)
 
 
@@ -71,7 +77,9 @@ def prosody(knobs: tuple[float, float, float, float]) -> Prosody:
 
 def ssml(line: Line) -> str:
     words = [escape(word) for word in line.words]
-    words[line.emphasis] = f'<prosody pitch="+40%" rate="75%" volume="x-loud">{words[line.emphasis]}</prosody>'
+    words[line.emphasis] = (
+        f'<prosody pitch="+40%" rate="75%" volume="x-loud">{words[line.emphasis]}</prosody>'
+    )
     return f"<speak>{' '.join(words)}</speak>"
 
 
@@ -86,7 +94,9 @@ def act(line: Line) -> tuple[np.ndarray, list[tuple[float, str, bool]]]:
     wave, sample_rate, phones = synthesise(text, line.voice, prosody(line.knobs))
     wave = soxr.resample(wave, sample_rate / line.tract, SAMPLE_RATE)
     stressed = range(text.index("<prosody"), text.index("</prosody>"))
-    timed = [(phone.start * line.tract, phone.name, phone.position - 1 in stressed) for phone in phones]
+    timed = [
+        (phone.start * line.tract, phone.name, phone.position - 1 in stressed) for phone in phones
+    ]
     return np.asarray(wave * (0.9 / max(0.9, float(np.abs(wave).max()))), dtype=np.float32), timed
 
 
@@ -99,8 +109,12 @@ def write(line: Line, path: Path, with_phones: bool = False) -> None:
 
     wave, phones = act(line)
     if with_phones:
-        path.with_suffix(".phones").write_text("".join(f"{start:.4f}\t{name}\t{int(stress)}\n" for start, name, stress in phones if name))
-    with written_aside(path) as aside:
+        path.with_suffix(".phones").write_text(
+            "".join(
+                f"{start:.4f}\t{name}\t{int(stress)}\n" for start, name, stress in phones if name
+            )
+        )
+    with atomic_path(path) as aside:
         soundfile.write(aside, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
 
 

@@ -15,7 +15,9 @@ from serdesc.errors import FailedError
 SAMPLE_RATE = 16_000
 TOLERANCE = 0.02  # seconds that a segment may end after its recording, or a recording before what its header says: lists round, and codecs pad
 PIPED = 0x7FFFF000  # bytes: what sox and ffmpeg promise from here on means that they did not know
-_SIZES = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # of WAV, AIFF, AU in libsndfile's log
+_SIZES = re.compile(
+    r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)"
+)  # of WAV, AIFF, AU in libsndfile's log
 
 
 class AudioError(FailedError):
@@ -31,12 +33,18 @@ class AudioError(FailedError):
 def tell(unusable: Sequence[AudioError], what: str) -> None:
     """Name what cannot be used, and why, on standard error: the first ten of them."""
     if unusable:
-        print(f"{len(unusable)} utterances {what}, for their audio cannot be used:", file=sys.stderr)
+        print(
+            f"{len(unusable)} utterances {what}, for their audio cannot be used:", file=sys.stderr
+        )
         for error in unusable[:10]:
             print(f"  {error.place}: {error}", file=sys.stderr)
         if len(unusable) > 10:
             print(f"  ... and {len(unusable) - 10} more", file=sys.stderr)
-        print("Restore the files and make this again, or run `serdesc prepare` again: it leaves them out.", file=sys.stderr, flush=True)
+        print(
+            "Restore the files and make this again, or run `serdesc prepare` again: it leaves them out.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 @contextmanager
@@ -76,10 +84,18 @@ def _promised(file: Any) -> int | None:
         return None
     there = int(file.frames)
     sizes = [(int(promised), int(held)) for promised, held in _SIZES.findall(file.extra_info)]
-    return max((round(there * promised / held) for promised, held in sizes if held and promised < PIPED), default=there)
+    return max(
+        (round(there * promised / held) for promised, held in sizes if held and promised < PIPED),
+        default=there,
+    )
 
 
-def load(path: str | Path, max_seconds: float | None = None, span: tuple[float, float] | None = None, utt_id: str = "") -> np.ndarray:
+def load(
+    path: str | Path,
+    max_seconds: float | None = None,
+    span: tuple[float, float] | None = None,
+    utt_id: str = "",
+) -> np.ndarray:
     """(S,) float32 samples at 16 kHz, channels averaged, of the whole file or of `span` (seconds) in it.
 
     Raises AudioError, with the file and `utt_id` in it: missing, empty, cut off, silent or not numbers.
@@ -90,12 +106,16 @@ def load(path: str | Path, max_seconds: float | None = None, span: tuple[float, 
         raise error.at(path, utt_id)
 
 
-def _load(path: str | Path, max_seconds: float | None, span: tuple[float, float] | None) -> np.ndarray:
+def _load(
+    path: str | Path, max_seconds: float | None, span: tuple[float, float] | None
+) -> np.ndarray:
     with opened(path) as file:
         rate, expected = file.samplerate, file.frames
         first, last = (round(second * rate) for second in span) if span else (0, expected)
         if span and (first >= expected or last > expected + TOLERANCE * rate):
-            raise AudioError(f"ends at {expected / rate:.2f} s, before the end of the segment at {last / rate:.2f} s")
+            raise AudioError(
+                f"ends at {expected / rate:.2f} s, before the end of the segment at {last / rate:.2f} s"
+            )
         file.seek(first)
         wanted = min(last, expected) - first
         if max_seconds is not None:
@@ -105,10 +125,16 @@ def _load(path: str | Path, max_seconds: float | None, span: tuple[float, float]
     if not len(wave):
         raise AudioError("empty: no samples")
     if len(wave) < wanted or promised is None or promised > expected + TOLERANCE * rate:
-        told = "its last page is not there" if promised is None else f"the header promises {promised} samples"
+        told = (
+            "its last page is not there"
+            if promised is None
+            else f"the header promises {promised} samples"
+        )
         raise AudioError(f"cut off: {told}, the file holds {min(len(wave), expected)}")
     if not np.isfinite(wave).all():
-        raise AudioError(f"{int((~np.isfinite(wave)).sum())} samples are not numbers (NaN or infinity)")
+        raise AudioError(
+            f"{int((~np.isfinite(wave)).sum())} samples are not numbers (NaN or infinity)"
+        )
     mono = wave.mean(axis=1)
     if rate != SAMPLE_RATE:
         import soxr

@@ -19,11 +19,11 @@ from typing import Sequence
 
 import numpy as np
 
-from serdesc import traits
+from serdesc.captions import traits
+from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields, age_group
 from serdesc.config import MeasureConfig
 from serdesc.data import audio, espeak
 from serdesc.data.datadir import Utterance
-from serdesc.fields import ENERGY, PITCH, SPEED, Fields, age_group
 from serdesc.errors import UserError
 
 # Percentiles of pitch that bound low and normal, by the speaker's sex; energy and speed are cut into thirds.
@@ -70,7 +70,9 @@ def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[s
         out["speed"] = round(seconds / len(sounds), 6)
     for name in config.traits:
         if name not in traits.every():
-            raise UserError(f"measure.traits: no trait '{name}'; known are {', '.join(traits.every())}")
+            raise UserError(
+                f"measure.traits: no trait '{name}'; known are {', '.join(traits.every())}"
+            )
         if (value := traits.every()[name].measure(wave)) is not None:
             out[name] = round(value, 6)
     return out
@@ -81,7 +83,9 @@ def syllables(text: str, language: str) -> int:
     return sum(sound[0] in _VOWELS for sound in espeak.phonemes(text, language))
 
 
-_VOWELS = frozenset("aeiouyAEIOUVY03@&")  # espeak-ng's mnemonics of vowels and diphthongs begin with one of these
+_VOWELS = frozenset(
+    "aeiouyAEIOUVY03@&"
+)  # espeak-ng's mnemonics of vowels and diphthongs begin with one of these
 
 
 def _brightness(wave: np.ndarray) -> float | None:
@@ -91,7 +95,11 @@ def _brightness(wave: np.ndarray) -> float | None:
     pitches, _ = librosa.piptrack(y=wave, sr=audio.SAMPLE_RATE)  # (bins, frames)
     positive = pitches > 0
     voiced = positive.any(axis=0)
-    return float((pitches.sum(axis=0)[voiced] / positive.sum(axis=0)[voiced]).mean()) if voiced.any() else None
+    return (
+        float((pitches.sum(axis=0)[voiced] / positive.sum(axis=0)[voiced]).mean())
+        if voiced.any()
+        else None
+    )
 
 
 def median_f0(wave: np.ndarray) -> float | None:
@@ -123,18 +131,30 @@ def fit(training: Sequence[Utterance]) -> Thresholds:
     """Percentiles of a training part, numpy's default interpolation."""
 
     def values(name: str, gender: str | None = None) -> list[float]:
-        return [u.measure[name] for u in training if u.measure and name in u.measure and gender in (None, u.gender)]
+        return [
+            u.measure[name]
+            for u in training
+            if u.measure and name in u.measure and gender in (None, u.gender)
+        ]
 
     def bounds(sample: list[float], percentiles: tuple[float, float]) -> tuple[float, float]:
         low, high = np.percentile(sample, percentiles)
         return float(low), float(high)
 
     if not training:
-        raise UserError("no training part to fit thresholds on (folds.rule test). Set measure.source: corpus to measure nothing")
+        raise UserError(
+            "no training part to fit thresholds on (folds.rule test). Set measure.source: corpus to measure nothing"
+        )
     if not any(u.measure for u in training):
-        raise UserError("no measures to fit thresholds on: run `serdesc annotate` on the corpus's data directory")
+        raise UserError(
+            "no measures to fit thresholds on: run `serdesc annotate` on the corpus's data directory"
+        )
     return Thresholds(
-        pitch={g: bounds(v, percentiles) for g, percentiles in PITCH_PERCENTILES.items() if (v := values("pitch", g))},
+        pitch={
+            g: bounds(v, percentiles)
+            for g, percentiles in PITCH_PERCENTILES.items()
+            if (v := values("pitch", g))
+        },
         energy=bounds(v, THIRDS) if (v := values("energy")) else None,
         speed=bounds(v, THIRDS) if (v := values("speed")) else None,
         rate=bounds(v, THIRDS) if (v := values("rate")) else None,

@@ -38,7 +38,9 @@ class _Event(ctypes.Structure):
     ]  # fmt: skip
 
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def _library() -> tuple[ctypes.CDLL, int]:
     lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
     sample_rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, folder.encode(), _WITH_PHONEMES)
     if sample_rate <= 0:
-        raise RuntimeError(f"espeak-ng did not start with its data in {folder}: reinstall the package espeakng-loader")
+        raise RuntimeError(
+            f"espeak-ng did not start with its data in {folder}: reinstall the package espeakng-loader"
+        )
     return lib, sample_rate
 
 
@@ -90,7 +94,9 @@ def phonemes(text: str, language: str = "en-us") -> list[str]:
     _set_voice(language)
     pointer = ctypes.c_char_p(text.encode())
     clauses = []
-    while pointer.value:  # each call takes one clause and moves the pointer on; it is null at the end
+    while (
+        pointer.value
+    ):  # each call takes one clause and moves the pointer on; it is null at the end
         clause = lib.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, _PHONEME_SEPARATOR << 8)
         clauses.append((clause or b"").decode())
     sounds = " ".join(clauses).replace(" ", "_").split("_")
@@ -101,13 +107,17 @@ def _unstressed(name: str) -> str:
     return name.strip("',%=;:|")
 
 
-def synthesise(ssml: str, voice: str, prosody: Prosody = Prosody()) -> tuple[np.ndarray, int, list[Phone]]:
+def synthesise(
+    ssml: str, voice: str, prosody: Prosody = Prosody()
+) -> tuple[np.ndarray, int, list[Phone]]:
     """Speech of `ssml` as float32 samples in -1..1, the sample rate in Hz, and the phonemes in it, stress marks left out.
 
     espeak-ng keeps state between calls: the same call twice gives two waveforms. `each_in_child` gives every call the same start.
     """
     lib, sample_rate = _library()
-    lib.espeak_ng_SetRandSeed(ctypes.c_long(SEED))  # a voice's breath is noise, and its seed otherwise the time of day
+    lib.espeak_ng_SetRandSeed(
+        ctypes.c_long(SEED)
+    )  # a voice's breath is noise, and its seed otherwise the time of day
     _set_voice(voice)
     for name, number in _PARAMETERS.items():
         if name != "volume":
@@ -123,7 +133,11 @@ def synthesise(ssml: str, voice: str, prosody: Prosody = Prosody()) -> tuple[np.
         while events[i].type:
             event, i = events[i], i + 1
             if event.type == _PHONEME_EVENT:
-                phones.append(Phone(event.sample / sample_rate, _unstressed(event.name.decode()), event.position))
+                phones.append(
+                    Phone(
+                        event.sample / sample_rate, _unstressed(event.name.decode()), event.position
+                    )
+                )
         return 0
 
     lib.espeak_SetSynthCallback(collect)
@@ -133,7 +147,12 @@ def synthesise(ssml: str, voice: str, prosody: Prosody = Prosody()) -> tuple[np.
     return wave.astype(np.float32) / 32768.0, sample_rate, phones
 
 
-def each_in_child(job: Callable[[int], None], indices: Iterable[int], nj: int = 1, done: Callable[[], None] = lambda: None) -> None:
+def each_in_child(
+    job: Callable[[int], None],
+    indices: Iterable[int],
+    nj: int = 1,
+    done: Callable[[], None] = lambda: None,
+) -> None:
     """Call `job(i)` for every index in a forked child of its own, at most `nj` at a time.
 
     Every child starts from the library just initialised, so what it says does not depend on what was said before it.
@@ -145,7 +164,9 @@ def each_in_child(job: Callable[[int], None], indices: Iterable[int], nj: int = 
         pid, status = os.wait()
         index = running.pop(pid)
         if status != 0:
-            raise RuntimeError(f"speech synthesis of item {index} failed (exit status {status}): its message stands above")
+            raise RuntimeError(
+                f"speech synthesis of item {index} failed (exit status {status}): its message stands above"
+            )
         done()
 
     for index in indices:
@@ -170,4 +191,6 @@ def variants() -> list[str]:
     """Names of the voice variants that the library brings."""
     import espeakng_loader
 
-    return sorted(p.name for p in (Path(espeakng_loader.get_data_path()) / "voices" / "!v").iterdir())
+    return sorted(
+        p.name for p in (Path(espeakng_loader.get_data_path()) / "voices" / "!v").iterdir()
+    )

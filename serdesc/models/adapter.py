@@ -12,7 +12,11 @@ class Adapter(nn.Module):
     def __init__(self, latent: int, llm_width: int, config: AdapterConfig) -> None:
         super().__init__()
         self.k = config.k
-        self.layers = nn.Sequential(nn.Linear(config.k * latent, config.hidden), nn.ReLU(), nn.Linear(config.hidden, llm_width))
+        self.layers = nn.Sequential(
+            nn.Linear(config.k * latent, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, llm_width),
+        )
 
     def tokens(self, frames: Tensor) -> Tensor:
         """U for each utterance: frames // k, and one token for what is shorter."""

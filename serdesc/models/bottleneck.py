@@ -40,7 +40,9 @@ class Bottleneck(nn.Module):
         hidden = config.hidden or width
         self.config = config
         self.layer_weights = nn.Parameter(torch.zeros(layers))
-        self.encoder = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())
+        self.encoder = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()
+        )
         self.mu = nn.Linear(hidden, config.latent)
         self.sigma = nn.Linear(hidden, config.latent)
 

@@ -10,15 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from serdesc import tasks
 from serdesc.config import Config
 from serdesc.models import llm as llms
+from serdesc.models import prompt as prompts
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck, Latent
 
 # content: ASR, descriptor tokens zero.  descriptor: the joint target.  joint: one-stage training of both branches at once.
 Phase = Literal["content", "descriptor", "joint"]
-TRAINED: dict[str, tuple[str, ...]] = {"content": ("content",), "descriptor": ("descriptor",), "joint": ("content", "descriptor")}
+TRAINED: dict[str, tuple[str, ...]] = {
+    "content": ("content",),
+    "descriptor": ("descriptor",),
+    "joint": ("content", "descriptor"),
+}
 IGNORE = -100
 
 
@@ -41,7 +45,7 @@ class Loss(NamedTuple):
     utterances: int
 
 
-class Heard(NamedTuple):
+class SpeechTokens(NamedTuple):
     """What an LLM gets to hear of a batch."""
 
     s_con: Tensor  # (B, U, H)
@@ -62,7 +66,9 @@ class Row:
 class Describer(nn.Module):
     groups = 2  # of speech tokens in the LLM's input
 
-    def __init__(self, llm: nn.Module, tokenizer: Any, layers: int, width: int, config: Config) -> None:
+    def __init__(
+        self, llm: nn.Module, tokenizer: Any, layers: int, width: int, config: Config
+    ) -> None:
         super().__init__()
         self.config = config
         self.layers, self.width = layers, width  # of the features
@@ -70,8 +76,12 @@ class Describer(nn.Module):
         self.llm = llm
         self.llm_width = int(llms.embeddings(llm).embedding_dim)
         self.build_branches(layers, width, config)
-        self.prompt = tasks.prompt(tokenizer, config.prompt.system, config.prompt.instruction)
-        self.content_prompt = tasks.prompt(tokenizer, config.prompt.system, config.prompt.content or config.prompt.instruction)
+        self.prompt = prompts.build_prompt(
+            tokenizer, config.prompt.system, config.prompt.instruction
+        )
+        self.content_prompt = prompts.build_prompt(
+            tokenizer, config.prompt.system, config.prompt.content or config.prompt.instruction
+        )
 
     def build_branches(self, layers: int, width: int, config: Config) -> None:
         self.content = Branch(layers, width, self.llm_width, config)
@@ -81,7 +91,7 @@ class Describer(nn.Module):
     def device(self) -> torch.device:
         return next(p.device for p in self.parameters())
 
-    def noisy(self, phase: Phase) -> tuple[str, ...]:
+    def sampled_branches(self, phase: Phase) -> tuple[str, ...]:
         """The branches whose z is drawn in a phase, and whose KL its loss has: those that it trains."""
         return TRAINED[phase]
 
@@ -93,7 +103,11 @@ class Describer(nn.Module):
         return {"content": self.content, "descriptor": self.descriptor}[name]
 
     def speech_parameters(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
-        return [(f"{name}.{n}", p) for name in TRAINED[phase] for n, p in self.branch(name).named_parameters()]
+        return [
+            (f"{name}.{n}", p)
+            for name in TRAINED[phase]
+            for n, p in self.branch(name).named_parameters()
+        ]
 
     def trained(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters that a phase trains, in a fixed order."""
@@ -111,7 +125,9 @@ class Describer(nn.Module):
 
     # ---- speech tokens ---------------------------------------------------------------------------------------------------
 
-    def speech(self, name: str, x: Tensor, frames: Tensor, eps: Sequence[Tensor] | None = None) -> tuple[Tensor, Tensor, Latent]:
+    def speech_tokens(
+        self, name: str, x: Tensor, frames: Tensor, eps: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Latent]:
         """s (B, U, H), U of each utterance (B,), and the latents. z = mu where no noise is given."""
         branch = self.branch(name)
         latent = branch.bottleneck(x)  # (B, T, K)
@@ -122,51 +138,95 @@ class Describer(nn.Module):
         z = z * frame_mask(frames, x.shape[2])[..., None]
         return branch.adapter(z), branch.adapter.tokens(frames), latent
 
-    def hear(self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]) -> Heard:
+    def encode_speech(
+        self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
+    ) -> SpeechTokens:
         """Both groups of speech tokens; in the content phase the descriptor's are zero (Section 3.5)."""
-        s_con, tokens, latent_con = self.speech("content", x, frames, noise.get("content"))
+        s_con, tokens, latent_con = self.speech_tokens("content", x, frames, noise.get("content"))
         latents = {"content": latent_con}
         s_des = torch.zeros_like(s_con)
         if phase != "content":
-            s_des, _, latents["descriptor"] = self.speech("descriptor", x, frames, noise.get("descriptor"))
+            s_des, _, latents["descriptor"] = self.speech_tokens(
+                "descriptor", x, frames, noise.get("descriptor")
+            )
         kl = x.new_zeros(())
-        for name in self.noisy(phase):
+        for name in self.sampled_branches(phase):
             kl = kl + (latents[name].kl() * frame_mask(frames, x.shape[2])).sum()
-        return Heard(s_con, s_des, tokens, kl)
+        return SpeechTokens(s_con, s_des, tokens, kl)
 
     # ---- training --------------------------------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, frames: Tensor, targets: Sequence[str], phase: Phase, eps: dict[str, Sequence[Tensor]] | None = None) -> Loss:
+    def forward(
+        self,
+        x: Tensor,
+        frames: Tensor,
+        targets: Sequence[str],
+        phase: Phase,
+        eps: dict[str, Sequence[Tensor]] | None = None,
+    ) -> Loss:
         """Sums of -log p(target) and of the KL of the branches that the phase trains. x (B, L, T, D); eps[branch][i] (T_i, K)."""
         x, frames = x.to(self.device), frames.to(self.device)
-        heard = self.hear(x, frames, phase, eps or {})
+        heard = self.encode_speech(x, frames, phase, eps or {})
         prompt = self.content_prompt if phase == "content" else self.prompt
         attend = phase != "content" or self.config.prompt.attend_zeros
         rows = self._rows(prompt, heard, targets, attend)
         nll, count = self._nll(rows)
         return Loss(nll, heard.kl, count, int(frames.sum()), len(rows))
 
-    def _rows(self, prompt: tasks.Prompt, heard: Heard, targets: Sequence[str | None], attend: bool = True) -> list[Row]:
+    def _rows(
+        self,
+        prompt: prompts.Prompt,
+        heard: SpeechTokens,
+        targets: Sequence[str | None],
+        attend: bool = True,
+    ) -> list[Row]:
         return [
-            self._row(prompt, heard.s_con[i, :u], None if heard.s_des is None else heard.s_des[i, :u], target, attend)
+            self._row(
+                prompt,
+                heard.s_con[i, :u],
+                None if heard.s_des is None else heard.s_des[i, :u],
+                target,
+                attend,
+            )
             for i, (u, target) in enumerate(zip(heard.tokens.tolist(), targets, strict=True))
         ]
 
-    def _row(self, prompt: tasks.Prompt, s_con: Tensor, s_des: Tensor | None, target: str | None, attend: bool = True) -> Row:
+    def _row(
+        self,
+        prompt: prompts.Prompt,
+        s_con: Tensor,
+        s_des: Tensor | None,
+        target: str | None,
+        attend: bool = True,
+    ) -> Row:
         """Prompt(S) of one utterance, with the target and its end behind it in training. One group of tokens stands in the first's place."""
-        answer = [] if target is None else [*self.tokenizer.encode(target, add_special_tokens=False), prompt.end]
+        answer = (
+            []
+            if target is None
+            else [*self.tokenizer.encode(target, add_special_tokens=False), prompt.end]
+        )
         table = llms.embeddings(self.llm)
-        text = table(torch.tensor([*prompt.before, *prompt.between, *prompt.after, *answer], device=self.device))
-        before, between, after, tail = text.split([len(prompt.before), len(prompt.between), len(prompt.after), len(answer)])
+        text = table(
+            torch.tensor(
+                [*prompt.before, *prompt.between, *prompt.after, *answer], device=self.device
+            )
+        )
+        before, between, after, tail = text.split(
+            [len(prompt.before), len(prompt.between), len(prompt.after), len(answer)]
+        )
         if s_des is None:
             between, s_des = between[:0], s_con[:0]
-        embeds = torch.cat([before, s_con.to(text.dtype), between, s_des.to(text.dtype), after, tail])
+        embeds = torch.cat(
+            [before, s_con.to(text.dtype), between, s_des.to(text.dtype), after, tail]
+        )
         mask = torch.ones(len(embeds), dtype=torch.long, device=self.device)
         if not attend:
             start = len(before) + len(s_con) + len(between)
             mask[start : start + len(s_des)] = 0
         labels = torch.full((len(embeds),), IGNORE, device=self.device)
-        labels[len(embeds) - len(answer) :] = torch.tensor(answer, dtype=torch.long, device=self.device)
+        labels[len(embeds) - len(answer) :] = torch.tensor(
+            answer, dtype=torch.long, device=self.device
+        )
         return Row(embeds, mask, labels)
 
     def _nll(self, rows: list[Row]) -> tuple[Tensor, int]:
@@ -178,9 +238,13 @@ class Describer(nn.Module):
         """-log p of every label token, row after row, and where they stand (B, N). Logits are made only where there is a label."""
         embeds = pad_sequence([row.embeds for row in rows], batch_first=True)  # (B, N, H)
         mask = pad_sequence([row.mask for row in rows], batch_first=True)
-        labels = pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE)[:, 1:]
+        labels = pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE)[
+            :, 1:
+        ]
         model = self.llm.get_base_model()  # type: ignore[operator]
-        hidden = model.model(inputs_embeds=embeds, attention_mask=mask, position_ids=positions(mask), use_cache=False)
+        hidden = model.model(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=positions(mask), use_cache=False
+        )
         wanted = labels != IGNORE
         logits = model.lm_head(hidden.last_hidden_state[:, :-1][wanted]).float()  # (labels, V)
         return functional.cross_entropy(logits, labels[wanted], reduction="none"), wanted
@@ -190,16 +254,21 @@ class Describer(nn.Module):
     @torch.inference_mode()
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
         """Greedy answers: z = mu, one pass with both token groups."""
-        return self.answer(self._rows(self.prompt, self._listen(x, frames), [None] * len(x)), max_new_tokens)
+        return self.answer(
+            self._rows(self.prompt, self._encode_for_inference(x, frames), [None] * len(x)),
+            max_new_tokens,
+        )
 
-    def _listen(self, x: Tensor, frames: Tensor) -> Heard:
+    def _encode_for_inference(self, x: Tensor, frames: Tensor) -> SpeechTokens:
         self.eval()
-        return self.hear(x.to(self.device), frames.to(self.device), "descriptor", {})
+        return self.encode_speech(x.to(self.device), frames.to(self.device), "descriptor", {})
 
     @torch.inference_mode()
-    def log_likelihoods(self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]) -> list[list[float]]:
+    def log_likelihoods(
+        self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
         """log p(answer | speech) of any number of answers to each utterance, its end included; z = mu."""
-        heard = self._listen(x, frames)
+        heard = self._encode_for_inference(x, frames)
         found: list[list[float]] = []
         for i, said in enumerate(answers):
             rows = self._rows(self.prompt, _repeated(heard, i, len(said)), said)
@@ -214,19 +283,30 @@ class Describer(nn.Module):
         mask = pad_sequence([row.mask for row in rows], batch_first=True, padding_side="left")
         pad = self.tokenizer.pad_token_id
         greedy = GenerationConfig(
-            do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=self.prompt.end, pad_token_id=self.prompt.end if pad is None else pad
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=self.prompt.end,
+            pad_token_id=self.prompt.end if pad is None else pad,
         )
         ids = self.llm.generate(inputs_embeds=embeds, attention_mask=mask, generation_config=greedy)  # type: ignore[operator]
-        return [self.tokenizer.decode(_until(row, self.prompt.end), skip_special_tokens=True).strip() for row in ids.tolist()]
+        return [
+            self.tokenizer.decode(_until(row, self.prompt.end), skip_special_tokens=True).strip()
+            for row in ids.tolist()
+        ]
 
 
-def _repeated(heard: Heard, i: int, times: int) -> Heard:
+def _repeated(heard: SpeechTokens, i: int, times: int) -> SpeechTokens:
     """Utterance i so many times."""
 
     def repeat(t: Tensor) -> Tensor:
         return t[i : i + 1].expand(times, *t.shape[1:])
 
-    return Heard(repeat(heard.s_con), None if heard.s_des is None else repeat(heard.s_des), repeat(heard.tokens), heard.kl)
+    return SpeechTokens(
+        repeat(heard.s_con),
+        None if heard.s_des is None else repeat(heard.s_des),
+        repeat(heard.tokens),
+        heard.kl,
+    )
 
 
 def _until(ids: list[int], end: int) -> list[int]:
@@ -245,4 +325,7 @@ def positions(mask: Tensor) -> Tensor:
 
 def noise(latent: int, frames: Sequence[int], seeds: Sequence[int]) -> list[Tensor]:
     """eps (T_i, K) of each utterance from its own seed: neither its batch nor its padding changes it."""
-    return [torch.randn(t, latent, generator=torch.Generator().manual_seed(s)) for t, s in zip(frames, seeds)]
+    return [
+        torch.randn(t, latent, generator=torch.Generator().manual_seed(s))
+        for t, s in zip(frames, seeds)
+    ]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from serdesc.config import Config
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import weighted_sum
-from serdesc.models.describer import Describer, Heard, Phase, frame_mask
+from serdesc.models.describer import Describer, SpeechTokens, Phase, frame_mask
 
 
 class Undivided(Describer):
@@ -24,13 +24,18 @@ class Undivided(Describer):
         self.layer_weights = nn.Parameter(torch.zeros(layers))
         self.adapter = Adapter(width, self.llm_width, config.adapter)
 
-    def noisy(self, phase: Phase) -> tuple[str, ...]:
+    def sampled_branches(self, phase: Phase) -> tuple[str, ...]:
         return ()
 
     def speech_parameters(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
-        return [("layer_weights", self.layer_weights), *((f"adapter.{name}", p) for name, p in self.adapter.named_parameters())]
+        return [
+            ("layer_weights", self.layer_weights),
+            *((f"adapter.{name}", p) for name, p in self.adapter.named_parameters()),
+        ]
 
-    def hear(self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]) -> Heard:
+    def encode_speech(
+        self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
+    ) -> SpeechTokens:
         summed = weighted_sum(x, self.layer_weights, self.config.branch.layer_norm)  # (B, T, D)
         s = self.adapter(summed * frame_mask(frames, x.shape[2])[..., None])  # (B, U, H)
-        return Heard(s, None, self.adapter.tokens(frames), x.new_zeros(()))
+        return SpeechTokens(s, None, self.adapter.tokens(frames), x.new_zeros(()))

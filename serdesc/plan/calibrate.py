@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from serdesc.batches import pad
 from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
+from serdesc.features.batches import pad
 from serdesc.features.encoder import Encoder
 from serdesc.models.describer import Describer, Phase, noise
 from serdesc.plan import cards, shapes, trace
@@ -41,24 +41,46 @@ class Timed(NamedTuple):
         return self.flops / self.seconds
 
 
-def measure(config: Config, measured: Sequence[Item], words: Any, heard: Encoder, part: int, device: torch.device) -> Speed:
+def measure(
+    config: Config,
+    measured: Sequence[Item],
+    words: Any,
+    heard: Encoder,
+    part: int,
+    device: torch.device,
+) -> Speed:
     """The speeds of `device` in this process, with its threads."""
     depth = int(shapes.shape(config.llm.model).config.num_hidden_layers)
     tried = [_llm(config, measured, words, heard, part, device, n) for n in _depths(depth)]
-    training, reading, writing = (_whole([row[name] for row in tried], _depths(depth), depth) for name in ("train", "read", "write"))
+    training, reading, writing = (
+        _whole([row[name] for row in tried], _depths(depth), depth)
+        for name in ("train", "read", "write")
+    )
     encoding = encoder(config, measured, heard, device)
     notes: tuple[str, ...] = (
         f"calibrated with {' and '.join(map(str, _depths(depth)))} of the LLM's {depth} layers: with all of them {training.seconds:.3g} s for a part "
         f"of a step of {training.flops / 1e12:.3g} TFLOP, {writing.seconds:.3g} s for a token of {config.decoding.batch_size} answers",
         "nothing else runs on the machine; reading features from disk keeps up",
     )
-    slower = cards.SLOWER[config.llm.quantise]
+    slower = cards.SLOWER[config.llm.quantization]
     if slower < 1:
-        notes += (f"measured in {config.llm.dtype}; {config.llm.quantise} weights are unpacked for each product: {slower:g} times the speed",)
+        notes += (
+            f"measured in {config.llm.dtype}; {config.llm.quantization} weights are unpacked for each product: {slower:g} times the speed",
+        )
     name = f"this machine ({device}, {torch.get_num_threads()} threads)"
     gpu = device.type == "cuda"
     memory = torch.cuda.get_device_properties(device).total_memory / 1e9 if gpu else cards.here()
-    return Speed(name, memory, gpu, training.rate * slower, encoding.rate, reading.rate * slower, writing.rate, 0.0, notes)
+    return Speed(
+        name,
+        memory,
+        gpu,
+        training.rate * slower,
+        encoding.rate,
+        reading.rate * slower,
+        writing.rate,
+        0.0,
+        notes,
+    )
 
 
 def _depths(depth: int) -> list[int]:
@@ -70,7 +92,9 @@ def _whole(timed: Sequence[Timed], depths: Sequence[int], depth: int) -> Timed:
     if len(timed) == 1:
         return timed[0]
     (a, b), step = timed, depths[1] - depths[0]
-    return Timed(*(max(low + (high - low) / step * (depth - depths[0]), high) for low, high in zip(a, b)))
+    return Timed(
+        *(max(low + (high - low) / step * (depth - depths[0]), high) for low, high in zip(a, b))
+    )
 
 
 def _seconds(work: Callable[[], Any], device: torch.device) -> float:
@@ -97,19 +121,32 @@ def _filled(module: nn.Module, device: torch.device) -> None:
 # ---- the LLM -------------------------------------------------------------------------------------------------------------
 
 
-def _llm(config: Config, measured: Sequence[Item], words: Any, heard: Encoder, part: int, device: torch.device, depth: int) -> dict[str, Timed]:
+def _llm(
+    config: Config,
+    measured: Sequence[Item],
+    words: Any,
+    heard: Encoder,
+    part: int,
+    device: torch.device,
+    depth: int,
+) -> dict[str, Timed]:
     """A training step, a reading of the same rows, and a token of answers, with so many layers."""
     model, _ = shapes.describer(config, heard.layers, heard.width, words, num_hidden_layers=depth)
     _filled(model, device)
     model.prompt = replace(model.prompt, end=int(model.llm.get_base_model().config.vocab_size) - 1)  # type: ignore[operator]  # never said
     phase = list(phases_of(config.training))[-1]
     batch = _middle(measured, part)
-    prompt, costs = len(model.prompt.before) + len(model.prompt.between) + len(model.prompt.after), Costs.of(model)
+    prompt, costs = len(model.prompt.before) + len(model.prompt.between) + len(
+        model.prompt.after
+    ), Costs.of(model)
     while len(batch) > 1 and costs.step(padded(batch, prompt, phase, config), phase).both > MOST:
         batch = batch[: len(batch) // 2]
     shape = padded(batch, prompt, phase, config)
-    step = costs.step(shape, phase, config.llm.checkpointing, config.training.lora).both
-    return {"train": Timed(_train(model, batch, phase, device), step), **_answer(model, costs, batch[0], prompt, device)}
+    step = costs.step(shape, phase, config.llm.gradient_checkpointing, config.training.lora).both
+    return {
+        "train": Timed(_train(model, batch, phase, device), step),
+        **_answer(model, costs, batch[0], prompt, device),
+    }
 
 
 def _middle(measured: Sequence[Item], part: int) -> list[Item]:
@@ -140,14 +177,19 @@ def _forward(model: Describer, batch: Sequence[Item], phase: Phase) -> Callable[
     latent = model.config.branch.latent
 
     def run() -> Any:
-        eps = {name: noise(latent, frames.tolist(), range(len(batch))) for name in model.noisy(phase)}
+        eps = {
+            name: noise(latent, frames.tolist(), range(len(batch)))
+            for name in model.sampled_branches(phase)
+        }
         loss = model(x, frames, [item.target(phase) for item in batch], phase, eps)
         return loss.llm / loss.tokens + loss.kl / max(1, loss.frames)
 
     return run
 
 
-def _answer(model: Describer, costs: Costs, item: Item, prompt: int, device: torch.device) -> dict[str, Timed]:
+def _answer(
+    model: Describer, costs: Costs, item: Item, prompt: int, device: torch.device
+) -> dict[str, Timed]:
     """Reading the prompts of a decoding batch, and one more token of its answers (bytes in the place of FLOPs)."""
     model.eval()
     u, b = speech_tokens(item.frames, model.config), model.config.decoding.batch_size
@@ -163,13 +205,17 @@ def _answer(model: Describer, costs: Costs, item: Item, prompt: int, device: tor
 # ---- the encoder ---------------------------------------------------------------------------------------------------------
 
 
-def encoder(config: Config, measured: Sequence[Item], heard: Encoder, device: torch.device) -> Timed:
+def encoder(
+    config: Config, measured: Sequence[Item], heard: Encoder, device: torch.device
+) -> Timed:
     """A batch of recordings of median length."""
     seconds = float(np.median([item.utterance.seconds or 0.0 for item in measured]))
     seconds = min(max(seconds, config.encoder.min_seconds), config.encoder.max_seconds)
     waves = max(1, min(8, int(config.encoder.batch_seconds // seconds))) if heard.batchable else 1
     depth = int(heard.model.config.num_hidden_layers)
-    tried = [_encode(config, waves, round(seconds * SAMPLE_RATE), device, n) for n in _depths(depth)]
+    tried = [
+        _encode(config, waves, round(seconds * SAMPLE_RATE), device, n) for n in _depths(depth)
+    ]
     return _whole(tried, _depths(depth), depth)
 
 
@@ -181,7 +227,9 @@ def _encode(config: Config, waves: int, samples: int, device: torch.device, dept
         shape.num_hidden_layers = depth
         with shapes.META:
             model = AutoModel.from_config(shape)
-            extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=shape.feat_extract_norm == "layer")
+            extractor = Wav2Vec2FeatureExtractor(
+                do_normalize=True, return_attention_mask=shape.feat_extract_norm == "layer"
+            )
             return Encoder(model, extractor, config.encoder, shapes.META)
 
     flops = trace.encode(built(), waves, samples).forward

@@ -10,7 +10,11 @@ from serdesc.config import Config
 from serdesc.errors import UserError
 
 TABLE = Path(__file__).with_name("cards.yaml")
-TRAINING, ENCODING, READING = 0.40, 0.45, 0.60  # assumed shares of the peak: of FLOP/s, FLOP/s and bandwidth
+TRAINING, ENCODING, READING = (
+    0.40,
+    0.45,
+    0.60,
+)  # assumed shares of the peak: of FLOP/s, FLOP/s and bandwidth
 LAUNCH = 0.7e-3  # seconds that the operators of one LLM layer take to start, however little they have to do
 SLOWER = {"none": 1.0, "8bit": 0.5, "4bit": 0.75}  # assumed: weights are unpacked for each product
 CONTEXT = 1.0  # GB that CUDA, its libraries and the allocator's gaps take
@@ -42,18 +46,25 @@ def table() -> dict[str, dict[str, float]]:
 def card(name: str, config: Config) -> Speed:
     known = table()
     if name not in known:
-        raise UserError(f"--gpu {name}: not in the table of cards, which has {', '.join(known)}: take one of them, or add a line to cards.yaml")
+        raise UserError(
+            f"--gpu {name}: not in the table of cards, which has {', '.join(known)}: take one of them, or add a line to cards.yaml"
+        )
     row = known[name]
     notes: list[str] = []
-    training, encoding = (_peak(row, dtype, what, notes) for dtype, what in ((config.llm.dtype, "llm"), (config.encoder.dtype, "encoder")))
-    slower = SLOWER[config.llm.quantise]
+    training, encoding = (
+        _peak(row, dtype, what, notes)
+        for dtype, what in ((config.llm.dtype, "llm"), (config.encoder.dtype, "encoder"))
+    )
+    slower = SLOWER[config.llm.quantization]
     notes += [
         f"{name} reaches {TRAINING:.0%} of its peak FLOP/s in training, {ENCODING:.0%} in the encoder and {READING:.0%} of its bandwidth in decoding",
         f"the operators of an LLM layer take {LAUNCH * 1e3:g} ms to start; reading features from disk keeps up",
         f"CUDA and the gaps of its allocator take {CONTEXT:g} GB",
     ]
     if slower < 1:
-        notes.append(f"{config.llm.quantise} weights are unpacked for each product: {slower:g} times the speed")
+        notes.append(
+            f"{config.llm.quantization} weights are unpacked for each product: {slower:g} times the speed"
+        )
     return Speed(
         name, row["memory"], True, training * TRAINING * slower, encoding * ENCODING, training * TRAINING * slower,
         row["bandwidth"] * 1e9 * READING, LAUNCH, tuple(notes),
@@ -63,7 +74,9 @@ def card(name: str, config: Config) -> Speed:
 def _peak(row: dict[str, float], dtype: str, what: str, notes: list[str]) -> float:
     """FLOP/s; a card without bfloat16 computes it in float32."""
     if not row[dtype]:
-        notes.append(f"the card has no {dtype}: {what}.dtype {dtype} runs at float32's speed; take --set {what}.dtype=float16")
+        notes.append(
+            f"the card has no {dtype}: {what}.dtype {dtype} runs at float32's speed; take --set {what}.dtype=float16"
+        )
     return (row[dtype] or row["float32"]) * 1e12
 
 

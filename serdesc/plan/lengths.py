@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Sequence
 
-from serdesc import models, tasks
+from serdesc import models
 from serdesc.builtin import resolve
-from serdesc.config import Config
+from serdesc.captions import writer
+from serdesc.captions.fields import Fields
+from serdesc.config import Config, TargetConfig
 from serdesc.data import annotate, datadir, folds
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.data.datadir import Utterance
 from serdesc.data.folds import Fold
 from serdesc.errors import UserError
-from serdesc.examples import caption_of
 from serdesc.features.encoder import Encoder
-from serdesc.fields import Fields
+from serdesc.models import prompt as prompts
+from serdesc.training.examples import caption_of
 
 SPOKEN = 2.5  # words of a transcript in a second of speech, where there is none
 SAMPLE = 20_000  # utterances that are measured of a larger corpus
@@ -48,7 +50,10 @@ def tokenizer(model: str, model_type: str) -> tuple[Any, str]:
     try:
         return AutoTokenizer.from_pretrained(resolve(model), local_files_only=True), ""
     except (OSError, ValueError):
-        return Estimate(model_type), f"tokens are counted as words and signs: the tokenizer of {model} is not on this machine"
+        return (
+            Estimate(model_type),
+            f"tokens are counted as words and signs: the tokenizer of {model} is not on this machine",
+        )
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,19 @@ class Corpus:
 def corpus(data: Path, config: Config) -> Corpus:
     """What `extract` takes of DATA, and the first fold: as it lies there, or as `annotate` would make it. DATA may hold folds alone."""
     labels = config.folds.labels
-    made = [path for path in sorted(data.glob("fold*")) if path.name[4:].isdigit() and any((path / name).is_dir() for name in annotate.PARTS)]
+    made = [
+        path
+        for path in sorted(data.glob("fold*"))
+        if path.name[4:].isdigit() and any((path / name).is_dir() for name in annotate.PARTS)
+    ]
     alone = bool(made) and not (data / "wav.scp").exists()
     lying = [_fold(folder, labels) for folder in (made if alone else made[:1])]
-    every = folds.heard(data, _together(lying) if alone else datadir.read(data), labels)
+    every = folds.usable_utterances(data, _together(lying) if alone else datadir.read(data), labels)
     unknown = [utt.utt_id for utt in every if utt.seconds is None]
     if unknown:
-        raise UserError(f"{data}: no length of '{unknown[0]}': add utt2dur, `<utt_id> <seconds>` a line")
+        raise UserError(
+            f"{data}: no length of '{unknown[0]}': add utt2dur, `<utt_id> <seconds>` a line"
+        )
     notes = ["DATA holds folds alone: what is in none of them is not extracted"] if alone else []
     try:
         first, count = (lying[0], len(made)) if made else _split(every, config)
@@ -79,15 +90,34 @@ def corpus(data: Path, config: Config) -> Corpus:
             raise UserError(f"fold{first.number} has no training part")
     except UserError as error:
         whole = datadir.originals(every)
-        return Corpus(every, every, whole, 1, (f"DATA has no folds to train on: all of it is trained on once, and decoded once ({error})",))
-    notes += [] if made else [f"DATA has no folds yet: they are those that `serdesc annotate` would make (folds.rule {config.folds.rule})"]
+        return Corpus(
+            every,
+            every,
+            whole,
+            1,
+            (
+                f"DATA has no folds to train on: all of it is trained on once, and decoded once ({error})",
+            ),
+        )
+    notes += (
+        []
+        if made
+        else [
+            f"DATA has no folds yet: they are those that `serdesc annotate` would make (folds.rule {config.folds.rule})"
+        ]
+    )
     notes += [f"the folds cost what fold{first.number} costs"] if count > 1 else []
     return Corpus(every, first.train, first.test, count, tuple(notes))
 
 
 def _fold(folder: Path, labels: Sequence[str]) -> Fold:
-    parts = {name: datadir.read(folder / name) if (folder / name).is_dir() else [] for name in annotate.PARTS}
-    return Fold(int(folder.name[4:]), **{name: folds.labelled(part, labels) for name, part in parts.items()})
+    parts = {
+        name: datadir.read(folder / name) if (folder / name).is_dir() else []
+        for name in annotate.PARTS
+    }
+    return Fold(
+        int(folder.name[4:]), **{name: folds.labelled(part, labels) for name, part in parts.items()}
+    )
 
 
 def _together(made: Sequence[Fold]) -> list[Utterance]:
@@ -101,7 +131,9 @@ def _split(every: Sequence[Utterance], config: Config) -> tuple[Fold, int]:
     made = folds.split(every, config.folds, config.seed)
     if not made:
         raise UserError(f"folds.protocol {config.folds.protocol} leaves no utterance")
-    known = config.measure.source == "corpus" or all(utt.measure for utt in made[0].train + made[0].test)
+    known = config.measure.source == "corpus" or all(
+        utt.measure for utt in made[0].train + made[0].test
+    )
     return annotate.labelled(made[0], config)[1] if known else made[0], len(made)
 
 
@@ -123,35 +155,57 @@ class Item:
         return self.transcript_tokens if phase == "content" else self.caption_tokens
 
 
-def items(utterances: Sequence[Utterance], heard: Encoder, words: tasks.Tokenizer, config: Config) -> tuple[list[Item], float, list[str]]:
+def items(
+    utterances: Sequence[Utterance], heard: Encoder, words: prompts.Tokenizer, config: Config
+) -> tuple[list[Item], float, list[str]]:
     """The utterances measured, evenly drawn from a large corpus; how many each stands for; and what was assumed."""
     every = -(-len(utterances) // SAMPLE) if utterances else 1
     drawn = utterances[::every]
     frames = heard.lengths([round((utt.seconds or 0.0) * SAMPLE_RATE) for utt in drawn])
     out = []
     for utt, t in zip(drawn, frames):
-        transcript = utt.text if utt.text is not None else "word " * round(SPOKEN * (utt.seconds or 0.0))
+        transcript = (
+            utt.text if utt.text is not None else "word " * round(SPOKEN * (utt.seconds or 0.0))
+        )
         said = [transcript, _caption(utt, transcript, config.target)]
         counts = [len(words.encode(text, add_special_tokens=False)) + 1 for text in said]
         out.append(Item(utt, t, said[0], said[1], counts[0], counts[1]))
-    notes = [f"tokens are measured on {len(drawn)} of {len(utterances)} utterances"] if every > 1 else []
+    notes = (
+        [f"tokens are measured on {len(drawn)} of {len(utterances)} utterances"]
+        if every > 1
+        else []
+    )
     if any(utt.text is None for utt in drawn):
         notes.append(f"some transcripts are missing: {SPOKEN} words a second are assumed")
     if any(utt.labels is None and utt.caption is None for utt in drawn):
-        notes.append("some labels are missing (serdesc annotate): captions of seven fields are assumed")
+        notes.append(
+            "some labels are missing (serdesc annotate): captions of seven fields are assumed"
+        )
     return out, len(utterances) / max(1, len(drawn)), notes
 
 
-def _caption(utt: Utterance, transcript: str, outputs: tasks.Outputs) -> str:
+def _caption(utt: Utterance, transcript: str, outputs: TargetConfig) -> str:
     if utt.labels is not None or utt.caption is not None:
         return caption_of(utt, outputs)
-    likely = Fields(transcript, utt.emotion or "neutral", "normal", "normal", "normal", gender=utt.gender or "female", emphasis=utt.emphasis)
-    return tasks.render(outputs.of(likely), utt.utt_id)
+    likely = Fields(
+        transcript,
+        utt.emotion or "neutral",
+        "normal",
+        "normal",
+        "normal",
+        gender=utt.gender or "female",
+        emphasis=utt.emphasis,
+    )
+    return writer.render(writer.select(likely, outputs), utt.utt_id)
 
 
 def longest(measured: Sequence[Item], count: int, phase: str, config: Config) -> list[Item]:
     """The utterances that need most memory when they meet in one batch."""
-    return sorted(measured, key=lambda item: groups(config) * (item.frames // config.adapter.k) + item.tokens(phase), reverse=True)[:count]
+    return sorted(
+        measured,
+        key=lambda item: groups(config) * (item.frames // config.adapter.k) + item.tokens(phase),
+        reverse=True,
+    )[:count]
 
 
 def speech_tokens(frames: int, config: Config) -> int:
@@ -164,8 +218,8 @@ def groups(config: Config) -> int:
     return models.kind(config).groups
 
 
-def prompt_tokens(words: tasks.Tokenizer, config: Config) -> int:
-    found = tasks.prompt(words, config.prompt.system, config.prompt.instruction)
+def prompt_tokens(words: prompts.Tokenizer, config: Config) -> int:
+    found = prompts.build_prompt(words, config.prompt.system, config.prompt.instruction)
     return len(found.before) + len(found.between) * (groups(config) - 1) + len(found.after)
 
 

@@ -56,7 +56,9 @@ def shape(model: str) -> Shape:
     try:
         return Shape(load_pretrained(AutoConfig, model), "the hub")
     except UserError as error:
-        raise UserError(f"{error}\n  Or plan with a model of the built-in table: {', '.join(known)}") from error
+        raise UserError(
+            f"{error}\n  Or plan with a model of the built-in table: {', '.join(known)}"
+        ) from error
 
 
 def encoder(config: EncoderConfig) -> tuple[Encoder, str]:
@@ -75,10 +77,18 @@ def llm(config: Config, **changed: int) -> tuple[nn.Module, str]:
     found = shape(config.llm.model)
     for name, value in changed.items():
         setattr(found.config, name, value)
-    return llms.with_lora(AutoModelForCausalLM.from_config(found.config, dtype=DTYPES[config.llm.dtype]), config.llm), found.source
+    return (
+        llms.with_lora(
+            AutoModelForCausalLM.from_config(found.config, dtype=DTYPES[config.llm.dtype]),
+            config.llm,
+        ),
+        found.source,
+    )
 
 
-def describer(config: Config, layers: int, width: int, tokenizer: Any, **changed: int) -> tuple[Describer, str]:
+def describer(
+    config: Config, layers: int, width: int, tokenizer: Any, **changed: int
+) -> tuple[Describer, str]:
     with META:
         model, source = llm(config, **changed)
         return models.kind(config)(model, tokenizer, layers, width, config), source
@@ -89,11 +99,20 @@ def parts(heard: Encoder, model: Describer) -> list[Part]:
     lora = [p for _, p in llms.lora_parameters(model.llm)]
     own = {id(p) for p in lora}
     rest = [p for p in model.llm.parameters() if id(p) not in own]
-    rows = [("encoder", list(heard.model.parameters()), False), ("LLM", rest, False), ("LoRA", lora, model.config.training.lora)]
+    rows = [
+        ("encoder", list(heard.model.parameters()), False),
+        ("LLM", rest, False),
+        ("LoRA", lora, model.config.training.lora),
+    ]
     between: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not name.startswith("llm."):
             first, second, *_ = name.split(".") + [""]
-            between.setdefault(f"{first} {second}" if first in TRAINED["joint"] else first.replace("_", " "), []).append(parameter)
+            between.setdefault(
+                f"{first} {second}" if first in TRAINED["joint"] else first.replace("_", " "), []
+            ).append(parameter)
     rows += [(name, between[name], True) for name in between]
-    return [Part(name, sum(p.numel() for p in ps), trained, sum(p.nbytes for p in ps)) for name, ps, trained in rows]
+    return [
+        Part(name, sum(p.numel() for p in ps), trained, sum(p.nbytes for p in ps))
+        for name, ps, trained in rows
+    ]

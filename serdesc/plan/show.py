@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from serdesc.plan.planner import Tree
 from serdesc.scoring import typeset
 
 Rows = list[list[str]]
+Tree = dict[str, Any]  # the plan, as JSON
 
 
 def gb(size: float) -> str:
@@ -23,27 +23,55 @@ def hours(value: float) -> str:
 
 
 def show(tree: Tree) -> None:
-    for title, rows in (parameters(tree), features(tree), tokens(tree), memory(tree), *([times(tree)] if tree["hours"] else [])):
+    for title, rows in (
+        parameters(tree),
+        features(tree),
+        tokens(tree),
+        memory(tree),
+        *([times(tree)] if tree["hours"] else []),
+    ):
         typeset.terminal(rows, title)
     print("\n".join(closing(tree)))
 
 
 def parameters(tree: Tree) -> tuple[str, Rows]:
     models, parts = tree["models"], tree["parameters"]
-    named = {"encoder": (f"encoder {models['encoder']}", models["encoder shape from"]), "LLM": (f"LLM {models['llm']}", models["llm shape from"])}
+    named = {
+        "encoder": (f"encoder {models['encoder']}", models["encoder shape from"]),
+        "LLM": (f"LLM {models['llm']}", models["llm shape from"]),
+    }
     rows = []
     for p in parts:
         name, source = named.get(p["name"], (p["name"], ""))
-        rows.append([name, f"{p['parameters']:,}", "yes" if p["trained"] else "frozen", gb(p["bytes"]), source])
+        rows.append(
+            [
+                name,
+                f"{p['parameters']:,}",
+                "yes" if p["trained"] else "frozen",
+                gb(p["bytes"]),
+                source,
+            ]
+        )
     for said, wanted in (("all trained", True), ("all frozen", False)):
         chosen = [p for p in parts if p["trained"] is wanted]
-        rows.append([said, f"{sum(p['parameters'] for p in chosen):,}", "", gb(sum(p["bytes"] for p in chosen)), ""])
+        rows.append(
+            [
+                said,
+                f"{sum(p['parameters'] for p in chosen):,}",
+                "",
+                gb(sum(p["bytes"] for p in chosen)),
+                "",
+            ]
+        )
     return "parameters", [["part", "parameters", "trained", "GB", "shape from"], *rows]
 
 
 def features(tree: Tree) -> tuple[str, Rows]:
     told = tree["features"]
-    rows = [[dtype, gb(size), "store.dtype" if dtype == told["dtype"] else ""] for dtype, size in told["bytes"].items()]
+    rows = [
+        [dtype, gb(size), "store.dtype" if dtype == told["dtype"] else ""]
+        for dtype, size in told["bytes"].items()
+    ]
     title = f"features on disk: {told['utterances']:,} utterances, {told['hours of speech']:.2f} h of speech; {told['free GB']:,.0f} GB are free here"
     return title, [["precision", "GB", ""], *rows]
 
@@ -58,11 +86,22 @@ def tokens(tree: Tree) -> tuple[str, Rows]:
         ("TFLOP forward", lambda row: f"{row['forward'] / 1e12:,.4g}"),
         ("backward", lambda row: f"{row['backward'] / 1e12:,.4g}"),
     ]
-    rows = [[f"{phase} phase, an epoch", *(cell(row) for _, cell in columns)] for phase, row in found["epoch"].items()]
+    rows = [
+        [f"{phase} phase, an epoch", *(cell(row) for _, cell in columns)]
+        for phase, row in found["epoch"].items()
+    ]
     rows.append(["encoder, all data once", "", "", "", "", f"{found['encoder'] / 1e12:,.4g}", ""])
     decoding = found["decoding"]
     rows.append(
-        [f"decoding {decoding['utterances']:,} utterances", "", "", f"{decoding['steps']:,.0f} steps", "", f"{decoding['reading'] / 1e12:,.4g}", ""]
+        [
+            f"decoding {decoding['utterances']:,} utterances",
+            "",
+            "",
+            f"{decoding['steps']:,.0f} steps",
+            "",
+            f"{decoding['reading'] / 1e12:,.4g}",
+            "",
+        ]
     )
     return "tokens and work of one fold", [["", *(name for name, _ in columns)], *rows]
 
@@ -71,7 +110,14 @@ def memory(tree: Tree) -> tuple[str, Rows]:
     found = tree["memory"]
     rows = [[f"training: {name}", gb(size)] for name, size in found["rows"].items() if size]
     rows += [[f"**training, {found['part']} utterance(s) at a time**", gb(found["training"])]]
-    names = ("without checkpointing", "with checkpointing", "as configured", "extraction", "decoding", "features waiting in main memory")
+    names = (
+        "without checkpointing",
+        "with checkpointing",
+        "as configured",
+        "extraction",
+        "decoding",
+        "features waiting in main memory",
+    )
     rows += [[f"training {name}" if name in names[:3] else name, gb(found[name])] for name in names]
     room = f"peak memory, of {found['room GB']:.4g} GB"
     return f"{room} less {found['spare GB']:g} GB that are not the model's", [["", "GB"], *rows]
@@ -84,7 +130,10 @@ def times(tree: Tree) -> tuple[str, Rows]:
         ["training of a fold, all phases and epochs", hours(found["training"])],
         ["decoding of a fold's test part", hours(found["decoding"])],
         [f"all, {found['folds']} fold(s)", hours(found["all"])],
-        ["features computed live: in each fold's training" + ("" if live else ", if they were"), hours(found["live adds"])],
+        [
+            "features computed live: in each fold's training" + ("" if live else ", if they were"),
+            hours(found["live adds"]),
+        ],
     ]
     return f"time on {tree['machine']}", [["", "time"], *rows]
 
@@ -95,17 +144,25 @@ def closing(tree: Tree) -> list[str]:
         lines.append(
             f"Nothing fits: training takes {gb(tree['memory']['training'])} GB and decoding {gb(tree['memory']['decoding'])} GB at least, with"
         )
-        lines.append(f"{_settings(tree)}. Take a smaller llm.model, or a lower training.max_seconds: the longest utterances decide.")
+        lines.append(
+            f"{_settings(tree)}. Take a smaller llm.model, or a lower training.max_seconds: the longest utterances decide."
+        )
     elif tree["settings"]:
         lines.append(f"To fit, add: {_settings(tree)}")
     else:
         lines.append("It fits as configured.")
     if tree["features"]["live"]:
         smaller = tree["features"]["bytes"]["int8"] / 1e9
-        way = f", or --set store.dtype=int8 ({smaller:,.1f} GB)" if smaller <= tree["features"]["free GB"] else ""
+        way = (
+            f", or --set store.dtype=int8 ({smaller:,.1f} GB)"
+            if smaller <= tree["features"]["free GB"]
+            else ""
+        )
         lines.append(f"Features do not fit on this disk: take STORE `live`{way}.")
     if not tree["hours"]:
-        lines.append("For hours: --gpu NAME (a line of serdesc/plan/cards.yaml), or --calibrate to measure this machine.")
+        lines.append(
+            "For hours: --gpu NAME (a line of serdesc/plan/cards.yaml), or --calibrate to measure this machine."
+        )
     return [*lines, "Assumed:", *(f"  - {line}" for line in tree["assumed"])]
 
 

@@ -38,7 +38,7 @@ class Passed:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Clip:
     """An utterance of a batch: its frames T, and the target that is said of it."""
 
     frames: int
@@ -60,7 +60,9 @@ class Tally(TorchDispatchMode):
         self.flops += _flops(func, args, kwargs, out)
         for tensor in _tensors(out):
             storage = _storage(tensor)
-            if storage._cdata not in given and storage._cdata not in self._held:  # not a view of what was there
+            if (
+                storage._cdata not in given and storage._cdata not in self._held
+            ):  # not a view of what was there
                 self._hold(storage)
         return out
 
@@ -90,7 +92,9 @@ def _flops(func: Any, args: Any, kwargs: Any, out: Any) -> int:
         return int(sdpa_flop_count(*(tensor.shape for tensor in args[:3])))
     if packet.__name__ == f"{ATTENTION}_backward":  # gradient, then q, k, v
         return int(sdpa_backward_flop_count(*(tensor.shape for tensor in args[:4])))
-    return int(flop_registry[packet](*args, **kwargs, out_val=out)) if packet in flop_registry else 0
+    return (
+        int(flop_registry[packet](*args, **kwargs, out_val=out)) if packet in flop_registry else 0
+    )
 
 
 def weightless(model: nn.Module) -> FakeTensorMode:
@@ -120,7 +124,7 @@ class Weightless:
     def __init__(self, model: Describer) -> None:
         self.model, self.mode = model, weightless(model)
 
-    def train(self, batch: Sequence[Heard], phase: Phase, checkpointing: bool = False) -> Passed:
+    def train(self, batch: Sequence[Clip], phase: Phase, checkpointing: bool = False) -> Passed:
         """A part of a training step, up to the gradients."""
         self._recompute(checkpointing)
         self.model.train_phase(phase)
@@ -137,12 +141,14 @@ class Weightless:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             if wanted:
-                llm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+                llm.gradient_checkpointing_enable(
+                    gradient_checkpointing_kwargs={"use_reentrant": False}
+                )
             else:
                 llm.gradient_checkpointing_disable()
 
     @torch.no_grad()
-    def decode(self, batch: Sequence[Heard]) -> Passed:
+    def decode(self, batch: Sequence[Clip]) -> Passed:
         """The prompts of a batch heard, before the first answered token."""
         self.model.eval()
         with self.mode, Tally() as tally:
@@ -153,7 +159,7 @@ class Weightless:
         return Passed(tally.peak, tally.flops)
 
     @torch.no_grad()
-    def likelihoods(self, heard: Heard, answers: int) -> Passed:
+    def likelihoods(self, heard: Clip, answers: int) -> Passed:
         """An utterance's answer in so many forms, for the posterior."""
         self.model.eval()
         with self.mode, Tally() as tally:
@@ -162,28 +168,47 @@ class Weightless:
             _nll(self.model, rows * answers, answers * self._labels([heard]))
         return Passed(tally.peak, tally.flops)
 
-    def _x(self, batch: Sequence[Heard]) -> Tensor:
-        return torch.empty(len(batch), self.model.layers, max(heard.frames for heard in batch), self.model.width)  # (B, L, T, D)
+    def _x(self, batch: Sequence[Clip]) -> Tensor:
+        return torch.empty(
+            len(batch), self.model.layers, max(heard.frames for heard in batch), self.model.width
+        )  # (B, L, T, D)
 
-    def _labels(self, batch: Sequence[Heard]) -> int:
-        return sum(len(self.model.tokenizer.encode(heard.target, add_special_tokens=False)) + 1 for heard in batch)
+    def _labels(self, batch: Sequence[Clip]) -> int:
+        return sum(
+            len(self.model.tokenizer.encode(heard.target, add_special_tokens=False)) + 1
+            for heard in batch
+        )
 
-    def _loss(self, batch: Sequence[Heard], phase: Phase) -> Tensor:
+    def _loss(self, batch: Sequence[Clip], phase: Phase) -> Tensor:
         """Describer.forward's sum, without the questions that a tensor can only answer by its values."""
         x = self._x(batch)  # lives until the forward pass ends
         rows, kl = self._rows(x, batch, phase)
         return _nll(self.model, rows, self._labels(batch)) + kl
 
-    def _rows(self, x: Tensor, batch: Sequence[Heard], phase: Phase, answered: bool = True) -> tuple[list[Row], Tensor]:
+    def _rows(
+        self, x: Tensor, batch: Sequence[Clip], phase: Phase, answered: bool = True
+    ) -> tuple[list[Row], Tensor]:
         """The LLM's input, with the answer behind the prompt or without, and the KL."""
         model, frames = self.model, torch.tensor([one.frames for one in batch])
-        drawn = model.noisy(phase) if model.training else ()
-        heard = model.hear(x, frames, phase, {name: [torch.empty(one.frames, model.config.branch.latent) for one in batch] for name in drawn})
+        drawn = model.sampled_branches(phase) if model.training else ()
+        heard = model.encode_speech(
+            x,
+            frames,
+            phase,
+            {
+                name: [torch.empty(one.frames, model.config.branch.latent) for one in batch]
+                for name in drawn
+            },
+        )
         rows = []
         for i, one in enumerate(batch):
             u = max(1, one.frames // model.config.adapter.k)
             s_des = None if heard.s_des is None else heard.s_des[i, :u]
-            rows.append(model._row(model.prompt, heard.s_con[i, :u], s_des, one.target if answered else None))
+            rows.append(
+                model._row(
+                    model.prompt, heard.s_con[i, :u], s_des, one.target if answered else None
+                )
+            )
         return rows, heard.kl
 
 
@@ -191,7 +216,9 @@ def _hidden(model: Describer, rows: list[Row]) -> Tensor:
     embeds = pad_sequence([row.embeds for row in rows], batch_first=True)  # (B, N, H)
     mask = pad_sequence([row.mask for row in rows], batch_first=True)
     llm = model.llm.get_base_model().model  # type: ignore[operator]
-    hidden: Tensor = llm(inputs_embeds=embeds, attention_mask=mask, position_ids=positions(mask), use_cache=False).last_hidden_state
+    hidden: Tensor = llm(
+        inputs_embeds=embeds, attention_mask=mask, position_ids=positions(mask), use_cache=False
+    ).last_hidden_state
     return hidden
 
 
@@ -199,20 +226,20 @@ def _nll(model: Describer, rows: list[Row], count: int) -> Tensor:
     """Eq. (4) of `count` label tokens: which positions they have does not matter here."""
     hidden = _hidden(model, rows)[:, :-1].flatten(0, 1)[torch.arange(count)]
     logits = model.llm.get_base_model().lm_head(hidden).float()  # type: ignore[operator]  # (labels, V)
-    return functional.cross_entropy(logits, torch.zeros(count, dtype=torch.long), reduction="none").sum()
+    return functional.cross_entropy(
+        logits, torch.zeros(count, dtype=torch.long), reduction="none"
+    ).sum()
 
 
 @torch.no_grad()
 def encode(encoder: Encoder, waves: int, samples: int) -> Passed:
     """One pass of the frozen encoder over so many waves of equal length."""
     mode = weightless(encoder.model)
-    encoder._heard.clear()
     with mode, Tally() as tally:
         values = torch.empty(waves, samples, dtype=DTYPES[encoder.config.dtype])
-        encoder.model(values, attention_mask=torch.ones(waves, samples, dtype=torch.long) if encoder.batchable else None)
-        x = torch.stack(encoder._heard, dim=1).float()  # (B, L, T, D)
+        mask = torch.ones(waves, samples, dtype=torch.long) if encoder.batchable else None
+        x = encoder.hidden_states(values, mask).float()  # (B, L, T, D)
         del x
-    encoder._heard.clear()
     return Passed(tally.peak, tally.flops)
 
 

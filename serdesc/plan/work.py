@@ -12,11 +12,11 @@ from typing import Callable, Iterator, NamedTuple, Sequence
 
 from torch import nn
 
-from serdesc import batches
 from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
+from serdesc.features import batches
 from serdesc.features.encoder import Encoder
-from serdesc.features.store import together
+from serdesc.features.store import batch_by_length
 from serdesc.models.describer import TRAINED, Describer, Phase
 from serdesc.plan import trace
 from serdesc.plan.lengths import Item, groups, in_order, speech_tokens
@@ -72,14 +72,20 @@ class Costs:
         shape = llm.config
         head = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
         return cls(
-            token=2.0 * matrices(llm.model, lambda name: "lora_" not in name and "embed_tokens" not in name),
-            last=2.0 * matrices(llm.model, lambda name: "down_proj" in name and "lora_" not in name),
+            token=2.0
+            * matrices(llm.model, lambda name: "lora_" not in name and "embed_tokens" not in name),
+            last=2.0
+            * matrices(llm.model, lambda name: "down_proj" in name and "lora_" not in name),
             lora=2.0 * matrices(llm.model, lambda name: "lora_" in name),
             pair=4.0 * shape.num_attention_heads * head * shape.num_hidden_layers,
             label=2.0 * llm.lm_head.weight.numel(),
             frame=2.0 * matrices(model, lambda name: ".bottleneck." in name) / model.groups,
             layers=2.0 * model.layers * model.width,
-            speech=2.0 * matrices(model, lambda name: "adapter.layers." in name and not name.startswith("llm.")) / model.groups,
+            speech=2.0
+            * matrices(
+                model, lambda name: "adapter.layers." in name and not name.startswith("llm.")
+            )
+            / model.groups,
             groups=model.groups,
         )
 
@@ -91,11 +97,19 @@ class Costs:
         """The LLM's layers, forward."""
         return shape.b * shape.n * (self.token + self.lora + shape.n * self.pair)
 
-    def step(self, shape: Shape, phase: Phase, checkpointing: bool = False, lora: bool = True) -> Passes:
+    def step(
+        self, shape: Shape, phase: Phase, checkpointing: bool = False, lora: bool = True
+    ) -> Passes:
         """A training step on one batch."""
         heard = self.heard(shape) * (1 if phase == "content" else self.groups)
-        trained = (2 * self.heard(shape) - shape.b * shape.t * self.layers) * min(self.groups, len(TRAINED[phase]))  # features take no gradient
-        back = shape.b * shape.n * (self.token + self.lora * (2 if lora else 1) + 2.5 * shape.n * self.pair)
+        trained = (2 * self.heard(shape) - shape.b * shape.t * self.layers) * min(
+            self.groups, len(TRAINED[phase])
+        )  # features take no gradient
+        back = (
+            shape.b
+            * shape.n
+            * (self.token + self.lora * (2 if lora else 1) + 2.5 * shape.n * self.pair)
+        )
         again = self.body(shape) - shape.b * shape.n * self.last if checkpointing else 0.0
         head = shape.labels * self.label
         return Passes(heard + self.body(shape) + head, trained + back + again + head)
@@ -105,20 +119,37 @@ class Costs:
 
 
 def padded(batch: Sequence[Item], prompt: int, phase: Phase, config: Config) -> Shape:
-    rows = [prompt + groups(config) * speech_tokens(item.frames, config) + item.tokens(phase) for item in batch]
+    rows = [
+        prompt + groups(config) * speech_tokens(item.frames, config) + item.tokens(phase)
+        for item in batch
+    ]
     t = max(item.frames for item in batch)
-    return Shape(len(batch), max(rows), t, speech_tokens(t, config), sum(item.tokens(phase) for item in batch))
+    return Shape(
+        len(batch),
+        max(rows),
+        t,
+        speech_tokens(t, config),
+        sum(item.tokens(phase) for item in batch),
+    )
 
 
-def parts(batch: Sequence[Item], accumulate: int) -> list[Sequence[Item]]:
+def parts(batch: Sequence[Item], accumulation_steps: int) -> list[Sequence[Item]]:
     """What the trainer works off one after another."""
-    return [batch[i::accumulate] for i in range(min(accumulate, len(batch)))]
+    return [batch[i::accumulation_steps] for i in range(min(accumulation_steps, len(batch)))]
 
 
-def epoch(measured: Sequence[Item], prompt: int, phase: Phase, config: Config, accumulate: int) -> list[Shape]:
+def epoch(
+    measured: Sequence[Item], prompt: int, phase: Phase, config: Config, accumulation_steps: int
+) -> list[Shape]:
     """The shapes of an epoch of a phase, in the batches of the first."""
-    order = batches.epoch_batches([item.utterance for item in measured], config.training.batch_size, config.seed, 1, phase, 0)
-    return [padded(part, prompt, phase, config) for batch in in_order(measured, order) for part in parts(batch, accumulate)]
+    order = batches.epoch_batches(
+        [item.utterance for item in measured], config.training.batch_size, config.seed, 1, phase, 0
+    )
+    return [
+        padded(part, prompt, phase, config)
+        for batch in in_order(measured, order)
+        for part in parts(batch, accumulation_steps)
+    ]
 
 
 def epochs(config: Config) -> dict[Phase, int]:
@@ -136,7 +167,10 @@ class Curve(NamedTuple):
 
     @classmethod
     def of(cls, encoder: Encoder, short: float = 2.0, long: float = 20.0) -> Curve:
-        at = [trace.encode(encoder, 1, round(SAMPLE_RATE * seconds)).forward / seconds for seconds in (short, long)]
+        at = [
+            trace.encode(encoder, 1, round(SAMPLE_RATE * seconds)).forward / seconds
+            for seconds in (short, long)
+        ]
         slope = (at[1] - at[0]) / (long - short)
         return cls(at[0] - slope * short, slope)
 
@@ -146,8 +180,10 @@ class Curve(NamedTuple):
 
 def hearing(seconds: Sequence[float], encoder: Encoder, curve: Curve) -> float:
     """FLOPs to encode recordings that are there together, each batch padded to its longest."""
-    heard = [min(max(one, encoder.config.min_seconds), encoder.config.max_seconds) for one in seconds]
-    grouped = together([round(one * SAMPLE_RATE) for one in heard], encoder)
+    heard = [
+        min(max(one, encoder.config.min_seconds), encoder.config.max_seconds) for one in seconds
+    ]
+    grouped = batch_by_length([round(one * SAMPLE_RATE) for one in heard], encoder)
     return sum(len(batch) * curve(max(heard[i] for i in batch)) for batch in grouped)
 
 
@@ -162,14 +198,28 @@ class Answers(NamedTuple):
     forms: Sequence[Shape]
 
 
-def answers(measured: Sequence[Item], prompt: int, config: Config, emotions: int) -> Iterator[Answers]:
+def answers(
+    measured: Sequence[Item], prompt: int, config: Config, emotions: int
+) -> Iterator[Answers]:
     """The decoding batches; answers are taken to be as long as the references."""
-    order = batches.decoding_batches([item.utterance for item in measured], config.decoding.batch_size)
+    order = batches.decoding_batches(
+        [item.utterance for item in measured], config.decoding.batch_size
+    )
     for batch in in_order(measured, order):
         shape = padded(batch, prompt, "descriptor", config)
         steps = min(config.decoding.max_new_tokens, max(item.caption_tokens for item in batch))
-        forms = [_forms(item, prompt, config, emotions) for item in batch] if config.decoding.posterior and emotions > 1 else []
-        yield Answers(shape._replace(n=shape.n - max(item.caption_tokens for item in batch), labels=len(batch)), steps, forms)
+        forms = (
+            [_forms(item, prompt, config, emotions) for item in batch]
+            if config.decoding.posterior and emotions > 1
+            else []
+        )
+        yield Answers(
+            shape._replace(
+                n=shape.n - max(item.caption_tokens for item in batch), labels=len(batch)
+            ),
+            steps,
+            forms,
+        )
 
 
 def _forms(item: Item, prompt: int, config: Config, emotions: int) -> Shape:
@@ -179,7 +229,11 @@ def _forms(item: Item, prompt: int, config: Config, emotions: int) -> Shape:
 
 def reading(costs: Costs, batch: Answers) -> float:
     """FLOPs of the passes over whole rows: the prompts, and every form of every answer."""
-    first = costs.groups * costs.heard(batch.prompts) + costs.body(batch.prompts) + batch.prompts.labels * costs.label
+    first = (
+        costs.groups * costs.heard(batch.prompts)
+        + costs.body(batch.prompts)
+        + batch.prompts.labels * costs.label
+    )
     again = costs.groups * costs.heard(batch.prompts) if batch.forms else 0.0
     return first + again + sum(costs.body(form) + form.labels * costs.label for form in batch.forms)
 

@@ -16,15 +16,15 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from serdesc import tasks
-from serdesc.config import ScoringConfig
+from serdesc.captions import writer
+from serdesc.captions.fields import VALUES, Fields
+from serdesc.config import ScoringConfig, TargetConfig
 from serdesc.data import audio, datadir, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import VALUES, Fields
 from serdesc.files import read_jsonl, write_json, write_jsonl
 from serdesc.scoring import metrics as all_metrics
-from serdesc.scoring.answers import Hypothesis
+from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.score import Rows, rows, total
 
 LOGMEL = "log-mel statistics"
@@ -32,7 +32,9 @@ ROWS_SUFFIX = ".rows.jsonl"
 Vectors = dict[str, np.ndarray]
 
 
-def baselines(data: Path, nj: int, config: ScoringConfig = ScoringConfig()) -> dict[str, dict[str, Rows]]:
+def baselines(
+    data: Path, nj: int, config: ScoringConfig = ScoringConfig()
+) -> dict[str, dict[str, Rows]]:
     """Baseline -> metric -> counts of every test utterance of all folds, for each metric that it has an answer for."""
     folds = [
         (datadir.originals(datadir.read(path / "train")), datadir.read(path / "test"))
@@ -41,11 +43,19 @@ def baselines(data: Path, nj: int, config: ScoringConfig = ScoringConfig()) -> d
     ]
     if not folds:
         raise UserError(f"{data}: no folds with a test part. Run: serdesc annotate {data}")
-    logmel = _log_mel([utt for _, test in folds for utt in test] + [utt for train, _ in folds for utt in train], nj)
-    words = _vectors(folds, lambda utts: [" ".join((utt.text or "").split()) for utt in utts], text=True)
+    logmel = _log_mel(
+        [utt for _, test in folds for utt in test] + [utt for train, _ in folds for utt in train],
+        nj,
+    )
+    words = _vectors(
+        folds, lambda utts: [" ".join((utt.text or "").split()) for utt in utts], text=True
+    )
     described = _vectors(folds, lambda utts: [_describe(utt) for utt in utts])
     named: dict[str, tuple[tuple[str, ...], Callable[..., list[Any]]]] = {
-        "constant": (tuple(VALUES), lambda train, test, name: [_most_frequent(train, name)] * len(test)),
+        "constant": (
+            tuple(VALUES),
+            lambda train, test, name: [_most_frequent(train, name)] * len(test),
+        ),
         "words alone": (("emotion",), lambda *task: _classify(words, _linear, *task)),
         "reference descriptors": (("emotion",), lambda *task: _classify(described, _tree, *task)),
         LOGMEL: (tuple(VALUES), lambda *task: _classify(logmel, _linear, *task)),
@@ -59,7 +69,10 @@ def write(out: Path, table: dict[str, dict[str, Rows]]) -> None:
     """Pooled values in `out`, and beside it (rows of the same name) the counts of each utterance."""
     by_name = {metric.name: metric for metric in all_metrics.every()}
     values = {
-        title: {name: round(by_name[name].value(total([counts for _, counts in counted])), 4) for name, counted in scored.items()}
+        title: {
+            name: round(by_name[name].value(total([counts for _, counts in counted])), 4)
+            for name, counted in scored.items()
+        }
         for title, scored in table.items()
     }
     lines = [
@@ -78,11 +91,17 @@ def read_rows(out: Path, title: str) -> dict[str, Rows]:
     table: dict[str, Rows] = {}
     for line in read_jsonl(path) if path.exists() else []:
         if line["baseline"] == title:
-            table.setdefault(line["metric"], []).append((Utterance(line["utt_id"], "", line["spk"]), line["counts"]))
+            table.setdefault(line["metric"], []).append(
+                (Utterance(line["utt_id"], "", line["spk"]), line["counts"])
+            )
     return table
 
 
-def _scores(folds: Sequence[tuple[list[Utterance], list[Utterance]]], fields: Sequence[str], predict: Callable[..., list[Any]]) -> dict[str, Rows]:
+def _scores(
+    folds: Sequence[tuple[list[Utterance], list[Utterance]]],
+    fields: Sequence[str],
+    predict: Callable[..., list[Any]],
+) -> dict[str, Rows]:
     out: dict[str, Rows] = {}
     for name in fields:
         metrics = [m for m in all_metrics.every() if m.count and m.settings.get("field") == name]
@@ -92,22 +111,31 @@ def _scores(folds: Sequence[tuple[list[Utterance], list[Utterance]]], fields: Se
             if known and asked:
                 for utt, answer in zip(asked, predict(known, asked, name)):
                     for metric in metrics:
-                        counts = metric.count and metric.count(utt.labels or Fields(), Fields.from_dict({name: str(answer)}))
+                        counts = metric.count and metric.count(
+                            utt.labels or Fields(), Fields.from_dict({name: str(answer)})
+                        )
                         if counts is not None:
                             out.setdefault(metric.name, []).append((utt, counts))
     return out
 
 
-def _constant_captions(folds: Sequence[tuple[list[Utterance], list[Utterance]]], config: ScoringConfig) -> dict[str, Rows]:
+def _constant_captions(
+    folds: Sequence[tuple[list[Utterance], list[Utterance]]], config: ScoringConfig
+) -> dict[str, Rows]:
     """A caption of each training part's most frequent values in every answer's place, and no transcript: what the wording alone is worth."""
     hyps: dict[str, Hypothesis] = {}
     for train, test in folds:
-        known = {name: [utt for utt in train if utt.labels and getattr(utt.labels, name) is not None] for name in VALUES}
-        fields = Fields.from_dict({name: _most_frequent(utts, name) for name, utts in known.items() if utts})
-        hyps |= {utt.utt_id: Hypothesis(tasks.render(fields, "constant"), fields) for utt in test}
+        known = {
+            name: [utt for utt in train if utt.labels and getattr(utt.labels, name) is not None]
+            for name in VALUES
+        }
+        fields = Fields.from_dict(
+            {name: _most_frequent(utts, name) for name, utts in known.items() if utts}
+        )
+        hyps |= {utt.utt_id: Hypothesis(writer.render(fields, "constant"), fields) for utt in test}
     asked = [utt for _, test in folds for utt in test if utt.labels]
     wanted = [metric for metric in all_metrics.every() if metric.captions]
-    counted = rows(asked, hyps, tasks.Outputs(), wanted, config).table
+    counted = rows(asked, hyps, TargetConfig(), wanted, config).table
     return {name: of_metric for name, of_metric in counted.items() if of_metric}
 
 
@@ -119,7 +147,13 @@ def _most_frequent(train: Sequence[Utterance], name: str) -> str:
     return min(Counter(_truth(train, name)).items(), key=lambda item: (-item[1], item[0]))[0]
 
 
-def _classify(vectors: Vectors, model: Callable[[], Any], train: Sequence[Utterance], test: Sequence[Utterance], name: str) -> list[str]:
+def _classify(
+    vectors: Vectors,
+    model: Callable[[], Any],
+    train: Sequence[Utterance],
+    test: Sequence[Utterance],
+    name: str,
+) -> list[str]:
     truth = _truth(train, name)
     if len(set(truth)) == 1:
         return [truth[0]] * len(test)
@@ -143,10 +177,16 @@ def _tree() -> Any:
 
 def _describe(utt: Utterance) -> dict[str, str]:
     labels = utt.labels or Fields()
-    return {name: str(getattr(labels, name)) for name in ("pitch", "energy", "speed", "age", "gender")}
+    return {
+        name: str(getattr(labels, name)) for name in ("pitch", "energy", "speed", "age", "gender")
+    }
 
 
-def _vectors(folds: Sequence[tuple[list[Utterance], list[Utterance]]], of: Callable[[list[Utterance]], list[Any]], text: bool = False) -> Vectors:
+def _vectors(
+    folds: Sequence[tuple[list[Utterance], list[Utterance]]],
+    of: Callable[[list[Utterance]], list[Any]],
+    text: bool = False,
+) -> Vectors:
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -160,12 +200,20 @@ def _log_mel(utterances: list[Utterance], nj: int) -> Vectors:
     every = list({utt.utt_id: utt for utt in utterances}.values())
     descriptors.compile_librosa()
     with ProcessPoolExecutor(max(1, nj)) as pool:
-        return {utt.utt_id: row for utt, row in zip(every, pool.map(_statistics, every, chunksize=16))}
+        return {
+            utt.utt_id: row for utt, row in zip(every, pool.map(_statistics, every, chunksize=16))
+        }
 
 
 def _statistics(utt: Utterance) -> np.ndarray:
     import librosa
 
-    mel = librosa.feature.melspectrogram(y=audio.load(utt.wav, span=utt.span), sr=audio.SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=64)
+    mel = librosa.feature.melspectrogram(
+        y=audio.load(utt.wav, span=utt.span),
+        sr=audio.SAMPLE_RATE,
+        n_fft=400,
+        hop_length=160,
+        n_mels=64,
+    )
     log = np.log(mel + 1e-6)
     return np.concatenate([log.mean(axis=1), log.std(axis=1)])

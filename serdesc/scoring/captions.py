@@ -13,12 +13,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Sequence
 
-from serdesc import reader
+from serdesc.captions import reader
 from serdesc.config import ScoringConfig
 from serdesc.scoring import java
 
 # What COCO's caption evaluation leaves out after tokenising.
-PTB_MARKS = frozenset(("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"))
+PTB_MARKS = frozenset(
+    (
+        "''",
+        "'",
+        "``",
+        "`",
+        "-LRB-",
+        "-RRB-",
+        "-LCB-",
+        "-RCB-",
+        ".",
+        "?",
+        "!",
+        ",",
+        ":",
+        "-",
+        "--",
+        "...",
+        ";",
+    )
+)
 _HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[A-Za-z]+")
 _LATIN_OR_CHARACTER = re.compile(r"[a-z0-9]+|\S")
 
@@ -68,7 +88,9 @@ def refuse_other_languages(hyps: Sequence[str], refs: Sequence[str], config: Sco
     """Raises NotComputed where captions in one language would be scored against references in another."""
     said, wanted = language(hyps), language(refs)
     if wanted != config.language:
-        raise java.NotComputed(f"the references are in {LANGUAGES[wanted]}, but scoring.language is {config.language}: set it to {wanted}")
+        raise java.NotComputed(
+            f"the references are in {LANGUAGES[wanted]}, but scoring.language is {config.language}: set it to {wanted}"
+        )
     if said != wanted:
         raise java.NotComputed(
             f"the answers are in {LANGUAGES[said]}, the references in {LANGUAGES[wanted]}: a score between them means nothing. "
@@ -79,18 +101,39 @@ def refuse_other_languages(hyps: Sequence[str], refs: Sequence[str], config: Sco
 def signed(config: ScoringConfig) -> dict[str, Any]:
     """What a caption metric's signature says of its text."""
     how = "ptb" if config.language == "en" else config.segmentation
-    return {"caption_text": config.caption_text, "language": config.language, "tokens": how, "punctuation": config.punctuation}
+    return {
+        "caption_text": config.caption_text,
+        "language": config.language,
+        "tokens": how,
+        "punctuation": config.punctuation,
+    }
 
 
 def tokenise(texts: Sequence[str], config: ScoringConfig) -> list[str]:
-    return _ptb(texts, config) if config.language == "en" else [_mandarin(text, config) for text in texts]
+    return (
+        _ptb(texts, config)
+        if config.language == "en"
+        else [_mandarin(text, config) for text in texts]
+    )
 
 
 def _ptb(texts: Sequence[str], config: ScoringConfig) -> list[str]:
     jar = java.jars() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
-    arguments = ["-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
+    arguments = [
+        "-cp",
+        str(jar),
+        "edu.stanford.nlp.process.PTBTokenizer",
+        "-preserveLines",
+        "-lowerCase",
+    ]
     different = list(dict.fromkeys(texts))
-    said = java.run(arguments, "\n".join(different) + "\n", "PTB tokenizer", memory=config.java_memory, timeout=config.java_timeout)
+    said = java.run(
+        arguments,
+        "\n".join(different) + "\n",
+        "PTB tokenizer",
+        memory=config.java_memory,
+        timeout=config.java_timeout,
+    )
     lines = said.split("\n")[: len(different)]
     kept = (line.split() for line in lines)
     if config.punctuation == "removed":

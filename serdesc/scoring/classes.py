@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Callable, Iterable, Mapping
 
-from serdesc.fields import VALUES, Fields
+from serdesc.captions.fields import VALUES, Fields
 from serdesc.scoring.metric import Counts, Metric
 
 Total = Mapping[str, float]
@@ -23,7 +23,13 @@ def counter(attribute: str) -> Callable[[Fields, Fields], Counts | None]:
         if wanted is None:
             return None
         right = int(said == wanted)
-        counts: Counts = {f"n.{wanted}": 1, f"right.{wanted}": right, "n": 1, "right": right, "unread": int(said is None)}
+        counts: Counts = {
+            f"n.{wanted}": 1,
+            f"right.{wanted}": right,
+            "n": 1,
+            "right": right,
+            "unread": int(said is None),
+        }
         return counts if said is None else {**counts, f"said.{said}": 1}
 
     return count
@@ -47,7 +53,16 @@ def mean_recall(name: str, attribute: str, unit: str, column: int) -> Metric:
     def chance(total: Total) -> float:
         return 100 / max(1, len(_classes(total)))
 
-    return Metric(name, unit, counter(attribute), value, chance=chance, share=share, settings={"field": attribute}, column=column)
+    return Metric(
+        name,
+        unit,
+        counter(attribute),
+        value,
+        chance=chance,
+        share=share,
+        settings={"field": attribute},
+        column=column,
+    )
 
 
 def accuracy(name: str, attribute: str, unit: str, column: int) -> Metric:
@@ -58,7 +73,14 @@ def accuracy(name: str, attribute: str, unit: str, column: int) -> Metric:
 
     settings = {"field": attribute}
     return Metric(
-        name, unit, counter(attribute), value, share=lambda counts, _: 100 * counts["right"], accuracy=True, settings=settings, column=column
+        name,
+        unit,
+        counter(attribute),
+        value,
+        share=lambda counts, _: 100 * counts["right"],
+        accuracy=True,
+        settings=settings,
+        column=column,
     )
 
 
@@ -68,8 +90,15 @@ def f1(name: str, attribute: str, unit: str, column: int, weighted: bool) -> Met
     def value(total: Total) -> float:
         classes = _classes(total)
         weights = [total[f"n.{c}"] if weighted else 1.0 for c in classes]
-        values = [2 * total.get(f"right.{c}", 0) / (total[f"n.{c}"] + total.get(f"said.{c}", 0)) for c in classes]
-        return 100 * math.fsum(w * v for w, v in zip(weights, values)) / math.fsum(weights) if classes else math.nan
+        values = [
+            2 * total.get(f"right.{c}", 0) / (total[f"n.{c}"] + total.get(f"said.{c}", 0))
+            for c in classes
+        ]
+        return (
+            100 * math.fsum(w * v for w, v in zip(weights, values)) / math.fsum(weights)
+            if classes
+            else math.nan
+        )
 
     settings = {"field": attribute, "mean": "weighted" if weighted else "macro"}
     return Metric(name, unit, counter(attribute), value, settings=settings, column=column)
@@ -88,15 +117,31 @@ def kappa(name: str, attribute: str, unit: str, column: int) -> Metric:
             return None
         if said is None:
             return {"n": 1, "unread": 1}
-        return {"n": 1, "unread": 0, f"n.{wanted}": 1, f"said.{said}": 1, "apart": (order[wanted] - order[said]) ** 2}
+        return {
+            "n": 1,
+            "unread": 0,
+            f"n.{wanted}": 1,
+            f"said.{said}": 1,
+            "apart": (order[wanted] - order[said]) ** 2,
+        }
 
     def value(total: Total) -> float:
         pairs = [(a, b) for a in order for b in order if a != b]
         read = total.get("n", 0) - total.get("unread", 0)
-        by_chance = math.fsum((order[a] - order[b]) ** 2 * total.get(f"n.{a}", 0) * total.get(f"said.{b}", 0) for a, b in pairs)
+        by_chance = math.fsum(
+            (order[a] - order[b]) ** 2 * total.get(f"n.{a}", 0) * total.get(f"said.{b}", 0)
+            for a, b in pairs
+        )
         return 100 * (1 - total.get("apart", 0) * read / by_chance) if by_chance else math.nan
 
-    return Metric(name, unit, count, value, settings={"field": attribute, "weights": "quadratic"}, column=column)
+    return Metric(
+        name,
+        unit,
+        count,
+        value,
+        settings={"field": attribute, "weights": "quadratic"},
+        column=column,
+    )
 
 
 def confusion(rows: Iterable[Counts]) -> dict[str, dict[str, int]]:

@@ -14,7 +14,7 @@ from serdesc.errors import UserError
 from serdesc.files import read_json, read_jsonl
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import ROWS, Rows, must_be_of_its_answers, read_rows, total
+from serdesc.scoring.score import ROWS, Rows, check_not_stale, read_rows, total
 
 Lines = list[dict[str, Any]]  # of one fold's rows.jsonl
 
@@ -29,13 +29,19 @@ class Experiment:
     @classmethod
     def open(cls, path: Path, part: str, config: Config) -> Experiment:
         folds = sorted(
-            (p for p in path.glob("fold*") if p.name[4:].isdecimal() and (p / f"decode_{part}" / "score.json").exists()),
+            (
+                p
+                for p in path.glob("fold*")
+                if p.name[4:].isdecimal() and (p / f"decode_{part}" / "score.json").exists()
+            ),
             key=lambda p: int(p.name[4:]),
         )
         if not folds:
-            raise UserError(f"{path}: no fold*/decode_{part}/score.json in it. Run stages 4 to 6 first")
+            raise UserError(
+                f"{path}: no fold*/decode_{part}/score.json in it. Run stages 4 to 6 first"
+            )
         for fold in folds:
-            must_be_of_its_answers(fold / f"decode_{part}" / "score.json")
+            check_not_stale(fold / f"decode_{part}" / "score.json")
         return cls(path, part, tuple(folds), config.scoring)
 
     @cached_property
@@ -56,13 +62,21 @@ class Experiment:
         """Raises UserError where the folds were scored with another setting, of which the signature tells."""
         key = wanted.partition(":")[0]
         for signature in self.signatures.values():
-            signed = next((part for part in signature.split("|") if part.startswith(f"{key}:")), wanted)
+            signed = next(
+                (part for part in signature.split("|") if part.startswith(f"{key}:")), wanted
+            )
             if signed != wanted:
-                raise UserError(f"{self.path}: its folds were scored with {signed}, asked for is {wanted}: --set scoring.{signed.replace(':', '=')}")
+                raise UserError(
+                    f"{self.path}: its folds were scored with {signed}, asked for is {wanted}: --set scoring.{signed.replace(':', '=')}"
+                )
 
     def lacking(self, metric: Metric) -> list[str]:
         """Folds in which a metric was not scored that others have."""
-        without = [fold for fold, lines in self.lines.items() if not any(metric.name in line for line in lines)]
+        without = [
+            fold
+            for fold, lines in self.lines.items()
+            if not any(metric.name in line for line in lines)
+        ]
         return without if len(without) < len(self.lines) else []
 
     @cached_property
@@ -80,7 +94,9 @@ class Experiment:
             found[fold.name] = read_rows(fold / f"decode_{self.part}" / ROWS)
             for line in found[fold.name]:
                 if (other := fold_of.setdefault(line["utt_id"], fold.name)) != fold.name:
-                    raise UserError(f"{self.path}: '{line['utt_id']}' stands in the {self.part} parts of {other} and of {fold.name}: take one away")
+                    raise UserError(
+                        f"{self.path}: '{line['utt_id']}' stands in the {self.part} parts of {other} and of {fold.name}: take one away"
+                    )
         return found
 
     @cached_property
@@ -92,10 +108,18 @@ class Experiment:
         return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def counts(self, metric: Metric, fold: str) -> Rows:
-        return [(Utterance(line["utt_id"], "", line["spk"]), line[metric.name]) for line in self.lines[fold] if metric.name in line]
+        return [
+            (Utterance(line["utt_id"], "", line["spk"]), line[metric.name])
+            for line in self.lines[fold]
+            if metric.name in line
+        ]
 
     def by_fold(self, metric: Metric) -> list[float]:
-        values = [metric.value(total([counts for _, counts in rows])) for fold in self.lines if (rows := self.counts(metric, fold))]
+        values = [
+            metric.value(total([counts for _, counts in rows]))
+            for fold in self.lines
+            if (rows := self.counts(metric, fold))
+        ]
         return [round(value, 4) for value in values if not math.isnan(value)]
 
     def rows(self, metric: Metric, folds: Collection[str] | None = None) -> Rows:
@@ -104,14 +128,29 @@ class Experiment:
         rows = [row for fold in taken for row in self.counts(metric, fold)]
         if not (metric.of_set and metric.captions and len(taken) > 1 and rows):
             return rows
-        tokens = {line["utt_id"]: line["tokens"] for fold in taken for line in self.lines[fold] if "tokens" in line}
+        tokens = {
+            line["utt_id"]: line["tokens"]
+            for fold in taken
+            for line in self.lines[fold]
+            if "tokens" in line
+        }
         hyps, refs = ([tokens[utt.utt_id][side] for utt, _ in rows] for side in ("hyp", "ref"))
-        return list(zip([utt for utt, _ in rows], metric.captions(Captions.of_tokens(hyps, refs, self.scoring))))
+        return list(
+            zip(
+                [utt for utt, _ in rows],
+                metric.captions(Captions.of_tokens(hyps, refs, self.scoring)),
+            )
+        )
 
     @cached_property
     def heard(self) -> Lines:
         """What the sound itself says of the claims, where `score --faithful` measured it."""
-        return [row for fold in self.folds if (path := self._heard_of(fold)).exists() for row in read_jsonl(path)]
+        return [
+            row
+            for fold in self.folds
+            if (path := self._heard_of(fold)).exists()
+            for row in read_jsonl(path)
+        ]
 
     @property
     def unheard(self) -> list[str]:

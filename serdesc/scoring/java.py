@@ -19,7 +19,13 @@ from serdesc.errors import FailedError
 
 OLDEST = 11
 REMEDY = "any from 11 to 21 will do, on Debian `apt install default-jre-headless`"
-FIXED = ("-Duser.country=US", "-Duser.language=en", "-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8", "-Djava.awt.headless=true")
+FIXED = (
+    "-Duser.country=US",
+    "-Duser.language=en",
+    "-Dfile.encoding=UTF-8",
+    "-Dsun.jnu.encoding=UTF-8",
+    "-Djava.awt.headless=true",
+)
 
 
 class NotComputed(Exception):
@@ -41,7 +47,9 @@ def program() -> str:
 def _version(path: str) -> tuple[int, str]:
     """What `java -version` says: 8 and "1.8.0_402", or 17 and "17.0.9". A program that says none is let through, to fail in its own words."""
     try:
-        said = subprocess.run([path, "-version"], capture_output=True, timeout=60).stderr.decode("utf-8", "replace")
+        said = subprocess.run([path, "-version"], capture_output=True, timeout=60).stderr.decode(
+            "utf-8", "replace"
+        )
     except (OSError, subprocess.TimeoutExpired):
         said = ""
     match = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', said)
@@ -66,19 +74,43 @@ def digest(*place: str) -> str:
         return "none"
 
 
-def run(arguments: Sequence[str], given: str, name: str, cwd: Path | None = None, memory: str = "2G", timeout: float = 3600.0) -> str:
+def run(
+    arguments: Sequence[str],
+    given: str,
+    name: str,
+    cwd: Path | None = None,
+    memory: str = "2G",
+    timeout: float = 3600.0,
+) -> str:
     """What the program writes, called with `given` on its standard input. Raises FailedError with the end of its messages."""
     command = [program(), *FIXED, f"-Xmx{memory}", *arguments]
     environment = {"LC_ALL": "C.UTF-8", "PATH": str(Path(command[0]).parent)}
     try:
-        done = subprocess.run(command, input=given.encode(), capture_output=True, cwd=cwd, timeout=timeout, env=environment)
+        done = subprocess.run(
+            command,
+            input=given.encode(),
+            capture_output=True,
+            cwd=cwd,
+            timeout=timeout,
+            env=environment,
+        )
     except subprocess.TimeoutExpired as error:
-        raise FailedError(f"{name}: not done after {timeout:.0f} s (scoring.java_timeout). Its last words: {_end(error.stderr)}") from None
+        raise FailedError(
+            f"{name}: not done after {timeout:.0f} s (scoring.java_timeout). Its last words: {_end(error.stderr)}"
+        ) from None
     if done.returncode != 0:
-        hint = " Give it more memory with scoring.java_memory." if b"OutOfMemory" in done.stderr else ""
-        raise FailedError(f"{name}: Java stopped with status {done.returncode}.{hint} Its last words:\n{_end(done.stderr or done.stdout)}")
+        hint = (
+            " Give it more memory with scoring.java_memory."
+            if b"OutOfMemory" in done.stderr
+            else ""
+        )
+        raise FailedError(
+            f"{name}: Java stopped with status {done.returncode}.{hint} Its last words:\n{_end(done.stderr or done.stdout)}"
+        )
     return done.stdout.decode("utf-8")
 
 
 def _end(said: bytes | None, lines: int = 8) -> str:
-    return "\n".join(f"  {line}" for line in (said or b"").decode("utf-8", "replace").splitlines()[-lines:])
+    return "\n".join(
+        f"  {line}" for line in (said or b"").decode("utf-8", "replace").splitlines()[-lines:]
+    )

@@ -23,7 +23,11 @@ def words(text: str) -> list[str]:
     for mark, said in _MARKS.items():
         plain = plain.replace(mark, said)
     plain = _NUMBER.sub(lambda match: f" {_said(match[0])} ", plain)
-    return [word for word in _HAN.sub(r" \1 ", _NOT_A_WORD.sub(" ", plain)).split() if word not in FILLERS]
+    return [
+        word
+        for word in _HAN.sub(r" \1 ", _NOT_A_WORD.sub(" ", plain)).split()
+        if word not in FILLERS
+    ]
 
 
 def characters(text: str) -> str:

@@ -10,15 +10,25 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from serdesc import __version__, files, tasks
-from serdesc.config import Config, FoldsConfig, MeasureConfig, PrepareConfig, ScoringConfig
+from serdesc import __version__, files
+from serdesc.captions import writer
+from serdesc.captions.fields import Fields
+from serdesc.config import (
+    Config,
+    FoldsConfig,
+    MeasureConfig,
+    PrepareConfig,
+    ScoringConfig,
+    TargetConfig,
+    rename_keys,
+)
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
-from serdesc.fields import Fields
 from serdesc.files import read_json, read_jsonl, read_text, write_json, write_jsonl
-from serdesc.scoring.answers import Hypothesis
-from serdesc.scoring.captions import Captions, chosen, refuse_other_languages, signed as captions_signed
+from serdesc.scoring.captions import Captions, chosen, refuse_other_languages
+from serdesc.scoring.captions import signed as caption_signature
+from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Counts, Metric
 
@@ -47,7 +57,9 @@ def read_references(path: Path, utterances: Sequence[Utterance]) -> list[Utteran
     given = {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
     missing = [utt.utt_id for utt in utterances if utt.utt_id not in given]
     if missing:
-        raise UserError(f"{path}: no caption of {len(missing)} utterances, the first is '{missing[0]}': a line is `<utt_id> <caption>`")
+        raise UserError(
+            f"{path}: no caption of {len(missing)} utterances, the first is '{missing[0]}': a line is `<utt_id> <caption>`"
+        )
     return [replace(utt, caption=given[utt.utt_id]) for utt in utterances]
 
 
@@ -62,56 +74,75 @@ class Counted:
 
 
 def rows(
-    utterances: Sequence[Utterance], hyps: Mapping[str, Hypothesis], outputs: tasks.Outputs, metrics: Sequence[Metric], config: ScoringConfig
+    utterances: Sequence[Utterance],
+    hyps: Mapping[str, Hypothesis],
+    outputs: TargetConfig,
+    metrics: Sequence[Metric],
+    config: ScoringConfig,
 ) -> Counted:
     """`hyps` has an answer to every utterance. A program that fails costs its metric and no other."""
     table: dict[str, Rows] = {metric.name: [] for metric in metrics}
     any_posterior = any(hyp.posterior for hyp in hyps.values())
     for utt in utterances:
         if utt.labels is None:
-            raise UserError(f"'{utt.utt_id}' has no labels: score a fold's folder (data/X/fold1/test), which `serdesc annotate` makes")
-        ref = outputs.of(utt.labels)
+            raise UserError(
+                f"'{utt.utt_id}' has no labels: score a fold's folder (data/X/fold1/test), which `serdesc annotate` makes"
+            )
+        ref = writer.select(utt.labels, outputs)
         for metric in metrics:
             if metric.posterior and ref.emotion and any_posterior:
-                table[metric.name].append((utt, metric.posterior(ref.emotion, hyps[utt.utt_id].posterior)))
+                table[metric.name].append(
+                    (utt, metric.posterior(ref.emotion, hyps[utt.utt_id].posterior))
+                )
             if metric.count and (counts := metric.count(ref, hyps[utt.utt_id].fields)) is not None:
                 table[metric.name].append((utt, counts))
     counted = Counted(table, {}, [], {})
     captioned = [utt for utt in utterances if utt.caption]
     if captioned and any(metric.captions for metric in metrics):
         said = [chosen(hyps[utt.utt_id].response, config) for utt in captioned]
-        captions = Captions(said, [chosen(_reference(utt, outputs, config), config) for utt in captioned], config)
+        captions = Captions(
+            said, [chosen(_reference(utt, outputs, config), config) for utt in captioned], config
+        )
         for counts_of in dict.fromkeys(metric.captions for metric in metrics if metric.captions):
             named = [metric.name for metric in metrics if metric.captions is counts_of]
             try:
                 refuse_other_languages(captions.hyps, captions.refs, config)
-                table |= dict.fromkeys(named, list(zip(captioned, counts_of(captions), strict=True)))
+                table |= dict.fromkeys(
+                    named, list(zip(captioned, counts_of(captions), strict=True))
+                )
             except NotComputed as reason:
                 counted.notes.update(dict.fromkeys(named, str(reason)))
             except (FailedError, OSError) as error:
                 counted.notes.update(dict.fromkeys(named, str(error)))
                 counted.failed.extend(named)
         if captions.tokenised:
-            counted.tokens.update({utt.utt_id: pair for utt, pair in zip(captioned, zip(*captions.tokens))})
+            counted.tokens.update(
+                {utt.utt_id: pair for utt, pair in zip(captioned, zip(*captions.tokens))}
+            )
     return counted
 
 
-def _reference(utt: Utterance, outputs: tasks.Outputs, config: ScoringConfig) -> str:
+def _reference(utt: Utterance, outputs: TargetConfig, config: ScoringConfig) -> str:
     """The reference caption, saying what the target carries. Where transcripts are not compared, a target without one changes nothing."""
     fields = utt.labels or Fields()
-    said = (replace(outputs, transcript=True) if config.caption_text == "style" else outputs).of(fields)
-    return utt.caption or "" if said == fields else tasks.render(said, utt.utt_id)
+    compared = replace(outputs, transcript=True) if config.caption_text == "style" else outputs
+    said = writer.select(fields, compared)
+    return utt.caption or "" if said == fields else writer.render(said, utt.utt_id)
 
 
 def total(counts: Sequence[Counts]) -> dict[str, float]:
     summed: dict[str, float] = {}
     for key in sorted({key for row in counts for key in row}):
         values = [row[key] for row in counts if key in row]
-        summed[key] = math.fsum(values) if any(isinstance(value, float) for value in values) else sum(values)
+        summed[key] = (
+            math.fsum(values) if any(isinstance(value, float) for value in values) else sum(values)
+        )
     return summed
 
 
-def score(metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[str, Any], note: str = "") -> Score:
+def score(
+    metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[str, Any], note: str = ""
+) -> Score:
     summed = total([counts for _, counts in counted])
     value = metric.value(summed) if counted else math.nan
     return Score(
@@ -131,18 +162,28 @@ def interval(metric: Metric, counted: Rows, config: ScoringConfig) -> tuple[floa
     return percentiles(_resampled(metric, counted, config))
 
 
-def difference(metric: Metric, counted: Rows, reference: Rows, config: ScoringConfig) -> tuple[float, tuple[float, float] | None]:
+def difference(
+    metric: Metric, counted: Rows, reference: Rows, config: ScoringConfig
+) -> tuple[float, tuple[float, float] | None]:
     """How much the metric lies above `reference` on the same utterances, and its 95 % interval: both resampled together."""
-    counted, reference = (sorted(rows, key=lambda row: row[0].utt_id) for rows in (counted, reference))
-    must_be_the_same(metric, counted, reference)
-    value, other = (metric.value(total([counts for _, counts in rows])) for rows in (counted, reference))
-    return value - other, percentiles(_resampled(metric, counted, config) - _resampled(metric, reference, config))
+    counted, reference = (
+        sorted(rows, key=lambda row: row[0].utt_id) for rows in (counted, reference)
+    )
+    check_same_utterances(metric, counted, reference)
+    value, other = (
+        metric.value(total([counts for _, counts in rows])) for rows in (counted, reference)
+    )
+    return value - other, percentiles(
+        _resampled(metric, counted, config) - _resampled(metric, reference, config)
+    )
 
 
-def must_be_the_same(metric: Metric, a: Rows, b: Rows) -> None:
+def check_same_utterances(metric: Metric, a: Rows, b: Rows) -> None:
     """Raises UserError where two systems answered about different utterances, or in another order."""
     if [utt.utt_id for utt, _ in a] != [utt.utt_id for utt, _ in b]:
-        raise UserError(f"{metric.name}: the two systems were not scored on the same utterances. Score both on the same data directory.")
+        raise UserError(
+            f"{metric.name}: the two systems were not scored on the same utterances. Score both on the same data directory."
+        )
 
 
 @dataclass(frozen=True)
@@ -169,14 +210,20 @@ class UnitSums:
 
     def resampled(self, metric: Metric, picks: np.ndarray) -> np.ndarray:
         """The metric on each bootstrap resample, picks (resamples, units)."""
-        return np.array([metric.value(dict(zip(self.keys, self.sums[pick].sum(axis=0)))) for pick in picks])
+        return np.array(
+            [metric.value(dict(zip(self.keys, self.sums[pick].sum(axis=0)))) for pick in picks]
+        )
 
 
 def _resampled(metric: Metric, counted: Rows, config: ScoringConfig) -> np.ndarray:
     """The metric on each resample, none of fewer than two units; equal units are drawn in the same way for any system."""
     units = UnitSums.of(counted, lambda utt: utt.spk if config.unit == "speaker" else utt.utt_id)
     n = len(units.sums)
-    return units.resampled(metric, np.random.default_rng(0).integers(n, size=(config.resamples, n))) if n > 1 else np.zeros(0)
+    return (
+        units.resampled(metric, np.random.default_rng(0).integers(n, size=(config.resamples, n)))
+        if n > 1
+        else np.zeros(0)
+    )
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float] | None:
@@ -189,13 +236,21 @@ def percentiles(values: np.ndarray) -> tuple[float, float] | None:
 
 def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) -> str:
     """What a figure depends on, as one line: metric and version, its settings, the unit of the interval, the protocol."""
-    of_captions = captions_signed(config) if metric.captions else {}
-    parts = {"metric": metric.name, **of_captions, **metric.settings, **metric.signs(config), **signed, "unit": config.unit, "serdesc": __version__}
+    of_captions = caption_signature(config) if metric.captions else {}
+    parts = {
+        "metric": metric.name,
+        **of_captions,
+        **metric.settings,
+        **metric.signs(config),
+        **signed,
+        "unit": config.unit,
+        "serdesc": __version__,
+    }
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """What utterances and labels were made by, as `serdesc annotate` noted it beside their folds; where it did not, what is configured."""
 
     prepare: dict[str, Any]
@@ -203,36 +258,61 @@ class Made:
     measure: dict[str, Any]
 
     @classmethod
-    def of(cls, data: Path, config: Config) -> Made:
+    def of(cls, data: Path, config: Config) -> Provenance:
         noted = data.parent.parent / datadir.LABELLED
         made = read_json(noted) if noted.exists() else {}
+        rename_keys(made.get("settings", {}), str(noted), "prepare")
         folds = FoldsConfig(**made["folds"]) if "folds" in made else config.folds
-        return cls({**asdict(config.prepare), **made.get("settings", {})}, folds, made.get("measure", asdict(config.measure)))
+        return cls(
+            {**asdict(config.prepare), **made.get("settings", {})},
+            folds,
+            made.get("measure", asdict(config.measure)),
+        )
 
-    def signed(self, metric: Metric) -> dict[str, str]:
+    def signature_fields(self, metric: Metric) -> dict[str, str]:
         """The folds; and what is not by default, of measures where the metric sees labels that were measured."""
-        told = {"fold_rule": self.folds.rule, "protocol": self.folds.protocol, "labels": "+".join(self.folds.labels) or "all"}
-        told |= _unusual({key: self.prepare[key] for key in datadir.CHOICES}, PrepareConfig(), "")
-        sees = metric.captions or metric.settings.get("field") in (*MEASURED, *self.measure.get("traits", ()))
-        return told | (_unusual(self.measure, MeasureConfig(), "measure_") if sees else {})
+        told = {
+            "fold_rule": self.folds.rule,
+            "protocol": self.folds.protocol,
+            "labels": "+".join(self.folds.labels) or "all",
+        }
+        told |= _non_default(
+            {key: self.prepare[key] for key in datadir.CHOICES}, PrepareConfig(), ""
+        )
+        sees = metric.captions or metric.settings.get("field") in (
+            *MEASURED,
+            *self.measure.get("traits", ()),
+        )
+        return told | (_non_default(self.measure, MeasureConfig(), "measure_") if sees else {})
 
 
-def _unusual(values: Mapping[str, Any], usual: Any, prefix: str) -> dict[str, str]:
-    told = {key: "+".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in values.items()}
+def _non_default(values: Mapping[str, Any], usual: Any, prefix: str) -> dict[str, str]:
+    told = {
+        key: "+".join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in values.items()
+    }
     return {prefix + key: text for key, text in told.items() if values[key] != asdict(usual)[key]}
 
 
-def signed_target(metric: Metric, outputs: tasks.Outputs, config: ScoringConfig) -> dict[str, str]:
+def target_signature(
+    metric: Metric, outputs: TargetConfig, config: ScoringConfig
+) -> dict[str, str]:
     """What the references of a caption metric say; the transcript only where it is compared."""
     if not metric.captions:
         return {}
     names = [name for name in ("transcript", "descriptors", "emotion") if getattr(outputs, name)]
-    return {"target": "+".join(name for name in names if name != "transcript" or config.caption_text == "full")}
+    return {
+        "target": "+".join(
+            name for name in names if name != "transcript" or config.caption_text == "full"
+        )
+    }
 
 
 def scores_of(hyp: Path) -> Path:
     """Where the scores of a file of answers lie: score.json beside hyp.jsonl, X.score.json beside any other X.tsv."""
-    stem = hyp.stem if hyp.suffix[1:].isalpha() else hyp.name  # the end of model-1.5 is none of a form
+    stem = (
+        hyp.stem if hyp.suffix[1:].isalpha() else hyp.name
+    )  # the end of model-1.5 is none of a form
     return hyp.with_name("score.json" if hyp.name == "hyp.jsonl" else f"{stem}.score.json")
 
 
@@ -242,7 +322,7 @@ def beside(out: Path, name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoreInputs:
     """What scores were made of: a file of answers with its hash, and a key of all that they depend on."""
 
     answers: str
@@ -250,9 +330,13 @@ class Source:
     key: str
 
     @classmethod
-    def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> Source:
+    def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> ScoreInputs:
         digest = hashlib.sha256(hyp.read_bytes()).hexdigest()
-        return cls(hyp.name, digest, files.digest(digest, datadir.identity(utterances), settings, __version__))
+        return cls(
+            hyp.name,
+            digest,
+            files.digest(digest, datadir.identity(utterances), settings, __version__),
+        )
 
     def made(self, out: Path) -> bool:
         """Whether scores of these lie there. Where a value could not be computed, the answer is no: it may be by now."""
@@ -262,7 +346,7 @@ class Source:
         return there.get("of") == asdict(self) and not any(row["note"] for row in there["scores"])
 
 
-def must_be_of_its_answers(out: Path) -> None:
+def check_not_stale(out: Path) -> None:
     """Raises UserError where the answers beside a score file are not those that were scored."""
     of = read_json(out).get("of") or {}
     hyp = out.parent / of.get("answers", "")
@@ -276,21 +360,28 @@ def write(
     table: Mapping[str, Rows],
     tokens: Mapping[str, tuple[str, str]] = {},
     faults: Mapping[str, Sequence[str]] = {},
-    source: Source | None = None,
+    source: ScoreInputs | None = None,
 ) -> None:
     """score.json, and beside it one line an utterance with its counts for every metric and its captions' tokens."""
     by_utterance: dict[str, dict[str, Any]] = {}
     for name, counted in table.items():
         for utt, counts in counted:
-            by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})[name] = counts
+            by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})[
+                name
+            ] = counts
     for utt_id, (hyp, ref) in tokens.items():
         by_utterance[utt_id]["tokens"] = {"hyp": hyp, "ref": ref}
     write_jsonl(beside(out, ROWS), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
-    more = {**({"counted as wrong": faults} if faults else {}), **({"of": asdict(source)} if source else {})}
+    more = {
+        **({"counted as wrong": faults} if faults else {}),
+        **({"of": asdict(source)} if source else {}),
+    }
     write_json(out, {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name, **more})
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
-        raise UserError(f"{path}: no score rows. Run: serdesc score DATA --hyp {path.parent / 'hyp.jsonl'}")
+        raise UserError(
+            f"{path}: no score rows. Run: serdesc score DATA --hyp {path.parent / 'hyp.jsonl'}"
+        )
     return read_jsonl(path)

@@ -24,9 +24,9 @@ from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.scoring.answers import Hypothesis, answered
+from serdesc.scoring.hypotheses import Hypothesis, answered
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import Rows, UnitSums, must_be_the_same, percentiles, rows, total
+from serdesc.scoring.score import Rows, UnitSums, check_same_utterances, percentiles, rows, total
 
 UNITS = ("utterance", "speaker", "fold")
 ROUNDS = 10_000
@@ -49,9 +49,17 @@ class Comparison:
         return asdict(self)
 
 
-def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, str] | None = None, rounds: int = ROUNDS, seed: int = 0) -> Comparison:
+def compare(
+    metric: Metric,
+    a: Rows,
+    b: Rows,
+    unit: str,
+    fold_of: Mapping[str, str] | None = None,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+) -> Comparison:
     """`fold_of` gives the fold of an utterance, for the unit fold; `rounds` of randomisation, a fifth as many bootstrap resamples."""
-    must_be_the_same(metric, a, b)
+    check_same_utterances(metric, a, b)
     name: dict[str, Callable[[Utterance], str]] = {
         "utterance": lambda utt: utt.utt_id,
         "speaker": lambda utt: utt.spk,
@@ -61,7 +69,10 @@ def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, s
     sign = 1.0 if metric.higher_is_better else -1.0
     units = len(sides[0].sums)
     rng = np.random.default_rng(seed)
-    drawn = sign * (sides[0].resampled(metric, picks := rng.integers(units, size=(rounds // 5, units))) - sides[1].resampled(metric, picks))
+    drawn = sign * (
+        sides[0].resampled(metric, picks := rng.integers(units, size=(rounds // 5, units)))
+        - sides[1].resampled(metric, picks)
+    )
     observed = sign * (sides[0].value(metric) - sides[1].value(metric))
     known = math.isfinite(observed)
     return Comparison(
@@ -73,9 +84,13 @@ def compare(metric: Metric, a: Rows, b: Rows, unit: str, fold_of: Mapping[str, s
         interval=percentiles(sign * drawn) if units > 1 else None,
         p={
             "t": _t_test(metric, sides, sign, unit) if known else None,
-            "randomisation": _randomised(metric, sides, sign, observed, rounds, rng) if known else None,
+            "randomisation": (
+                _randomised(metric, sides, sign, observed, rounds, rng) if known else None
+            ),
             "mcnemar": _mcnemar(a, b) if unit == "utterance" and metric.accuracy else None,
-            "bootstrap": _bootstrapped(drawn, observed) if known and units >= BOOTSTRAP_UNITS else None,
+            "bootstrap": (
+                _bootstrapped(drawn, observed) if known and units >= BOOTSTRAP_UNITS else None
+            ),
         },
     )
 
@@ -102,10 +117,26 @@ def _t_test(metric: Metric, sides: Sequence[UnitSums], sign: float, unit: str) -
     return float(ttest_1samp(known, 0.0, alternative="greater").pvalue)
 
 
-def _randomised(metric: Metric, sides: Sequence[UnitSums], sign: float, observed: float, rounds: int, rng: np.random.Generator) -> float | None:
+def _randomised(
+    metric: Metric,
+    sides: Sequence[UnitSums],
+    sign: float,
+    observed: float,
+    rounds: int,
+    rng: np.random.Generator,
+) -> float | None:
     """Share of random exchanges of the two systems' units that are as good for A as what was observed; that one counts too."""
     keys = sorted({*sides[0].keys, *sides[1].keys})
-    a, b = (np.stack([side.sums[:, side.keys.index(key)] if key in side.keys else np.zeros(len(side.sums)) for key in keys], 1) for side in sides)
+    a, b = (
+        np.stack(
+            [
+                side.sums[:, side.keys.index(key)] if key in side.keys else np.zeros(len(side.sums))
+                for key in keys
+            ],
+            1,
+        )
+        for side in sides
+    )
     units = len(a)
     if units < 2:
         return None
@@ -113,8 +144,13 @@ def _randomised(metric: Metric, sides: Sequence[UnitSums], sign: float, observed
     swaps = rng.random((rounds, units)) < 0.5
     moved = swaps @ (b - a)  # (rounds, keys): what A gains and B loses
     for change in moved:
-        one, other = (metric.value(dict(zip(keys, side))) for side in (a.sum(axis=0) + change, b.sum(axis=0) - change))
-        hits += not sign * (one - other) < observed - 1e-12  # an exchange that leaves a system without a value counts against A
+        one, other = (
+            metric.value(dict(zip(keys, side)))
+            for side in (a.sum(axis=0) + change, b.sum(axis=0) - change)
+        )
+        hits += (
+            not sign * (one - other) < observed - 1e-12
+        )  # an exchange that leaves a system without a value counts against A
     return (hits + 1) / (rounds + 1)
 
 
@@ -130,7 +166,11 @@ def _mcnemar(a: Rows, b: Rows) -> float | None:
 
     only_a = sum(x["right"] > y["right"] for (_, x), (_, y) in zip(a, b))
     only_b = sum(x["right"] < y["right"] for (_, x), (_, y) in zip(a, b))
-    return float(binomtest(only_a, only_a + only_b, 0.5, alternative="greater").pvalue) if only_a + only_b else None
+    return (
+        float(binomtest(only_a, only_a + only_b, 0.5, alternative="greater").pvalue)
+        if only_a + only_b
+        else None
+    )
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -145,16 +185,23 @@ def holm(p: Sequence[float]) -> list[float]:
 # ---- two systems' answers ------------------------------------------------------------------------------------------------
 
 
-def answers(data: Path, hyp: Path, metrics: Sequence[Metric], config: Config) -> tuple[dict[str, Rows], dict[str, str], dict[str, str]]:
+def answers(
+    data: Path, hyp: Path, metrics: Sequence[Metric], config: Config
+) -> tuple[dict[str, Rows], dict[str, str], dict[str, str]]:
     """Counts of each metric, why a metric has none, and the fold of each utterance.
 
     `hyp` is a hyp.jsonl of the data directory `data`, or an experiment whose folds were decoded from the folds of `data`.
     """
     if hyp.is_dir():
-        pairs = [(data / path.name / "test", path / "decode_test" / "hyp.jsonl") for path in sorted(hyp.glob("fold*"))]
+        pairs = [
+            (data / path.name / "test", path / "decode_test" / "hyp.jsonl")
+            for path in sorted(hyp.glob("fold*"))
+        ]
         pairs = [(part, path) for part, path in pairs if path.exists()]
         if not pairs:
-            raise UserError(f"{hyp}: no fold*/decode_test/hyp.jsonl in it. Run stages 4 and 5 first, or name a hyp.jsonl")
+            raise UserError(
+                f"{hyp}: no fold*/decode_test/hyp.jsonl in it. Run stages 4 and 5 first, or name a hyp.jsonl"
+            )
     else:
         pairs = [(data, hyp)]
     utterances: list[Utterance] = []
@@ -168,10 +215,18 @@ def answers(data: Path, hyp: Path, metrics: Sequence[Metric], config: Config) ->
     return counted.table, counted.notes, fold_of
 
 
-def compare_all(data: Path, a: Path, b: Path, metrics: Sequence[Metric], config: Config, unit: str) -> tuple[list[Comparison], dict[str, str]]:
+def compare_all(
+    data: Path, a: Path, b: Path, metrics: Sequence[Metric], config: Config, unit: str
+) -> tuple[list[Comparison], dict[str, str]]:
     """A against B in each metric; and why a metric could not be compared."""
-    (ours, notes, fold_of), (theirs, more, _) = (answers(data, hyp, metrics, config) for hyp in (a, b))
+    (ours, notes, fold_of), (theirs, more, _) = (
+        answers(data, hyp, metrics, config) for hyp in (a, b)
+    )
     return (
-        [compare(metric, ours[metric.name], theirs[metric.name], unit, fold_of) for metric in metrics if ours[metric.name] and theirs[metric.name]],
+        [
+            compare(metric, ours[metric.name], theirs[metric.name], unit, fold_of)
+            for metric in metrics
+            if ours[metric.name] and theirs[metric.name]
+        ],
         {**more, **notes},
     )

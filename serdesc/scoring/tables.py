@@ -14,14 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from serdesc import config as configs, traits
+from serdesc import config as configs
+from serdesc.captions import traits
 from serdesc.config import Config
 from serdesc.errors import UserError
 from serdesc.files import read_json
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.experiment import Experiment
-from serdesc.scoring.report import BASELINES
 from serdesc.scoring.metric import Metric
+from serdesc.scoring.report import BASELINES
 from serdesc.scoring.score import score
 from serdesc.scoring.significance import Comparison, compare, holm
 
@@ -40,10 +41,14 @@ class Corpus:
 
     name: str
     systems: Mapping[str, Experiment]
-    zero_shot: Mapping[str, Experiment]  # the systems that were not adapted to the corpus, by system
+    zero_shot: Mapping[
+        str, Experiment
+    ]  # the systems that were not adapted to the corpus, by system
     others: Mapping[str, Experiment]  # by the folder's name
     absent: Mapping[str, str]  # system -> why it was not run
-    constant: Mapping[str, float | None]  # what one and the same answer scores, where `serdesc baselines` was run
+    constant: Mapping[
+        str, float | None
+    ]  # what one and the same answer scores, where `serdesc baselines` was run
 
     @cached_property
     def every(self) -> list[Experiment]:
@@ -62,12 +67,23 @@ class Table:
     notes: list[str]
 
 
-def table(number: int, named: Sequence[str], part: str, unit: str, config: Config, descriptors: bool = False) -> Table:
+def table(
+    number: int,
+    named: Sequence[str],
+    part: str,
+    unit: str,
+    config: Config,
+    descriptors: bool = False,
+) -> Table:
     """Table 1, 2 or 3 from folders of experiments (`NAME=FOLDER`, or a folder such as egs/mini/exp, whose corpus is then mini)."""
     layout = _layout(number)
     corpora = [_corpus(argument, part, config) for argument in named]
-    if twice := [name for name, count in Counter(corpus.name for corpus in corpora).items() if count > 1]:
-        raise UserError(f"table {number}: two of the folders would both be called {twice[0]}: name them apart, for example a=FOLDER b=FOLDER")
+    if twice := [
+        name for name, count in Counter(corpus.name for corpus in corpora).items() if count > 1
+    ]:
+        raise UserError(
+            f"table {number}: two of the folders would both be called {twice[0]}: name them apart, for example a=FOLDER b=FOLDER"
+        )
     published = [(corpus, name) for corpus, names in layout["columns"].items() for name in names]
     by_name = {metric.name: metric for metric in all_metrics.every()}
     shown = {name for _, name in published} | (set(DESCRIPTORS) if descriptors else set())
@@ -76,27 +92,69 @@ def table(number: int, named: Sequence[str], part: str, unit: str, config: Confi
     measured = [metric for name, metric in by_name.items() if name in shown]
     for corpus in corpora:
         _same_signatures(corpus, measured)
-    columns = [(corpus, metric) for corpus in corpora for metric in measured if metric.name in corpus.scored]
+    columns = [
+        (corpus, metric)
+        for corpus in corpora
+        for metric in measured
+        if metric.name in corpus.scored
+    ]
     marks, notes = _marks(layout, corpora, measured, unit)
-    head = ["ID", "system"] + [f"{corpus} {by_name[name].unit}, published" for corpus, name in published]
+    head = ["ID", "system"] + [
+        f"{corpus} {by_name[name].unit}, published" for corpus, name in published
+    ]
     rows = [head + [f"{corpus.name} {metric.unit}" for corpus, metric in columns]]
     for row in layout["rows"]:
-        values = [value for corpus, _ in layout["columns"].items() for value in row["published"][corpus]]
+        values = [
+            value for corpus, _ in layout["columns"].items() for value in row["published"][corpus]
+        ]
         cells = [_cell(corpus, row.get("system"), metric, marks) for corpus, metric in columns]
-        rows.append([row["id"], row["name"], *("–" if value == "null" else value for value in values), *cells])
+        rows.append(
+            [
+                row["id"],
+                row["name"],
+                *("–" if value == "null" else value for value in values),
+                *cells,
+            ]
+        )
         if any(row.get("system") in corpus.zero_shot for corpus in corpora):
             cells = [
-                _value(corpus, corpus.zero_shot[row["system"]], metric) if row["system"] in corpus.zero_shot else "" for corpus, metric in columns
+                (
+                    _value(corpus, corpus.zero_shot[row["system"]], metric)
+                    if row["system"] in corpus.zero_shot
+                    else ""
+                )
+                for corpus, metric in columns
             ]
-            rows.append(["", "zero-shot (protocol not stated in the paper)", *("" for _ in published), *cells])
+            rows.append(
+                [
+                    "",
+                    "zero-shot (protocol not stated in the paper)",
+                    *("" for _ in published),
+                    *cells,
+                ]
+            )
     for corpus in corpora:
         for name, experiment in corpus.others.items():
-            cells = [_value(corpus, experiment, metric) if corpus is owner else "" for owner, metric in columns]
+            cells = [
+                _value(corpus, experiment, metric) if corpus is owner else ""
+                for owner, metric in columns
+            ]
             rows.append(["+", f"{name} ({corpus.name})", *("" for _ in published), *cells])
         if constant := corpus.constant:
-            cells = [f"{constant[m.name]:.1f}" if corpus is owner and constant.get(m.name) is not None else "" for owner, m in columns]
+            cells = [
+                (
+                    f"{constant[m.name]:.1f}"
+                    if corpus is owner and constant.get(m.name) is not None
+                    else ""
+                )
+                for owner, m in columns
+            ]
             rows.append(["+", f"constant answer ({corpus.name})", *("" for _ in published), *cells])
-    return Table(f"Table {number}: {layout['title']}", rows, notes + [note for corpus in corpora for note in _differences(corpus)])
+    return Table(
+        f"Table {number}: {layout['title']}",
+        rows,
+        notes + [note for corpus in corpora for note in _differences(corpus)],
+    )
 
 
 def _layout(number: int) -> dict[str, Any]:
@@ -110,7 +168,9 @@ def _layouts() -> dict[str, dict[str, Any]]:
     """Number -> layout, with every value as it is printed: 67.0 is not 67."""
     import yaml
 
-    found: dict[str, dict[str, Any]] = yaml.load(LAYOUT.read_text(encoding="utf-8"), yaml.BaseLoader)
+    found: dict[str, dict[str, Any]] = yaml.load(
+        LAYOUT.read_text(encoding="utf-8"), yaml.BaseLoader
+    )
     return found
 
 
@@ -118,15 +178,29 @@ def _corpus(argument: str, part: str, config: Config) -> Corpus:
     name, equals, place = argument.rpartition("=")
     folder = Path(place)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder. Give one that holds experiments, for example egs/mini/exp or mini=egs/mini/exp")
+        raise UserError(
+            f"{folder}: no such folder. Give one that holds experiments, for example egs/mini/exp or mini=egs/mini/exp"
+        )
     single = any(folder.glob("fold*"))
     paths = [folder] if single else sorted(path for path in folder.iterdir() if path.is_dir())
-    found = [Experiment.open(path, part, config) for path in paths if single or list(path.glob(f"fold*/decode_{part}/score.json"))]
-    absent = {path.name: (path / NOT_RUN).read_text(encoding="utf-8").strip() for path in paths if (path / NOT_RUN).exists()}
-    papers = {row["system"] for layout in _layouts().values() for row in layout["rows"] if "system" in row}
+    found = [
+        Experiment.open(path, part, config)
+        for path in paths
+        if single or list(path.glob(f"fold*/decode_{part}/score.json"))
+    ]
+    absent = {
+        path.name: (path / NOT_RUN).read_text(encoding="utf-8").strip()
+        for path in paths
+        if (path / NOT_RUN).exists()
+    }
+    papers = {
+        row["system"] for layout in _layouts().values() for row in layout["rows"] if "system" in row
+    }
     systems: dict[str, Experiment] = {}
     zero_shot: dict[str, Experiment] = {}
-    for experiment in sorted(found, key=lambda e: e.path.name.removesuffix(ZERO_SHOT) != e.config.get("system")):  # its namesake is the row
+    for experiment in sorted(
+        found, key=lambda e: e.path.name.removesuffix(ZERO_SHOT) != e.config.get("system")
+    ):  # its namesake is the row
         if (system := str(experiment.config.get("system") or "")) in papers:
             same = zero_shot if experiment.path.name.endswith(ZERO_SHOT) else systems
             if system in same and same[system].path.name.removesuffix(ZERO_SHOT) != system:
@@ -135,10 +209,14 @@ def _corpus(argument: str, part: str, config: Config) -> Corpus:
                 )
             same.setdefault(system, experiment)
     if not found and not absent:
-        raise UserError(f"{folder}: no scored experiment in it (fold*/decode_{part}/score.json). Run stages 4 to 6 first")
+        raise UserError(
+            f"{folder}: no scored experiment in it (fold*/decode_{part}/score.json). Run stages 4 to 6 first"
+        )
     others = {e.path.name: e for e in found if e not in (*systems.values(), *zero_shot.values())}
     named = folder.resolve().parent.name if folder.name == "exp" else folder.name
-    known = next((path / BASELINES for path in (folder, *paths) if (path / BASELINES).exists()), None)
+    known = next(
+        (path / BASELINES for path in (folder, *paths) if (path / BASELINES).exists()), None
+    )
     constant = read_json(known).get("constant", {}) if known else {}
     return Corpus(name if equals else named, systems, zero_shot, others, absent, constant)
 
@@ -160,7 +238,9 @@ def _same_signatures(corpus: Corpus, metrics: Sequence[Metric]) -> None:
 # ---- cells ---------------------------------------------------------------------------------------------------------------
 
 
-def _cell(corpus: Corpus, system: str | None, metric: Metric, marks: Mapping[tuple[str, str, str], str]) -> str:
+def _cell(
+    corpus: Corpus, system: str | None, metric: Metric, marks: Mapping[tuple[str, str, str], str]
+) -> str:
     if system is None:
         return "published only"
     if system not in corpus.systems:
@@ -175,11 +255,19 @@ def _value(corpus: Corpus, experiment: Experiment, metric: Metric) -> str:
         return reason
     folds = experiment.by_fold(metric)
     if not folds:
-        return "not computed" if metric.name in experiment.notes else "not scored" if metric.name in corpus.scored else "not in this corpus"
+        return (
+            "not computed"
+            if metric.name in experiment.notes
+            else "not scored" if metric.name in corpus.scored else "not in this corpus"
+        )
     whole = score(metric, experiment.rows(metric), experiment.scoring, {}).value
     headline = statistics.fmean(folds) if metric.name in OF_CLASSES or whole is None else whole
     spread = f" ± {statistics.stdev(folds):.1f}" if len(folds) > 1 else ""
-    partly = f" ({len(folds)} of {len(experiment.folds)} folds)" if len(folds) < len(experiment.folds) else " (1 fold)" if len(folds) == 1 else ""
+    partly = (
+        f" ({len(folds)} of {len(experiment.folds)} folds)"
+        if len(folds) < len(experiment.folds)
+        else " (1 fold)" if len(folds) == 1 else ""
+    )
     return f"{headline:.1f}{spread}{partly}"
 
 
@@ -203,9 +291,18 @@ def _marks(
     marks: dict[tuple[str, str, str], str] = {}
     notes: list[str] = []
     asked = [(corpus, *pair) for corpus in corpora for pair in _asked(layout, corpus, metrics)]
-    found = [_compared(corpus.systems[a], corpus.systems[b], metric, unit) for corpus, _, _, a, b, metric in asked]
-    known = [(each, comparison, p) for each, comparison in zip(asked, found) if comparison and (p := comparison.p["t"]) is not None]
-    for ((corpus, mark, on, a, b, metric), comparison, p), corrected in zip(known, holm([p for *_, p in known])):
+    found = [
+        _compared(corpus.systems[a], corpus.systems[b], metric, unit)
+        for corpus, _, _, a, b, metric in asked
+    ]
+    known = [
+        (each, comparison, p)
+        for each, comparison in zip(asked, found)
+        if comparison and (p := comparison.p["t"]) is not None
+    ]
+    for ((corpus, mark, on, a, b, metric), comparison, p), corrected in zip(
+        known, holm([p for *_, p in known])
+    ):
         if p < ALPHA:
             key = (corpus.name, on, metric.name)
             marks[key] = marks.get(key, "") + (mark if corrected < ALPHA else f"({mark})")
@@ -215,8 +312,14 @@ def _marks(
             f"Holm {corrected:.4f}; {comparison.units} {unit}s"
         )
     legend = {m["mark"]: m["over"] for m in layout["marks"]}
-    said = "; ".join(f"{mark} {'full is better than this row' if over == 'each' else f'better than {over}'}" for mark, over in legend.items())
-    return marks, [f"{said}: paired one-tailed t-test over {unit}s, p < {ALPHA}; in brackets: not after Holm's correction.", *notes]
+    said = "; ".join(
+        f"{mark} {'full is better than this row' if over == 'each' else f'better than {over}'}"
+        for mark, over in legend.items()
+    )
+    return marks, [
+        f"{said}: paired one-tailed t-test over {unit}s, p < {ALPHA}; in brackets: not after Holm's correction.",
+        *notes,
+    ]
 
 
 def _asked(layout: Mapping[str, Any], corpus: Corpus, metrics: Sequence[Metric]) -> Any:
@@ -231,7 +334,9 @@ def _asked(layout: Mapping[str, Any], corpus: Corpus, metrics: Sequence[Metric])
         ]
         for a, b, on in pairs:
             for metric in metrics:
-                if metric.name in rule["metrics"] and all(s in corpus.systems and _compares(corpus.systems[s], metric) for s in (a, b)):
+                if metric.name in rule["metrics"] and all(
+                    s in corpus.systems and _compares(corpus.systems[s], metric) for s in (a, b)
+                ):
                     yield rule["mark"], on, a, b, metric
 
 
@@ -241,7 +346,11 @@ def _compares(experiment: Experiment, metric: Metric) -> bool:
 
 def _compared(a: Experiment, b: Experiment, metric: Metric, unit: str) -> Comparison | None:
     """On the folds in which both have the metric."""
-    both = [fold for fold in a.lines if fold in b.lines and a.counts(metric, fold) and b.counts(metric, fold)]
+    both = [
+        fold
+        for fold in a.lines
+        if fold in b.lines and a.counts(metric, fold) and b.counts(metric, fold)
+    ]
     sides = [sorted(e.rows(metric, both), key=lambda row: row[0].utt_id) for e in (a, b)]
     if not all(sides):
         return None

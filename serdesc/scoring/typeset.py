@@ -13,7 +13,13 @@ Grid = Sequence[Sequence[str]]
 
 def markdown(rows: Grid) -> str:
     head, *body = ([_line(cell).replace("|", "\\|") for cell in row] for row in rows)
-    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in body)])
+    return "\n".join(
+        [
+            "| " + " | ".join(head) + " |",
+            "|" + "---|" * len(head),
+            *("| " + " | ".join(row) + " |" for row in body),
+        ]
+    )
 
 
 def comma_separated(rows: Grid) -> str:
@@ -27,7 +33,17 @@ def latex(rows: Grid) -> str:
     head, *body = ([_escaped(_plain(cell)) for cell in row] for row in rows)
     lines = [" & ".join(row) + r" \\" for row in (head, *body)]
     columns = "ll" + "r" * (len(head) - 2)
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"])
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
 
 
 def terminal(rows: Grid, title: str) -> None:
@@ -43,7 +59,11 @@ def terminal(rows: Grid, title: str) -> None:
     Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(table)
 
 
-FORMS: dict[str, Callable[[Grid], str]] = {"markdown": markdown, "csv": comma_separated, "latex": latex}
+FORMS: dict[str, Callable[[Grid], str]] = {
+    "markdown": markdown,
+    "csv": comma_separated,
+    "latex": latex,
+}
 SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
 
 
@@ -66,7 +86,11 @@ def _plain(cell: str) -> str:
     return re.sub(r"^\*\*(.+?)\*\*", r"\1", _line(cell))
 
 
-_LATEX = {c: rf"\{c}" for c in "%_&#${}"} | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+_LATEX = {c: rf"\{c}" for c in "%_&#${}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+}
 _LATEX |= {"±": r"$\pm$", "†": r"$\dagger$", "∘": r"$\circ$", "β": r"$\beta$"}
 
 

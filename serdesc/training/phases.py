@@ -10,7 +10,7 @@ from serdesc.models.describer import Phase
 
 
 @dataclass(frozen=True)
-class Turn:
+class PhaseEpoch:
     """One epoch of one phase. `epoch` counts within the phase, from 0."""
 
     phase: Phase
@@ -18,7 +18,7 @@ class Turn:
 
 
 # The turns of a block take steps by turns; a checkpoint is written after each block.
-Block = tuple[Turn, ...]
+Block = tuple[PhaseEpoch, ...]
 
 
 def phases_of(config: TrainingConfig) -> dict[Phase, PhaseConfig]:
@@ -28,9 +28,12 @@ def phases_of(config: TrainingConfig) -> dict[Phase, PhaseConfig]:
     return {"content": config.content, "descriptor": config.descriptor}
 
 
-def plan(config: TrainingConfig) -> list[Block]:
+def schedule(config: TrainingConfig) -> list[Block]:
     """The whole training as blocks, in order."""
-    turns: dict[Phase, list[Turn]] = {phase: [Turn(phase, epoch) for epoch in range(c.epochs)] for phase, c in phases_of(config).items()}
+    turns: dict[Phase, list[PhaseEpoch]] = {
+        phase: [PhaseEpoch(phase, epoch) for epoch in range(c.epochs)]
+        for phase, c in phases_of(config).items()
+    }
     if config.strategy != "alternating":  # one phase after the other
         return [(turn,) for phase_turns in turns.values() for turn in phase_turns]
     longest = max(len(phase_turns) for phase_turns in turns.values())
@@ -40,11 +43,11 @@ def plan(config: TrainingConfig) -> list[Block]:
     return [(turn,) for pair in pairs for turn in pair]
 
 
-def rate(config: PhaseConfig, step: int, steps: int) -> float:
+def learning_rate(config: PhaseConfig, step: int, steps: int) -> float:
     """Learning rate of a phase's step (from 0) of so many: linear warm-up, then constant or cosine to zero."""
-    warmup = max(1, round(config.warmup * steps))
+    warmup = max(1, round(config.warmup_ratio * steps))
     if step < warmup:
-        return config.rate * (step + 1) / warmup
+        return config.lr * (step + 1) / warmup
     if config.schedule == "constant":
-        return config.rate
-    return config.rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+        return config.lr
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import RECIPES, ROOT, copy_recipe, dry_run, run_script
 
-from serdesc.cli.verbs import app
+from serdesc.cli import app
 
 pytestmark = pytest.mark.recipes
 

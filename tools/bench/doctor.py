@@ -18,7 +18,7 @@ import librosa
 import numpy as np
 import soundfile
 
-from serdesc.data import datadir, doctor
+from serdesc.data import check, datadir
 from serdesc.data.datadir import Utterance
 
 SECONDS = 4.4  # the mean of the two corpora
@@ -55,7 +55,7 @@ def main() -> None:
         utterances = corpus(Path(name), args.hours)
         with contextlib.redirect_stderr(io.StringIO()):
             start = time.perf_counter()
-            findings = doctor.check(Path(name) / "data", None, None, args.nj)
+            findings = check.check(Path(name) / "data", None, None, args.nj)
             seconds = time.perf_counter() - start
         some = utterances[::20]
         slow = naive(some) * len(utterances) / len(some)

@@ -23,13 +23,13 @@ import torch
 
 from serdesc import config as configs
 from serdesc.builtin import resolve
+from serdesc.captions.fields import Fields
 from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
-from serdesc.decoding import decode
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
-from serdesc.fields import Fields
+from serdesc.inference.decode import decode
 from serdesc.plan import calibrate, planner, trace
 from serdesc.training import trainer
 
@@ -74,7 +74,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def train(config: Config, data: list[Utterance], features: stores.Features, exp: Path) -> trainer.Trainer:
     ready, _ = trainer.examples(data, config)
-    run = trainer.Trainer(trainer.build(config, features, CPU), features, config, exp, 1)
+    run = trainer.Trainer(models.initialise(config, features, CPU), features, config, exp, 1)
     run.run(ready)
     return run
 

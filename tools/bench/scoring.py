@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from serdesc import tasks
+from serdesc.captions import writer
+from serdesc.captions.fields import ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.config import ScoringConfig
 from serdesc.data import datadir
 from serdesc.data.corpora import mini
 from serdesc.data.datadir import Utterance
-from serdesc.fields import ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.files import read_jsonl, write_jsonl
 from serdesc.scoring import java
 from serdesc.scoring.metrics import spice
@@ -47,12 +47,12 @@ def make(folder: Path, count: int, seed: int = 1) -> tuple[Path, Path]:
         )  # fmt: skip
         utt_id = f"u{i:05d}"
         utterances.append(
-            Utterance(utt_id, "none.wav", f"s{i % 20:02d}", text=fields.transcript, labels=fields, caption=tasks.render(fields, utt_id))
+            Utterance(utt_id, "none.wav", f"s{i % 20:02d}", text=fields.transcript, labels=fields, caption=writer.render(fields, utt_id))
         )
         heard = [word if rng.random() > 0.15 else str(rng.choice(words)) for word in said]
         wrong = {name: str(rng.choice(table)) for name, table in (("emotion", EMOTIONS), ("pitch", PITCH), ("speed", SPEED)) if rng.random() < 0.25}
         answer = replace(fields, transcript=" ".join(heard), emphasis=(heard[0],), **wrong)
-        answers.append({"utt_id": utt_id, "response": tasks.render(answer, f"{utt_id} answer")})
+        answers.append({"utt_id": utt_id, "response": writer.render(answer, f"{utt_id} answer")})
     datadir.write(folder / "data", utterances)
     write_jsonl(folder / "hyp.jsonl", answers)
     return folder / "data", folder / "hyp.jsonl"

@@ -17,7 +17,13 @@ CHILD_YEARS = 14
 def main() -> None:
     *sources, out = map(Path, sys.argv[1:])
     merged = datadir.merge(sources)
-    datadir.write(out, [replace(u, gender=None if u.age is not None and u.age < CHILD_YEARS else u.gender) for u in merged])
+    datadir.write(
+        out,
+        [
+            replace(u, gender=None if u.age is not None and u.age < CHILD_YEARS else u.gender)
+            for u in merged
+        ],
+    )
     print(f"{out}: {len(merged)} utterances, {sum(u.seconds or 0 for u in merged) / 3600:.2f} h")
 
 

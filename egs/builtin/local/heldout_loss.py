@@ -11,11 +11,14 @@ from pathlib import Path
 
 import torch
 
-from serdesc import batches, config as configs, examples, runtime
+from serdesc import config as configs
+from serdesc import runtime
 from serdesc.data import datadir
+from serdesc.features import batches
 from serdesc.features.store import open_features
+from serdesc.models import checkpoint
 from serdesc.models.describer import Phase
-from serdesc.training import trainer
+from serdesc.training import examples
 
 PHASES: tuple[Phase, ...] = ("content", "descriptor")
 
@@ -25,7 +28,7 @@ def main() -> None:
     config = configs.load(exp / "config.yaml")
     device = runtime.start(config)
     features = open_features("live", config, device)
-    model, _ = trainer.load(exp, features, device)
+    model, _ = checkpoint.load_model(exp, features, device)
     model.eval()
     ready, _ = examples.examples(datadir.read(data), config)
     sums = {phase: [0.0, 0] for phase in PHASES}
@@ -37,7 +40,12 @@ def main() -> None:
                 loss = model(x, frames, [example.target(phase, 0) for example in part], phase)
                 sums[phase][0] += float(loss.llm)
                 sums[phase][1] += loss.tokens
-    print(json.dumps({phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()} | {"utterances": len(ready)}))
+    print(
+        json.dumps(
+            {phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()}
+            | {"utterances": len(ready)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ SEED = 7
 SPEAKERS, UTTERANCES = 300, 22
 FEMALE = "f3 f5 Alicia Andrea belinda steph anika grandma aunty shelby".split()
 MALE = (
-    "Andy Gene Lee Mario Michael Reed adam antonio david ed edward iven john klatt3 m2 m3 m4 m5 m7 m8 norbert pablo paul " "robert sandro travis"
+    "Andy Gene Lee Mario Michael Reed adam antonio david ed edward iven john klatt3 m2 m3 m4 m5 m7 m8 norbert pablo paul "
+    "robert sandro travis"
 ).split()
 ACCENTS = ("en-us", "en-us", "en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-scotland")
 STOP = frozenset(
@@ -87,7 +88,9 @@ def lines(texts: list[str]) -> list[Line]:
             words = invented(rng) if u % 2 else read[int(rng.integers(len(read)))]
             while words in forbidden:
                 words = invented(rng)
-            content = [i for i, word in enumerate(words) if word not in STOP and words.count(word) == 1]
+            content = [
+                i for i, word in enumerate(words) if word not in STOP and words.count(word) == 1
+            ]
             emotion = EMOTIONS[int(rng.integers(len(EMOTIONS)))]
             out.append(
                 Line(
@@ -105,8 +108,15 @@ def lines(texts: list[str]) -> list[Line]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sources", nargs="+", type=Path, help="data directories whose texts are read, then the wav folder and the new data directory")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        type=Path,
+        help="data directories whose texts are read, then the wav folder and the new data directory",
+    )
     parser.add_argument("--nj", type=int, default=2)
     args = parser.parse_args()
     *sources, wavs, out = args.sources
@@ -114,7 +124,11 @@ def main() -> None:
     made = lines(texts)
     wavs.mkdir(parents=True, exist_ok=True)
     missing = [line for line in made if not (wavs / f"{line.utt_id}.wav").exists()]
-    espeak.each_in_child(lambda i: acting.write(missing[i], wavs / f"{missing[i].utt_id}.wav", with_phones=True), range(len(missing)), args.nj)
+    espeak.each_in_child(
+        lambda i: acting.write(missing[i], wavs / f"{missing[i].utt_id}.wav", with_phones=True),
+        range(len(missing)),
+        args.nj,
+    )
     datadir.write(out, [acting.utterance(line, wavs / f"{line.utt_id}.wav") for line in made])
 
 

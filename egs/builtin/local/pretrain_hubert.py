@@ -28,12 +28,12 @@ from typing import Any, Iterator
 import jiwer
 import numpy as np
 import torch
+from recordings import BANDS, LEVEL, MEASURES, SEED, Recording, describe, describe_more, load, mfcc
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from recordings import BANDS, LEVEL, MEASURES, SEED, Recording, describe, describe_more, load, mfcc
 from serdesc.data import descriptors
 from serdesc.data.acting import EMOTIONS
 
@@ -81,7 +81,7 @@ def frame_count(model: HubertModel, samples: int) -> int:
     return int(model._get_feat_extract_output_lengths(torch.tensor(samples)))
 
 
-def hear(model: HubertModel, x: Tensor, **settings: Any) -> tuple[Tensor, ...]:
+def hidden_states(model: HubertModel, x: Tensor, **settings: Any) -> tuple[Tensor, ...]:
     """The hidden states of all layers (B, T, D), in bfloat16 inside where --bf16 was given; the last one normalised."""
     with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
         out = model(x, output_hidden_states=True, **settings)
@@ -91,15 +91,20 @@ def hear(model: HubertModel, x: Tensor, **settings: Any) -> tuple[Tensor, ...]:
 @torch.no_grad()
 def hidden(model: HubertModel, wave: np.ndarray, layer: int) -> np.ndarray:
     model.eval()
-    return np.asarray(hear(model, torch.from_numpy(wave)[None])[layer][0])
+    return np.asarray(hidden_states(model, torch.from_numpy(wave)[None])[layer][0])
 
 
 @torch.no_grad()
 def spread(model: HubertModel, wave: np.ndarray) -> np.ndarray:
     """Deviation over time of the normalised states of layers SPREAD_OF, side by side."""
     model.eval()
-    states = hear(model, torch.from_numpy(wave)[None])
-    return np.concatenate([nn.functional.layer_norm(states[i][0], (CONFIG.hidden_size,)).std(dim=0).numpy() for i in SPREAD_OF])
+    states = hidden_states(model, torch.from_numpy(wave)[None])
+    return np.concatenate(
+        [
+            nn.functional.layer_norm(states[i][0], (CONFIG.hidden_size,)).std(dim=0).numpy()
+            for i in SPREAD_OF
+        ]
+    )
 
 
 class UnitHead(nn.Module):
@@ -110,7 +115,11 @@ class UnitHead(nn.Module):
         self.proj, self.codes = nn.Linear(width, width), nn.Parameter(torch.randn(codes, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.normalize(self.proj(x), dim=-1) @ nn.functional.normalize(self.codes, dim=-1).T / 0.1
+        return (
+            nn.functional.normalize(self.proj(x), dim=-1)
+            @ nn.functional.normalize(self.codes, dim=-1).T
+            / 0.1
+        )
 
 
 def spans(frames: list[int], length: int, rng: np.random.Generator) -> Tensor:
@@ -122,7 +131,9 @@ def spans(frames: list[int], length: int, rng: np.random.Generator) -> Tensor:
     return mask
 
 
-def louder(waves: list[np.ndarray], rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+def louder(
+    waves: list[np.ndarray], rng: np.random.Generator
+) -> tuple[list[np.ndarray], np.ndarray]:
     """The waves at other levels, and by how much (natural logarithm): level is heard, and must not change the rest."""
     gains = rng.uniform(-4.0, 0.7, len(waves))
     return [wave * np.float32(math.exp(gain)) for wave, gain in zip(waves, gains)], gains
@@ -131,32 +142,50 @@ def louder(waves: list[np.ndarray], rng: np.random.Generator) -> tuple[list[np.n
 class Units:
     """Masked prediction of k-means units on random crops."""
 
-    def __init__(self, part: str, model: HubertModel, train: list[Recording], dev: list[Recording]) -> None:
+    def __init__(
+        self, part: str, model: HubertModel, train: list[Recording], dev: list[Recording]
+    ) -> None:
         teacher = HubertModel(CONFIG)
         teacher.load_state_dict(model.state_dict())
 
         def features(wave: np.ndarray) -> np.ndarray:
-            return mfcc(wave, frame_count(model, len(wave))) if part == "units-mfcc" else hidden(teacher, wave, 4)
+            return (
+                mfcc(wave, frame_count(model, len(wave)))
+                if part == "units-mfcc"
+                else hidden(teacher, wave, 4)
+            )
 
         rng = np.random.default_rng(SEED)
         waves = [r.wave for r in train]
-        sample = np.concatenate([features(waves[i]) for i in rng.permutation(len(waves))[: max(200, len(waves) // 10)]])
-        kmeans = MiniBatchKMeans(CODES[part], batch_size=10_000, n_init=3, random_state=SEED).fit(sample)
+        sample = np.concatenate(
+            [features(waves[i]) for i in rng.permutation(len(waves))[: max(200, len(waves) // 10)]]
+        )
+        kmeans = MiniBatchKMeans(CODES[part], batch_size=10_000, n_init=3, random_state=SEED).fit(
+            sample
+        )
         self.units = {id(r): kmeans.predict(features(r.wave)) for r in [*train, *dev]}
         self.model, self.head = model, UnitHead(CONFIG.hidden_size, CODES[part])
 
-    def __call__(self, recordings: list[Recording], rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def __call__(
+        self, recordings: list[Recording], rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """The loss, and the share of masked frames that were right."""
         crops, wanted = [], []
         for recording in recordings:
             wave, target = recording.wave, self.units[id(recording)]
             limit = int(CROP_SECONDS * 16_000)
-            start = int(rng.integers(0, (len(wave) - limit) // 320 + 1)) * 320 if len(wave) > limit else 0
+            start = (
+                int(rng.integers(0, (len(wave) - limit) // 320 + 1)) * 320
+                if len(wave) > limit
+                else 0
+            )
             crops.append(wave[start : start + limit])
-            wanted.append(target[start // 320 : start // 320 + frame_count(self.model, len(crops[-1]))])
+            wanted.append(
+                target[start // 320 : start // 320 + frame_count(self.model, len(crops[-1]))]
+            )
         x, mask = pad(louder(crops, rng)[0])
         masked = spans([len(w) for w in wanted], frame_count(self.model, x.shape[1]), rng)
-        logits = self.head(hear(self.model, x, attention_mask=mask, mask_time_indices=masked)[-1])
+        logits = self.head(hidden_states(self.model, x, attention_mask=mask, mask_time_indices=masked)[-1])
         truth = torch.full(masked.shape, -1)
         for row, w in zip(truth, wanted):
             row[: len(w)] = torch.from_numpy(w)
@@ -172,9 +201,15 @@ class Units:
 class SpeechHead(nn.Module):
     def __init__(self, width: int, local: int, overall: int, sounds: int) -> None:
         super().__init__()
-        self.characters, self.sounds, self.stress = nn.Linear(width, len(CHARACTERS)), nn.Linear(width, sounds), nn.Linear(width, 1)
+        self.characters, self.sounds, self.stress = (
+            nn.Linear(width, len(CHARACTERS)),
+            nn.Linear(width, sounds),
+            nn.Linear(width, 1),
+        )
         self.local, self.overall = nn.Linear(width, local), nn.Linear(width, overall)
-        self.emotion, self.spread = nn.Linear(width, len(EMOTIONS)), nn.Linear(width, len(SPREAD_OF) * width)
+        self.emotion, self.spread = nn.Linear(width, len(EMOTIONS)), nn.Linear(
+            width, len(SPREAD_OF) * width
+        )
 
 
 class Speech:
@@ -186,9 +221,13 @@ class Speech:
         descriptors.compile_librosa()
         with Pool(os.cpu_count(), threadpool_limits, (1,)) as pool:
             for part in (train, dev):
-                for recording, (local, overall) in zip(part, pool.map(self.describe, part, chunksize=50)):
+                for recording, (local, overall) in zip(
+                    part, pool.map(self.describe, part, chunksize=50)
+                ):
                     recording.local, recording.overall = local, overall
-        every, wholes = np.concatenate([r.local for r in train]), np.stack([r.overall for r in train])
+        every, wholes = np.concatenate([r.local for r in train]), np.stack(
+            [r.overall for r in train]
+        )
         mean, spread = every.mean(axis=0), every.std(axis=0)
         whole_mean, whole_spread = np.nanmean(wholes, axis=0), np.nanstd(wholes, axis=0)
         for recording in [*train, *dev]:
@@ -196,11 +235,18 @@ class Speech:
             recording.overall = (recording.overall - whole_mean) / whole_spread
         self.level_spread = float(whole_spread[LEVEL])
         self.weights = torch.ones(len(MEASURES))
-        self.sounds = {name: i for i, name in enumerate(sorted({name for r in train for _, name, _ in r.phones}))}
-        self.model, self.head = model, SpeechHead(CONFIG.hidden_size, every.shape[1], wholes.shape[1], len(self.sounds))
+        self.sounds = {
+            name: i
+            for i, name in enumerate(sorted({name for r in train for _, name, _ in r.phones}))
+        }
+        self.model, self.head = model, SpeechHead(
+            CONFIG.hidden_size, every.shape[1], wholes.shape[1], len(self.sounds)
+        )
         model.config.mask_time_prob = 0.05
 
-    def more(self, states: tuple[Tensor, ...], recordings: list[Recording], frames: list[int]) -> tuple[dict[str, Tensor], dict[str, float]]:
+    def more(
+        self, states: tuple[Tensor, ...], recordings: list[Recording], frames: list[int]
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Further losses, and what else is to be printed."""
         return {}, {}
 
@@ -209,23 +255,36 @@ class Speech:
         out = np.full((frames, 2), -1)
         if recording.phones:
             starts = [start for start, _, _ in recording.phones]
-            at = np.searchsorted(starts, (np.arange(frames) * 320 + CENTRE) / 16_000, side="right") - 1
-            known = np.array([(self.sounds.get(name, -1), int(stress)) for _, name, stress in recording.phones])
+            at = (
+                np.searchsorted(starts, (np.arange(frames) * 320 + CENTRE) / 16_000, side="right")
+                - 1
+            )
+            known = np.array(
+                [(self.sounds.get(name, -1), int(stress)) for _, name, stress in recording.phones]
+            )
             out[at >= 0] = known[at[at >= 0]]
         return out
 
-    def __call__(self, recordings: list[Recording], rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def __call__(
+        self, recordings: list[Recording], rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """The sum of five losses; the losses, and the shares of characters and phonemes that are right."""
         waves, gains = louder([r.wave for r in recordings], rng)
         x, mask = pad(waves)
-        states = hear(self.model, x, attention_mask=mask)
+        states = hidden_states(self.model, x, attention_mask=mask)
         frames = [frame_count(self.model, len(wave)) for wave in waves]
         last, width = states[-1], (CONFIG.hidden_size,)
 
         log_probs = self.head.characters(last).log_softmax(-1).transpose(0, 1)  # (T, B, characters)
         labels = [[CHARACTERS.index(c) for c in r.text if c in CHARACTERS[1:]] for r in recordings]
         lengths = torch.tensor([len(c) for c in labels])
-        ctc = nn.functional.ctc_loss(log_probs, torch.tensor(sum(labels, [])), torch.tensor(frames), lengths, zero_infinity=True)
+        ctc = nn.functional.ctc_loss(
+            log_probs,
+            torch.tensor(sum(labels, [])),
+            torch.tensor(frames),
+            lengths,
+            zero_infinity=True,
+        )
 
         known = torch.full((*last.shape[:2], 2), -1)
         for row, recording, n in zip(known, recordings, frames):
@@ -237,7 +296,9 @@ class Speech:
             logits = self.head.sounds(last[made])
             sound = nn.functional.cross_entropy(logits, known[made][:, 0])
             right = float((logits.argmax(-1) == known[made][:, 0]).float().mean())
-            stress = nn.functional.binary_cross_entropy_with_logits(self.head.stress(last[made])[:, 0], known[made][:, 1].float())
+            stress = nn.functional.binary_cross_entropy_with_logits(
+                self.head.stress(last[made])[:, 0], known[made][:, 1].float()
+            )
 
         near = self.head.local(nn.functional.layer_norm(states[2], width))
         whole = self.head.overall(nn.functional.layer_norm(states[4], width))
@@ -247,19 +308,35 @@ class Speech:
             local.append(nn.functional.mse_loss(near[i, :n], torch.from_numpy(recording.local[:n])))
             target = torch.from_numpy(recording.overall.astype(np.float32)).clone()
             target[LEVEL] += gains[i] / self.level_spread
-            errors = (whole[i, : frames[i]] - target.nan_to_num()).square().mean(dim=0) * ~target.isnan()
-            overall.append(errors[:BANDS].mean() + (self.weights * errors[BANDS:]).mean())  # the few measures weigh as much as the many bands
+            errors = (whole[i, : frames[i]] - target.nan_to_num()).square().mean(
+                dim=0
+            ) * ~target.isnan()
+            overall.append(
+                errors[:BANDS].mean() + (self.weights * errors[BANDS:]).mean()
+            )  # the few measures weigh as much as the many bands
             scales.append(torch.where(target[BANDS:].isnan(), math.nan, errors[BANDS:].detach()))
-        losses = {"ctc": ctc, "sound": sound, "stress": stress, "local": torch.stack(local).mean(), "overall": torch.stack(overall).mean()}
+        losses = {
+            "ctc": ctc,
+            "sound": sound,
+            "stress": stress,
+            "local": torch.stack(local).mean(),
+            "overall": torch.stack(overall).mean(),
+        }
         more, told = self.more(states, recordings, frames)
         losses |= more
 
         best = log_probs.detach().argmax(-1).T.tolist()
-        read = ["".join(CHARACTERS[c] for c, before in zip(row[:n], [0] + row) if c and c != before) for row, n in zip(best, frames)]
+        read = [
+            "".join(CHARACTERS[c] for c, before in zip(row[:n], [0] + row) if c and c != before)
+            for row, n in zip(best, frames)
+        ]
         said = {name: float(loss.detach()) for name, loss in losses.items()}
         said |= dict(zip(MEASURES, torch.stack(scales).nanmean(dim=0).tolist()))
         said |= told
-        return sum(losses.values(), torch.zeros(())), said | {"characters": 1 - jiwer.cer([r.text or " " for r in recordings], read), "sounds": right}
+        return sum(losses.values(), torch.zeros(())), said | {
+            "characters": 1 - jiwer.cer([r.text or " " for r in recordings], read),
+            "sounds": right,
+        }
 
 
 class Manner(Speech):
@@ -273,8 +350,14 @@ class Manner(Speech):
         for recording in train:
             own.setdefault(recording.speaker, []).append(recording.overall[BANDS:])
         for i, name in enumerate(MEASURES):
-            if name in ("pitch", "energy", "speed"):  # errors in units of the variance within a speaker
-                within = np.mean([np.nanvar(np.stack(rows)[:, i]) for rows in own.values() if len(rows) > 5])
+            if name in (
+                "pitch",
+                "energy",
+                "speed",
+            ):  # errors in units of the variance within a speaker
+                within = np.mean(
+                    [np.nanvar(np.stack(rows)[:, i]) for rows in own.values() if len(rows) > 5]
+                )
                 self.weights[i] = float(np.clip(1 / within, 1, 8))
         for recording in [*train, *dev]:
             recording.spread = spread(model, recording.wave)
@@ -282,14 +365,22 @@ class Manner(Speech):
         for recording in [*train, *dev]:
             recording.spread = (recording.spread - every.mean(axis=0)) / every.std(axis=0)
 
-    def more(self, states: tuple[Tensor, ...], recordings: list[Recording], frames: list[int]) -> tuple[dict[str, Tensor], dict[str, float]]:
+    def more(
+        self, states: tuple[Tensor, ...], recordings: list[Recording], frames: list[int]
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
         heard = nn.functional.layer_norm(states[5], (CONFIG.hidden_size,))
         scores, spreads = self.head.emotion(heard), self.head.spread(heard)
-        errors = [(spreads[i, :n] - torch.from_numpy(r.spread)).square().mean() for i, (r, n) in enumerate(zip(recordings, frames))]
+        errors = [
+            (spreads[i, :n] - torch.from_numpy(r.spread)).square().mean()
+            for i, (r, n) in enumerate(zip(recordings, frames))
+        ]
         losses, told = {"spread": torch.stack(errors).mean()}, {}
         if acted := [i for i, recording in enumerate(recordings) if recording.emotion >= 0]:
             truth = torch.tensor([recordings[i].emotion for i in acted])
-            each = [nn.functional.cross_entropy(scores[i, : frames[i]], t.expand(frames[i])) for i, t in zip(acted, truth)]
+            each = [
+                nn.functional.cross_entropy(scores[i, : frames[i]], t.expand(frames[i]))
+                for i, t in zip(acted, truth)
+            ]
             guess = torch.stack([scores[i, : frames[i]].mean(dim=0).argmax() for i in acted])
             losses["emotion"] = torch.stack(each).mean()
             told["emotions"] = float((guess == truth).float().mean())
@@ -298,15 +389,25 @@ class Manner(Speech):
 
 def means(rows: list[dict[str, float]]) -> dict[str, float]:
     """Of each figure, over the rows that have it."""
-    columns = {key: [row[key] for row in rows if not math.isnan(row.get(key, math.nan))] for row in rows for key in row}
+    columns = {
+        key: [row[key] for row in rows if not math.isnan(row.get(key, math.nan))]
+        for row in rows
+        for key in row
+    }
     return {key: round(float(np.mean(values)), 4) for key, values in columns.items() if values}
 
 
-def train_part(part: str, model: HubertModel, train: list[Recording], dev: list[Recording], steps: int) -> dict[str, Any]:
+def train_part(
+    part: str, model: HubertModel, train: list[Recording], dev: list[Recording], steps: int
+) -> dict[str, Any]:
     start = time.time()
     torch.manual_seed(SEED + 1)  # each part by itself, so that a run in pieces is the same
     rng = np.random.default_rng(SEED)
-    task = {"speech": Speech, "manner": Manner}[part](model, train, dev) if part in SPOKEN else Units(part, model, train, dev)
+    task = (
+        {"speech": Speech, "manner": Manner}[part](model, train, dev)
+        if part in SPOKEN
+        else Units(part, model, train, dev)
+    )
     if part == "units-layer":  # starts afresh on the new units
         model.load_state_dict(HubertModel(CONFIG).state_dict())
     params = [p for p in [*model.parameters(), *task.head.parameters()] if p.requires_grad]
@@ -317,7 +418,9 @@ def train_part(part: str, model: HubertModel, train: list[Recording], dev: list[
     model.train()
     for step in range(1, steps + 1):
         warm = 0.08 * steps
-        rate = PEAK_RATE * (step / warm if step < warm else max(0.02, (steps - step) / (steps - warm)))
+        rate = PEAK_RATE * (
+            step / warm if step < warm else max(0.02, (steps - step) / (steps - warm))
+        )
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss, said = task([train[i] for i in next(stream)], rng)
@@ -327,24 +430,37 @@ def train_part(part: str, model: HubertModel, train: list[Recording], dev: list[
         optimizer.step()
         recent.append({"loss": float(loss.detach())} | said)
         if step % 100 == 0:
-            print(f"{part} {step}/{steps} {means(recent[-100:])} {(time.time() - start) / step:.2f} s/step", flush=True)
+            print(
+                f"{part} {step}/{steps} {means(recent[-100:])} {(time.time() - start) / step:.2f} s/step",
+                flush=True,
+            )
     if part in SPOKEN:
         model.eval()  # the units' masks are laid in training mode only; there is no dropout
     rng = np.random.default_rng(SEED)
     with torch.no_grad():
         results = [task([recording], rng) for recording in dev]
     heldout = means([{"loss": float(loss)} | said for loss, said in results])
-    return {"part": part, "steps": steps, "bf16": BF16, "seconds": round(time.time() - start), "heldout": heldout}
+    return {
+        "part": part,
+        "steps": steps,
+        "bf16": BF16,
+        "seconds": round(time.time() - start),
+        "heldout": heldout,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("train", type=Path)
     parser.add_argument("heldout", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies every part's steps")
     parser.add_argument(
-        "--bf16", action="store_true", help="compute in bfloat16: faster where the processor has AVX512-BF16, many times slower elsewhere"
+        "--bf16",
+        action="store_true",
+        help="compute in bfloat16: faster where the processor has AVX512-BF16, many times slower elsewhere",
     )
     args = parser.parse_args()
     global BF16
@@ -363,11 +479,15 @@ def main() -> None:
             continue
         log.append(train_part(part, model, train, heldout, math.ceil(steps * args.scale)))
         model.save_pretrained(folder)
-        Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
+        Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(
+            folder
+        )
         (folder / "done.json").write_text(json.dumps(log[-1]) + "\n")
         print(log[-1], flush=True)
     model.to(torch.bfloat16).save_pretrained(args.out / "final")
-    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(args.out / "final")
+    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(
+        args.out / "final"
+    )
     (args.out / "final" / "training.json").write_text(json.dumps(log, indent=1) + "\n")
 
 

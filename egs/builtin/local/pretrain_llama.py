@@ -18,19 +18,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from serdesc import tasks
+from serdesc import config as configs
+from serdesc.captions import writer
+from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.data import datadir
 from serdesc.data.corpora import mini
-from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
+from serdesc.models import prompt as prompts
 
 SEED = 3
 VOCABULARY, BATCH, PEAK_RATE = 900, 16, 2e-3
 VOWELS, CONSONANTS = "aeiouy", "bcdfghjklmnpqrstvwxz"
-PHRASE_TABLES = {"pitch": tasks.PITCH, "energy": tasks.ENERGY, "speed": tasks.SPEED, "emotion": tasks.EMOTION}
+PHRASE_TABLES = {
+    "pitch": writer.PITCH,
+    "energy": writer.ENERGY,
+    "speed": writer.SPEED,
+    "emotion": writer.EMOTION,
+}
 
 
 def sentences(folder: Path) -> list[tuple[str, ...]]:
@@ -39,7 +46,9 @@ def sentences(folder: Path) -> list[tuple[str, ...]]:
     return sorted(words for words in said if words and words not in forbidden)
 
 
-def some_words(pool: list[tuple[str, ...]], vocabulary: list[str], rng: np.random.Generator, share: float) -> tuple[str, ...]:
+def some_words(
+    pool: list[tuple[str, ...]], vocabulary: list[str], rng: np.random.Generator, share: float
+) -> tuple[str, ...]:
     """Two to ten words: a run of a sentence or, so often as `share`, words at random, which can only be copied."""
     n = int(rng.integers(2, 11))
     if rng.random() < share:
@@ -61,14 +70,24 @@ def some_fields(words: tuple[str, ...], rng: np.random.Generator) -> Fields:
 
 
 def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    turns = tasks.TURNS["<|hears|>"]
+    turns = prompts.TURNS["<|hears|>"]
     marks = ["<|pad|>", turns.system, turns.user, turns.assistant, turns.end]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=marks, initial_alphabet=alphabet, show_progress=False))
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=marks[0], bos_token=turns.system, eos_token=turns.end)
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY,
+            special_tokens=marks,
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token=marks[0], bos_token=turns.system, eos_token=turns.end
+    )
 
 
 def shape(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
@@ -84,7 +103,7 @@ class Interface:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, rng: np.random.Generator) -> None:
         self.tokenizer, self.rng = tokenizer, rng
-        self.prompt = tasks.prompt(tokenizer)
+        self.prompt = prompts.build_prompt(tokenizer)
 
     def ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
@@ -101,7 +120,9 @@ class Interface:
             if slots and slots[-1] and chance[1] < 0.2:
                 slots[-1] = slots[-1] + self.ids(letter)
                 continue
-            slots += [self.ids(letter)] * (2 if chance[2] < 0.2 else 1) + [[]] * (0 if chance[3] < 0.6 else 1 if chance[3] < 0.9 else 2)
+            slots += [self.ids(letter)] * (2 if chance[2] < 0.2 else 1) + [[]] * (
+                0 if chance[3] < 0.6 else 1 if chance[3] < 0.9 else 2
+            )
         return slots + [[]] * int(self.rng.integers(0, 6) * (self.rng.random() < 0.3))
 
     def slots(self, fields: Fields, transcribe: bool) -> tuple[list[list[int]], list[list[int]]]:
@@ -115,9 +136,13 @@ class Interface:
             stressed = stressed + [[*slot, *mark] if mark and slot else [] for slot in spelled]
         if transcribe:
             return content, [[]] * len(content)
-        traits = [self.ids(f" {table[getattr(fields, name)][0]}") for name, table in PHRASE_TABLES.items() if getattr(fields, name)]
+        traits = [
+            self.ids(f" {table[getattr(fields, name)][0]}")
+            for name, table in PHRASE_TABLES.items()
+            if getattr(fields, name)
+        ]
         if fields.age or fields.gender:
-            traits.append(self.ids(" " + tasks.WHO[fields.age, fields.gender][0]))
+            traits.append(self.ids(" " + writer.WHO[fields.age, fields.gender][0]))
         descriptors = []
         for i in range(len(content)):
             slot = list(stressed[i])
@@ -133,9 +158,16 @@ class Interface:
         for fields in examples:
             transcribe = bool(self.rng.random() < 0.4)
             content, descriptors = self.slots(fields, transcribe)
-            target = self.ids(fields.transcript or "") if transcribe else self.ids(tasks.render(fields, str(self.rng.integers(1 << 40))))
+            target = (
+                self.ids(fields.transcript or "")
+                if transcribe
+                else self.ids(writer.render(fields, str(self.rng.integers(1 << 40))))
+            )
             target.append(self.prompt.end)
-            before, between, after = ([[i] for i in ids] for ids in (self.prompt.before, self.prompt.between, self.prompt.after))
+            before, between, after = (
+                [[i] for i in ids]
+                for ids in (self.prompt.before, self.prompt.between, self.prompt.after)
+            )
             row = [*before, *content, *between, *descriptors, *after, *([i] for i in target)]
             rows.append(row)
             labels.append(torch.tensor([-100] * (len(row) - len(target)) + target))
@@ -149,32 +181,53 @@ class Interface:
         offsets = sizes.cumsum(0) - sizes
         weights = (1 / sizes.clamp(min=1).sqrt()).repeat_interleave(sizes)
         flat = nn.functional.embedding_bag(
-            torch.tensor([i for bag in bags for i in bag]), embed.weight, offsets, mode="sum", per_sample_weights=weights
+            torch.tensor([i for bag in bags for i in bag]),
+            embed.weight,
+            offsets,
+            mode="sum",
+            per_sample_weights=weights,
         )
-        x = nn.utils.rnn.pad_sequence(list(flat.split([len(row) for row in rows])), batch_first=True)
+        x = nn.utils.rnn.pad_sequence(
+            list(flat.split([len(row) for row in rows])), batch_first=True
+        )
         heard = nn.utils.rnn.pad_sequence(speech, batch_first=True)[..., None]
         scale = float(embed.weight.detach().std())
         gain = torch.from_numpy(self.rng.uniform(0.6, 1.4, heard.shape).astype(np.float32))
         noise = torch.from_numpy(self.rng.normal(0, 0.3 * scale, x.shape).astype(np.float32))
         x = torch.where(heard > 0, x * gain + noise, x)
-        mask = nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], batch_first=True)
+        mask = nn.utils.rnn.pad_sequence(
+            [torch.ones(len(row), dtype=torch.long) for row in rows], batch_first=True
+        )
         return x, mask, nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
 
 
 def loss_of(model: LlamaForCausalLM, x: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
     hidden = model.model(inputs_embeds=x, attention_mask=mask).last_hidden_state[:, :-1]
     wanted = labels[:, 1:]
-    return nn.functional.cross_entropy(model.lm_head(hidden[wanted != -100]), wanted[wanted != -100])
+    return nn.functional.cross_entropy(
+        model.lm_head(hidden[wanted != -100]), wanted[wanted != -100]
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--random", type=float, required=True, help="share of examples whose words are drawn at random")
+    parser.add_argument(
+        "--random",
+        type=float,
+        required=True,
+        help="share of examples whose words are drawn at random",
+    )
     parser.add_argument("--init", type=Path, help="an earlier llama-mini to go on from")
-    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has AVX512-BF16")
+    parser.add_argument(
+        "--bf16",
+        action="store_true",
+        help="compute in bfloat16, where the processor has AVX512-BF16",
+    )
     args = parser.parse_args()
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED + bool(args.init))
@@ -185,20 +238,36 @@ def main() -> None:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(args.init)
         model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32)
     else:
-        captions = [tasks.render(some_fields(some_words(train, vocabulary, rng, args.random), rng), str(i)) for i in range(4000)]
-        tokenizer = make_tokenizer([" ".join(s) for s in train] * 2 + captions + [tasks.SYSTEM, "\n" + tasks.INSTRUCTION] * 500)
+        captions = [
+            writer.render(some_fields(some_words(train, vocabulary, rng, args.random), rng), str(i))
+            for i in range(4000)
+        ]
+        tokenizer = make_tokenizer(
+            [" ".join(s) for s in train] * 2
+            + captions
+            + [configs.SYSTEM, "\n" + configs.INSTRUCTION] * 500
+        )
         model = LlamaForCausalLM(shape(tokenizer))
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(pool)} sentences, {len(tokenizer)} pieces", flush=True)
+    print(
+        f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(pool)} sentences, {len(tokenizer)} pieces",
+        flush=True,
+    )
     interface = Interface(tokenizer, rng)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
     start, losses = time.time(), []
     waiting: list[list[Fields]] = []
     for step in range(1, args.steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * min(step / 150, max(0.01, 0.5 + 0.5 * math.cos(math.pi * step / args.steps)))
+            group["lr"] = PEAK_RATE * min(
+                step / 150, max(0.01, 0.5 + 0.5 * math.cos(math.pi * step / args.steps))
+            )
         if not waiting:  # batches of neighbours in length, four at a time: half the padding
             drawn = sorted(
-                (some_fields(some_words(train, vocabulary, rng, args.random), rng) for _ in range(4 * BATCH)), key=lambda f: len(f.transcript or "")
+                (
+                    some_fields(some_words(train, vocabulary, rng, args.random), rng)
+                    for _ in range(4 * BATCH)
+                ),
+                key=lambda f: len(f.transcript or ""),
             )
             waiting = [drawn[i : i + BATCH] for i in range(0, len(drawn), BATCH)]
             rng.shuffle(waiting)
@@ -212,12 +281,24 @@ def main() -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
         if step % 50 == 0:
-            print(f"{step}/{args.steps} loss {np.mean(losses[-50:]):.3f} {(time.time() - start) / step:.2f} s/step", flush=True)
+            print(
+                f"{step}/{args.steps} loss {np.mean(losses[-50:]):.3f} {(time.time() - start) / step:.2f} s/step",
+                flush=True,
+            )
     model.eval()
     with torch.no_grad():
         examples = [some_fields(words[:10], rng) for words in heldout]
         held = float(
-            np.mean([float(loss_of(model, *interface.batch(examples[i : i + 32], model.model.embed_tokens))) for i in range(0, len(examples), 32)])
+            np.mean(
+                [
+                    float(
+                        loss_of(
+                            model, *interface.batch(examples[i : i + 32], model.model.embed_tokens)
+                        )
+                    )
+                    for i in range(0, len(examples), 32)
+                ]
+            )
         )
     model.to(torch.bfloat16).save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)

@@ -16,7 +16,10 @@ from serdesc.data import audio, datadir, descriptors
 from serdesc.data.acting import EMOTIONS
 
 SEED = 1
-LEVEL, BANDS = 82, 80  # in `describe`'s second vector: where the level stands, and how many bands stand before the measures
+LEVEL, BANDS = (
+    82,
+    80,
+)  # in `describe`'s second vector: where the level stands, and how many bands stand before the measures
 MEASURES = ("f0", "f0 range", "level", "pitch", "energy", "speed", "pauses", "rate")
 
 
@@ -28,7 +31,9 @@ class Recording:
     text: str
     speaker: str = ""
     emotion: int = -1  # number in EMOTIONS; -1 where it was not acted
-    phones: list[tuple[float, str, bool]] = field(default_factory=list)  # start (s), name, in the stressed word; made speech only
+    phones: list[tuple[float, str, bool]] = field(
+        default_factory=list
+    )  # start (s), name, in the stressed word; made speech only
     local: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T, 43), in part 4 (T, 45)
     overall: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (88,)
     spread: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (576,), part 4 only
@@ -46,20 +51,40 @@ def load(folder: Path, other_voices: bool) -> list[Recording]:
     out: list[Recording] = []
     for utt in datadir.read(folder):
         wave, phones = audio.load(utt.wav), Path(utt.wav).with_suffix(".phones")
-        out.append(Recording(wave, utt.text or "", utt.spk, EMOTIONS.index(utt.emotion) if utt.emotion else -1))
+        out.append(
+            Recording(
+                wave, utt.text or "", utt.spk, EMOTIONS.index(utt.emotion) if utt.emotion else -1
+            )
+        )
         if phones.exists():
             rows = [line.split("\t") for line in phones.read_text().splitlines()]
             out[-1].phones = [(float(start), name, stress == "1") for start, name, stress in rows]
         elif other_voices:
-            tract = tracts.setdefault(utt.spk, float(rng.choice((rng.uniform(0.84, 0.94), rng.uniform(1.06, 1.18)))))
-            out.append(Recording(soxr.resample(wave, 16_000, 16_000 * tract), utt.text or "", f"{utt.spk}, other tract"))
+            tract = tracts.setdefault(
+                utt.spk, float(rng.choice((rng.uniform(0.84, 0.94), rng.uniform(1.06, 1.18))))
+            )
+            out.append(
+                Recording(
+                    soxr.resample(wave, 16_000, 16_000 * tract),
+                    utt.text or "",
+                    f"{utt.spk}, other tract",
+                )
+            )
     return out
 
 
 def mfcc(wave: np.ndarray, frames: int) -> np.ndarray:
     """(T, 39): 13 MFCCs with first and second differences, one vector for each frame of the encoder."""
-    coefficients = librosa.feature.mfcc(y=standard(wave), sr=16_000, n_mfcc=13, n_fft=400, hop_length=320, n_mels=40)
-    x = np.concatenate([coefficients, librosa.feature.delta(coefficients, width=5), librosa.feature.delta(coefficients, order=2, width=5)])
+    coefficients = librosa.feature.mfcc(
+        y=standard(wave), sr=16_000, n_mfcc=13, n_fft=400, hop_length=320, n_mels=40
+    )
+    x = np.concatenate(
+        [
+            coefficients,
+            librosa.feature.delta(coefficients, width=5),
+            librosa.feature.delta(coefficients, order=2, width=5),
+        ]
+    )
     return x.T[:frames]
 
 
@@ -76,7 +101,10 @@ def describe(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     speed (logarithms), the share of pauses and, of made speech, phonemes a second outside of them.
     """
     wave = standard(recording.wave)
-    mel = np.log(librosa.feature.melspectrogram(y=wave, sr=16_000, n_fft=400, hop_length=320, n_mels=40).T + 1e-4)
+    mel = np.log(
+        librosa.feature.melspectrogram(y=wave, sr=16_000, n_fft=400, hop_length=320, n_mels=40).T
+        + 1e-4
+    )
     f0 = np.log(librosa.yin(wave, fmin=60, fmax=500, sr=16_000, frame_length=1024, hop_length=320))
     n = min(len(f0), len(mel))
     mel, f0 = mel[:n], f0[:n]
@@ -84,12 +112,27 @@ def describe(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     voiced = energy > np.quantile(energy, 0.4)
     times = np.arange(n)
     f0 = np.interp(times, times[voiced], f0[voiced]) if voiced.any() else f0
-    local = np.concatenate([smooth(mel, 25), smooth(energy, 5)[:, None], smooth(f0, 5)[:, None], smooth(f0, 25)[:, None]], axis=1)
+    local = np.concatenate(
+        [
+            smooth(mel, 25),
+            smooth(energy, 5)[:, None],
+            smooth(f0, 5)[:, None],
+            smooth(f0, 25)[:, None],
+        ],
+        axis=1,
+    )
     measures = descriptors.measure(recording.wave, recording.text, MeasureConfig())
-    logs = [math.log(measures[name]) if measures.get(name, 0) > 0 else math.nan for name in ("pitch", "energy", "speed")]
+    logs = [
+        math.log(measures[name]) if measures.get(name, 0) > 0 else math.nan
+        for name in ("pitch", "energy", "speed")
+    ]
     level = 0.5 * math.log(recording.wave.var() + 1e-9)
     pauses = float(np.mean(energy < np.quantile(energy, 0.95) - 4.0))
-    rate = math.log(len(recording.phones) / (n * 0.02 * (1 - pauses))) if recording.phones else math.nan
+    rate = (
+        math.log(len(recording.phones) / (n * 0.02 * (1 - pauses)))
+        if recording.phones
+        else math.nan
+    )
     tune = [np.median(f0[voiced]) if voiced.any() else f0.mean(), f0.std(), level]
     overall = np.concatenate([mel.mean(axis=0), mel.std(axis=0), tune, logs, [pauses, rate]])
     return local.astype(np.float32), overall.astype(np.float32)
@@ -102,7 +145,9 @@ def brightness(wave: np.ndarray, frames: int) -> np.ndarray:
     times, heard = np.arange(pitches.shape[1]), peaks > 0
     if not heard.any():
         return np.zeros((frames, 2), dtype=np.float32)
-    values = np.log(np.interp(times, times[heard], pitches.sum(axis=0)[heard] / peaks[heard]))[:frames]
+    values = np.log(np.interp(times, times[heard], pitches.sum(axis=0)[heard] / peaks[heard]))[
+        :frames
+    ]
     values = np.pad(values, (0, frames - len(values)), mode="edge")
     return np.stack([smooth(values, 5), smooth(values, 25)], axis=1).astype(np.float32)
 

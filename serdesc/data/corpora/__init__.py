@@ -36,7 +36,9 @@ class Known:
     emotions: Mapping[str, int] = field(default_factory=dict)
     speakers: int | None = None
     total: int | None = None  # utterances
-    not_at_hand: tuple[str, ...] = ()  # reasons to reject that a part of the corpus has; where there are some, a part is no fault
+    not_at_hand: tuple[
+        str, ...
+    ] = ()  # reasons to reject that a part of the corpus has; where there are some, a part is no fault
     bad: Mapping[str, str] = field(default_factory=dict)  # clips that are broken in the release
     speakers_in_several_parts: bool = False  # the official split has them
     loose_times: bool = False  # clips are cut so loosely that a text may not fit its sound
@@ -47,5 +49,7 @@ SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3")
 
 def audio_beside(path: Path, stem: str) -> Path:
     """The audio file of that name in the folder of `path`; the first suffix's name where there is none."""
-    candidates = [path.with_name(stem + suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
+    candidates = [
+        path.with_name(stem + suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))
+    ]
     return next((candidate for candidate in candidates if candidate.exists()), candidates[0])

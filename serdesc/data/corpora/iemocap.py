@@ -39,10 +39,19 @@ _ID = re.compile(r"(Ses0[1-5])[FM]_(?:impro|script)\w+_([FM])\d{3}")
 _TAG = re.compile(r"\[[^\]]*\]")  # [LAUGHTER], [garbage], ...
 
 
-def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance | Rejected]:
-    missing = [f"Session{k}/{part}" for k in SESSIONS for part in PARTS if not (src / f"Session{k}" / part).is_dir()]
+def utterances(
+    src: Path, config: PrepareConfig = PrepareConfig()
+) -> Iterator[Utterance | Rejected]:
+    missing = [
+        f"Session{k}/{part}"
+        for k in SESSIONS
+        for part in PARTS
+        if not (src / f"Session{k}" / part).is_dir()
+    ]
     if missing:
-        raise UserError(f"{src}: not a whole IEMOCAP release, missing {', '.join(missing)}. Give the folder that holds Session1 ... Session5")
+        raise UserError(
+            f"{src}: not a whole IEMOCAP release, missing {', '.join(missing)}. Give the folder that holds Session1 ... Session5"
+        )
     for k in SESSIONS:
         session = src / f"Session{k}"
         texts = _texts(session)
@@ -52,7 +61,9 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
             if not told:
                 yield Rejected(utt_id, str(wav), "an id of another form than Ses01F_impro01_F000")
             elif label not in EMOTIONS:
-                yield Rejected(utt_id, str(wav), f"label '{label}' is not one of {', '.join(EMOTIONS)}")
+                yield Rejected(
+                    utt_id, str(wav), f"label '{label}' is not one of {', '.join(EMOTIONS)}"
+                )
             elif utt_id not in texts:
                 yield Rejected(utt_id, str(wav), f"no line in {session.name}/dialog/transcriptions")
             elif config.turns == "all" or "_impro" in utt_id:
@@ -71,7 +82,9 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
 def identity(utt_id: str) -> tuple[str, str, str] | None:
     """Session, speaker and sex of Ses01F_impro01_M000: Ses01, Ses01M, male; None for an id of another form."""
     parts = _ID.fullmatch(utt_id)
-    return (parts[1], parts[1] + parts[2], {"F": "female", "M": "male"}[parts[2]]) if parts else None
+    return (
+        (parts[1], parts[1] + parts[2], {"F": "female", "M": "male"}[parts[2]]) if parts else None
+    )
 
 
 PARTS = ("sentences/wav", "dialog/EmoEvaluation", "dialog/transcriptions")
@@ -79,7 +92,9 @@ PARTS = ("sentences/wav", "dialog/EmoEvaluation", "dialog/transcriptions")
 
 def _files(folder: Path) -> list[Path]:
     """The dialogs' files; not the annotators' own in folders below, and not what macOS left behind (`._*`)."""
-    return sorted(path for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith("."))
+    return sorted(
+        path for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith(".")
+    )
 
 
 def _lines(path: Path) -> list[str]:
@@ -92,10 +107,20 @@ def _lines(path: Path) -> list[str]:
 
 def _labels(session: Path) -> dict[str, str]:
     """Utterance -> raw label. Turns numbered XX were cut short by the other speaker and have no recording of their own."""
-    found = (_EVALUATED.match(line) for path in _files(session / "dialog/EmoEvaluation") for line in _lines(path))
-    return {match[1]: match[2] for match in found if match and not re.search(r"_[FM]XX\d$", match[1])}
+    found = (
+        _EVALUATED.match(line)
+        for path in _files(session / "dialog/EmoEvaluation")
+        for line in _lines(path)
+    )
+    return {
+        match[1]: match[2] for match in found if match and not re.search(r"_[FM]XX\d$", match[1])
+    }
 
 
 def _texts(session: Path) -> dict[str, str]:
-    found = (_TRANSCRIBED.match(line) for path in _files(session / "dialog/transcriptions") for line in _lines(path))
+    found = (
+        _TRANSCRIBED.match(line)
+        for path in _files(session / "dialog/transcriptions")
+        for line in _lines(path)
+    )
     return {match[1]: match[2] for match in found if match}

@@ -15,17 +15,31 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
     """Every utterance that a transcript names; sex from SPEAKERS.TXT where it lies in `src`."""
     lists = sorted(src.rglob("*.trans.txt"))
     if not lists:
-        raise UserError(f"{src}: no *.trans.txt below it: give the folder that holds LibriSpeech's parts (train-clean-100, ...)")
+        raise UserError(
+            f"{src}: no *.trans.txt below it: give the folder that holds LibriSpeech's parts (train-clean-100, ...)"
+        )
     genders = _genders(src / "SPEAKERS.TXT")
     for path in lists:
         for line in path.read_text(encoding="utf-8").splitlines():
             utt_id, _, text = line.partition(" ")
             speaker = utt_id.split("-")[0]
-            yield Utterance(utt_id, str(audio_beside(path, utt_id)), speaker, text=text.lower(), gender=genders.get(speaker))
+            yield Utterance(
+                utt_id,
+                str(audio_beside(path, utt_id)),
+                speaker,
+                text=text.lower(),
+                gender=genders.get(speaker),
+            )
 
 
 def _genders(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    rows = (line.split("|") for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(";"))
-    return {row[0].strip(): {"F": "female", "M": "male"}[row[1].strip()] for row in rows if len(row) > 2}
+    rows = (
+        line.split("|")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.startswith(";")
+    )
+    return {
+        row[0].strip(): {"F": "female", "M": "male"}[row[1].strip()] for row in rows if len(row) > 2
+    }

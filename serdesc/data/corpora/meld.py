@@ -21,7 +21,7 @@ from serdesc.data import audio
 from serdesc.data.corpora import Known, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_text, written_aside
+from serdesc.files import read_text, atomic_path
 
 FOLDERS = {
     "train": ("train_splits", "train"),
@@ -32,10 +32,25 @@ EMOTIONS = {
     "neutral": "neutral", "joy": "happy", "anger": "angry", "surprise": "surprised", "sadness": "sad", "disgust": "disgusted", "fear": "fearful",
 }  # fmt: skip
 # The CSVs name the character alone; the sex of the six leads is the actor's, the others' stays open.
-LEADS = {"Chandler": "male", "Joey": "male", "Ross": "male", "Monica": "female", "Phoebe": "female", "Rachel": "female"}
+LEADS = {
+    "Chandler": "male",
+    "Joey": "male",
+    "Ross": "male",
+    "Monica": "female",
+    "Phoebe": "female",
+    "Rachel": "female",
+}
 KNOWN = Known(
     sessions={"train": 9988, "dev": 1108, "test": 2610},
-    emotions={"neutral": 6434, "happy": 2308, "surprised": 1636, "angry": 1607, "sad": 1002, "disgusted": 361, "fearful": 358},
+    emotions={
+        "neutral": 6434,
+        "happy": 2308,
+        "surprised": 1636,
+        "angry": 1607,
+        "sad": 1002,
+        "disgusted": 361,
+        "fearful": 358,
+    },
     bad={"dia125_utt3-train": "broken in the release", "dia110_utt7-dev": "broken in the release"},
     speakers_in_several_parts=True,
     loose_times=True,
@@ -45,13 +60,19 @@ TIMES = ("Season", "Episode", "StartTime", "EndTime")
 CENTRE = 2  # of six channels: front left, front right, centre, ...; speech is on the centre
 
 
-def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance | Rejected]:
+def utterances(
+    src: Path, config: PrepareConfig = PrepareConfig()
+) -> Iterator[Utterance | Rejected]:
     for split, names in FOLDERS.items():
         folder = next((path for name in names if (path := src / name).is_dir()), src / names[0])
         for utt_id, row in _rows(src, split):
             clip = folder / f"{utt_id.removesuffix('-' + split)}.mp4"
             if row["Emotion"] not in EMOTIONS:
-                yield Rejected(utt_id, str(clip), f"label '{row['Emotion']}' is not one of {', '.join(EMOTIONS)}")
+                yield Rejected(
+                    utt_id,
+                    str(clip),
+                    f"label '{row['Emotion']}' is not one of {', '.join(EMOTIONS)}",
+                )
                 continue
             speaker = " ".join(row["Speaker"].split())
             yield Utterance(
@@ -69,14 +90,20 @@ def _rows(src: Path, split: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Id and row of each line of a split's table."""
     table = src / f"{split}_sent_emo.csv"
     if not table.exists():
-        raise UserError(f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the unpacked clips")
+        raise UserError(
+            f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the unpacked clips"
+        )
     rows = csv.DictReader(io.StringIO(read_text(table)))
     absent = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
     if absent:
-        raise UserError(f"{table}: no column {', '.join(absent)}; found {', '.join(rows.fieldnames or ['nothing'])}")
+        raise UserError(
+            f"{table}: no column {', '.join(absent)}; found {', '.join(rows.fieldnames or ['nothing'])}"
+        )
     for row in rows:
         if short := [column for column in COLUMNS if row[column] is None]:
-            raise UserError(f"{table}:{rows.line_num}: the row ends before its column {short[0]}: fetch the table again")
+            raise UserError(
+                f"{table}:{rows.line_num}: the row ends before its column {short[0]}: fetch the table again"
+            )
         yield f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}-{split}", row
 
 
@@ -104,7 +131,9 @@ def convert(utt: Utterance, folder: Path) -> Utterance:
     of = f"{clip} {clip.stat().st_size} {clip.stat().st_mtime_ns}" if clip.exists() else ""
     if made_of is None or (made_of != of if of else made_of.rsplit(" ", 2)[0] != str(clip)):
         wave, rate = decode(clip)
-        with written_aside(target) as aside, soundfile.SoundFile(aside, "w", audio.SAMPLE_RATE, 1, format="FLAC", subtype="PCM_16") as file:
+        with atomic_path(target) as aside, soundfile.SoundFile(
+            aside, "w", audio.SAMPLE_RATE, 1, format="FLAC", subtype="PCM_16"
+        ) as file:
             file.comment = of
             file.write(soxr.resample(wave, rate, audio.SAMPLE_RATE))
     return replace(utt, wav=str(target))
@@ -131,11 +160,20 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
                 raise audio.AudioError("no sound in the clip")
             stream = container.streams.audio[0]
             to_float = av.AudioResampler(format="fltp")
-            frames = [part.to_ndarray() for frame in [*container.decode(stream), None] for part in to_float.resample(frame)]
+            frames = [
+                part.to_ndarray()
+                for frame in [*container.decode(stream), None]
+                for part in to_float.resample(frame)
+            ]
             rate = int(stream.rate)
     except (av.error.FFmpegError, ValueError) as error:
         raise audio.AudioError(f"not readable as a clip ({error})") from error
     if not frames:
         raise audio.AudioError("empty: no samples")
     wave = np.concatenate(frames, axis=1)
-    return np.ascontiguousarray(wave[CENTRE] if len(wave) > CENTRE else wave.mean(axis=0), dtype=np.float32), rate
+    return (
+        np.ascontiguousarray(
+            wave[CENTRE] if len(wave) > CENTRE else wave.mean(axis=0), dtype=np.float32
+        ),
+        rate,
+    )

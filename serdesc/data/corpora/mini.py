@@ -85,7 +85,10 @@ def _draw(seed: int) -> list[list[tuple[tuple[str, ...], tuple[int, ...]]]]:
 
 def _every_word_elsewhere(sessions: list[list[tuple[tuple[str, ...], tuple[int, ...]]]]) -> bool:
     vocabularies = [{word for words, _ in session for word in words} for session in sessions]
-    return all(vocabulary <= set().union(*vocabularies[:i], *vocabularies[i + 1 :]) for i, vocabulary in enumerate(vocabularies))
+    return all(
+        vocabulary <= set().union(*vocabularies[:i], *vocabularies[i + 1 :])
+        for i, vocabulary in enumerate(vocabularies)
+    )
 
 
 @cache
@@ -101,7 +104,9 @@ def lines() -> tuple[Line, ...]:
             level = acting.voice_level(rng)
             gender = ("female", "male")[v]
             # alternate with the voices at every round of templates, so that the words do not tell the sex
-            own = [sentence for i, sentence in enumerate(session) if (i + i // len(TEMPLATES)) % 2 == v]
+            own = [
+                sentence for i, sentence in enumerate(session) if (i + i // len(TEMPLATES)) % 2 == v
+            ]
             for n, (words, content) in enumerate(own, start=1):
                 for emotion in EMOTIONS:
                     out.append(
@@ -120,7 +125,10 @@ def lines() -> tuple[Line, ...]:
 
 def fingerprint() -> str:
     """sha256 over what every utterance is made of: words, voice, emotion, knobs and the SSML and settings they lead to."""
-    made = [[*astuple(line), acting.ssml(line), *astuple(acting.prosody(line.knobs))] for line in lines()]
+    made = [
+        [*astuple(line), acting.ssml(line), *astuple(acting.prosody(line.knobs))]
+        for line in lines()
+    ]
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
 
 
@@ -135,11 +143,19 @@ def make(folder: Path, config: PrepareConfig, nj: int) -> None:
     missing = [line for line in lines() if not audio.length(_wav(folder, line))]
     if missing:
         with progress("speak", len(missing), "utterances") as advance:
-            espeak.each_in_child(lambda i: acting.write(missing[i], _wav(folder, missing[i])), range(len(missing)), nj, lambda: advance(1))
+            espeak.each_in_child(
+                lambda i: acting.write(missing[i], _wav(folder, missing[i])),
+                range(len(missing)),
+                nj,
+                lambda: advance(1),
+            )
 
 
 def utterances(folder: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
-    return (acting.utterance(line, _wav(folder, line), session=f"session{line.utt_id[:2]}") for line in lines())
+    return (
+        acting.utterance(line, _wav(folder, line), session=f"session{line.utt_id[:2]}")
+        for line in lines()
+    )
 
 
 def _wav(folder: Path, line: Line) -> Path:

@@ -20,9 +20,15 @@ STATEMENTS = {"01": "kids are talking by the door", "02": "dogs are sitting by t
 
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
-    found = {path.stem: path for path in sorted(src.glob("Actor_*/*")) if path.suffix.lower() in SUFFIXES and NAME.fullmatch(path.stem)}
+    found = {
+        path.stem: path
+        for path in sorted(src.glob("Actor_*/*"))
+        if path.suffix.lower() in SUFFIXES and NAME.fullmatch(path.stem)
+    }
     if not found:
-        raise UserError(f"{src}: no Actor_*/03-01-*.wav below it: give the folder that Audio_Speech_Actors_01-24.zip was unpacked in")
+        raise UserError(
+            f"{src}: no Actor_*/03-01-*.wav below it: give the folder that Audio_Speech_Actors_01-24.zip was unpacked in"
+        )
     for stem, path in found.items():
         emotion, _, statement, _, actor = NAME.fullmatch(stem).groups()  # type: ignore[union-attr]
         yield Utterance(

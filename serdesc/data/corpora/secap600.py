@@ -23,10 +23,14 @@ KNOWN = Known(total=600)
 SPEAKER = re.compile(r"tx_emotion_\d{3}|tx_emulate_\d\d|tx_xiao_\d\d")
 
 
-def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance | Rejected]:
+def utterances(
+    src: Path, config: PrepareConfig = PrepareConfig()
+) -> Iterator[Utterance | Rejected]:
     for name in ("text.txt", "fid2captions.json"):
         if not (src / name).exists():
-            raise UserError(f"{src / name}: missing. Give the folder of SECap's test set, the one that holds wav/, text.txt and fid2captions.json")
+            raise UserError(
+                f"{src / name}: missing. Give the folder of SECap's test set, the one that holds wav/, text.txt and fid2captions.json"
+            )
     captions = _captions(src / "fid2captions.json")
     listed = set()
     for line in read_text(src / "text.txt").splitlines():
@@ -40,20 +44,34 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
             yield Utterance(utt_id, wav, speaker[0], text=rest[0].strip(), caption=caption)
         else:
             yield Rejected(
-                utt_id, wav, "no transcript in text.txt" if not rest else "no caption in fid2captions.json" if not caption else "unknown id"
+                utt_id,
+                wav,
+                (
+                    "no transcript in text.txt"
+                    if not rest
+                    else "no caption in fid2captions.json" if not caption else "unknown id"
+                ),
             )
     for utt_id in sorted(captions.keys() - listed):
-        yield Rejected(utt_id, str(audio_beside(src / "wav" / utt_id, utt_id)), "no line in text.txt")
+        yield Rejected(
+            utt_id, str(audio_beside(src / "wav" / utt_id, utt_id)), "no line in text.txt"
+        )
 
 
 def _captions(path: Path) -> dict[str, str]:
     try:
         captions = json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}): fetch the file again") from None
+        raise UserError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}): fetch the file again"
+        ) from None
     if not isinstance(captions, dict):
-        raise UserError(f"{path}: a JSON {type(captions).__name__}, {str(captions)[:60]}, where an object {{id: caption}} is expected")
+        raise UserError(
+            f"{path}: a JSON {type(captions).__name__}, {str(captions)[:60]}, where an object {{id: caption}} is expected"
+        )
     for utt_id, caption in captions.items():
         if not isinstance(caption, str):
-            raise UserError(f"{path}: '{utt_id}' has {type(caption).__name__} {str(caption)[:60]}, where its caption as one text is expected")
+            raise UserError(
+                f"{path}: '{utt_id}' has {type(caption).__name__} {str(caption)[:60]}, where its caption as one text is expected"
+            )
     return captions

@@ -19,15 +19,20 @@ from typing import Any, BinaryIO, Iterator
 
 import ijson
 
+from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.config import PrepareConfig
 from serdesc.data.corpora import Known, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.files import read_text
 
-NO_SEGMENT, OTHER_CORPUS = "no such segment in it", "the id has no GigaSpeech segment (AUD0000000001_S0000001) in it"
-KNOWN = Known(total=670_070, loose_times=True, not_at_hand=(NO_SEGMENT, OTHER_CORPUS, "no such file"))
+NO_SEGMENT, OTHER_CORPUS = (
+    "no such segment in it",
+    "the id has no GigaSpeech segment (AUD0000000001_S0000001) in it",
+)
+KNOWN = Known(
+    total=670_070, loose_times=True, not_at_hand=(NO_SEGMENT, OTHER_CORPUS, "no such file")
+)
 KINDS = ("label", "description", "instruction")
 SEGMENT = re.compile(r"(?:AUD|POD|YOU)\d{10}_S\d{7}")
 # key of a label string -> our field, and the values that it takes, in lower case
@@ -43,7 +48,9 @@ MARKS = {"<COMMA>": ",", "<PERIOD>": ".", "<QUESTIONMARK>": "?", "<EXCLAMATIONPO
 _TAG = re.compile(r"\s*<[A-Z]+>")
 # To the end, or to the next key: the words themselves may hold a TAB.
 _KEYS = "|".join((*VOCABULARY, "emphasis", "category", "topic"))
-_TRANSCRIPTION = re.compile(rf"(?:^|\t)\s*transcription:([^\t]*(?:\t(?!\s*(?:{_KEYS}):)[^\t]*)*)", re.I)
+_TRANSCRIPTION = re.compile(
+    rf"(?:^|\t)\s*transcription:([^\t]*(?:\t(?!\s*(?:{_KEYS}):)[^\t]*)*)", re.I
+)
 
 
 def label(text: str) -> tuple[Fields, str]:
@@ -58,7 +65,9 @@ def label(text: str) -> tuple[Fields, str]:
     return _fields(head.strip()), said[1].strip() if said else ""
 
 
-@lru_cache(maxsize=4096)  # of all 670,070 there are some hundreds of combinations: equal ones share one object
+@lru_cache(
+    maxsize=4096
+)  # of all 670,070 there are some hundreds of combinations: equal ones share one object
 def _fields(head: str) -> Fields:
     found: dict[str, Any] = {}
     for part in head.strip().split("\t"):
@@ -72,7 +81,9 @@ def _fields(head: str) -> Fields:
                 raise ValueError(f"label {key} is '{value}', which is none of {', '.join(values)}")
             found[name] = values[value.lower()]
     if not found:
-        raise ValueError(f"label '{head.strip()[:60]}' has none of the keys {', '.join(VOCABULARY)}")
+        raise ValueError(
+            f"label '{head.strip()[:60]}' has none of the keys {', '.join(VOCABULARY)}"
+        )
     return Fields(**found)
 
 
@@ -110,7 +121,9 @@ def _json(path: Path) -> Iterator[BinaryIO]:
         except (ijson.JSONError, UnicodeDecodeError) as error:
             file.seek(0)
             first = file.readline(1 << 20)
-            raise UserError(f"{path}: begins with {first[:60]!r} but is no JSON object to its end ({error}): {_remedy(first)}") from error
+            raise UserError(
+                f"{path}: begins with {first[:60]!r} but is no JSON object to its end ({error}): {_remedy(first)}"
+            ) from error
 
 
 def _remedy(line: bytes) -> str:
@@ -121,7 +134,9 @@ def _remedy(line: bytes) -> str:
     return "its first line is a JSON value of its own (JSON lines): write all of them as one object"
 
 
-def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance | Rejected]:
+def utterances(
+    src: Path, config: PrepareConfig = PrepareConfig()
+) -> Iterator[Utterance | Rejected]:
     """The labelled segments in GigaSpeech's order, then the labels that GigaSpeech.json has no segment for."""
     labels, captions = _annotations(src, config.text)
     gigaspeech = Path(config.gigaspeech) if config.gigaspeech else src / "GigaSpeech.json"
@@ -134,16 +149,25 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
                 span = (float(segment["begin_time"]), float(segment["end_time"]))
             except (KeyError, TypeError, ValueError) as error:
                 told = f"segment {str(segment)[:80]} of {recording['aid']}"
-                raise UserError(f"{gigaspeech}: {told} has no sid, begin_time and end_time in seconds ({error!r}): not GigaSpeech's form") from error
+                raise UserError(
+                    f"{gigaspeech}: {told} has no sid, begin_time and end_time in seconds ({error!r}): not GigaSpeech's form"
+                ) from error
             if text is not None:
                 caption = captions.pop(segment["sid"], "") if captions is not None else None
                 yield _utterance(segment, span, recording["aid"], wav, text, caption)
     for utt_id in labels:
-        yield Rejected(utt_id, str(gigaspeech), NO_SEGMENT if SEGMENT.fullmatch(utt_id) else OTHER_CORPUS)
+        yield Rejected(
+            utt_id, str(gigaspeech), NO_SEGMENT if SEGMENT.fullmatch(utt_id) else OTHER_CORPUS
+        )
 
 
 def _utterance(
-    segment: dict[str, Any], span: tuple[float, float], recording: str, wav: str, labels: str, caption: str | None
+    segment: dict[str, Any],
+    span: tuple[float, float],
+    recording: str,
+    wav: str,
+    labels: str,
+    caption: str | None,
 ) -> Utterance | Rejected:
     """`caption` is None where captions are to be rendered, and empty where the corpus has none of this segment."""
     utt_id = segment["sid"]
@@ -153,7 +177,15 @@ def _utterance(
         return Rejected(utt_id, wav, " ".join(str(error).split()))
     text = text or spoken(segment.get("text_tn") or "")
     if not text or caption == "":
-        return Rejected(utt_id, wav, "neither labels nor GigaSpeech have words of it" if not text else "no caption of it (prepare.text)")
+        return Rejected(
+            utt_id,
+            wav,
+            (
+                "neither labels nor GigaSpeech have words of it"
+                if not text
+                else "no caption of it (prepare.text)"
+            ),
+        )
     if not 0 <= span[0] < span[1]:
         return Rejected(utt_id, wav, f"segment goes from {span[0]:g} to {span[1]:g} s")
     return Utterance(
@@ -164,19 +196,29 @@ def _utterance(
 def _recordings(path: Path) -> Iterator[dict[str, Any]]:
     """The recordings of GigaSpeech.json, one at a time: the file of all subsets has several gigabytes."""
     if not path.exists():
-        raise UserError(f"{path}: no such file. Give GigaSpeech's metadata with --set prepare.gigaspeech=/path/to/GigaSpeech.json")
+        raise UserError(
+            f"{path}: no such file. Give GigaSpeech's metadata with --set prepare.gigaspeech=/path/to/GigaSpeech.json"
+        )
     none = True
     with _json(path) as file:
         for recording in ijson.items(file, "audios.item", use_float=True, buf_size=1 << 20):
             none = False
-            missing = [key for key in ("aid", "path", "segments") if not isinstance(recording, dict) or key not in recording]
+            missing = [
+                key
+                for key in ("aid", "path", "segments")
+                if not isinstance(recording, dict) or key not in recording
+            ]
             if missing:
                 found = ", ".join(recording) if isinstance(recording, dict) else str(recording)[:60]
-                raise UserError(f"{path}: a recording without {' and '.join(missing)}, found {found}: not GigaSpeech's form")
+                raise UserError(
+                    f"{path}: a recording without {' and '.join(missing)}, found {found}: not GigaSpeech's form"
+                )
             yield recording
         if none:
             file.seek(0)
-            raise UserError(f"{path}: begins with {file.read(60)!r} and has no recording in a list `audios`: not GigaSpeech's form")
+            raise UserError(
+                f"{path}: begins with {file.read(60)!r} and has no recording in a list `audios`: not GigaSpeech's form"
+            )
 
 
 # ---- the three downloads -------------------------------------------------------------------------------------------------
@@ -186,7 +228,9 @@ def _annotations(src: Path, text: str) -> tuple[dict[str, str], dict[str, str] |
     """Label string and caption of each id; no captions where they are to be rendered."""
     files = _files(src)
     if not files["label"]:
-        raise UserError(f"{src}: no file or folder named Labels in it (.json, .tsv or .txt): give the folder with SpeechCraft's downloads")
+        raise UserError(
+            f"{src}: no file or folder named Labels in it (.json, .tsv or .txt): give the folder with SpeechCraft's downloads"
+        )
     own = text != "rendered" and files[text] or []
     within = "llama-instruction" if text == "instruction" and not own else ""
     labels: dict[str, str] = {}
@@ -195,9 +239,13 @@ def _annotations(src: Path, text: str) -> tuple[dict[str, str], dict[str, str] |
         for key, value in entries(path):
             utt_id = _segment_id(key)
             if utt_id in labels:
-                raise UserError(f"{path}: '{key}' also stands in another file or line of the Labels: keep one of the two")
+                raise UserError(
+                    f"{path}: '{key}' also stands in another file or line of the Labels: keep one of the two"
+                )
             said = _text(value, "label", path, key)
-            labels[utt_id] = said if SEGMENT.search(key) else ""  # another corpus's: known, to be listed, and not kept
+            labels[utt_id] = (
+                said if SEGMENT.search(key) else ""
+            )  # another corpus's: known, to be listed, and not kept
             if within and isinstance(value, dict) and value.get(within):
                 captions[utt_id] = _one_line(value[within])
     for path in own:
@@ -206,7 +254,9 @@ def _annotations(src: Path, text: str) -> tuple[dict[str, str], dict[str, str] |
             if labels.get(utt_id):
                 captions[utt_id] = _one_line(_text(value, text, path, key))
     if text != "rendered" and not captions:
-        raise UserError(f"{src}: no {text}s for prepare.text: {text}: put the download {text.title()}s there, or set prepare.text to another")
+        raise UserError(
+            f"{src}: no {text}s for prepare.text: {text}: put the download {text.title()}s there, or set prepare.text to another"
+        )
     return labels, None if text == "rendered" else captions
 
 
@@ -232,11 +282,19 @@ def _text(value: Any, kind: str, path: Path, key: str) -> str:
     """The text of an entry: itself, or in an object the one value whose key names the kind, or the only one."""
     if isinstance(value, str):
         return value
-    texts = {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
+    texts = (
+        {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
+    )
     named = [v for k, v in texts.items() if kind in k.lower()] or list(texts.values())
     if len(named) != 1:
-        found = f"the keys {', '.join(value)}" if isinstance(value, dict) else f"{type(value).__name__} {str(value)[:60]}"
-        raise UserError(f"{path}: '{key}' has {found}, where a text or an object with one {kind} is expected")
+        found = (
+            f"the keys {', '.join(value)}"
+            if isinstance(value, dict)
+            else f"{type(value).__name__} {str(value)[:60]}"
+        )
+        raise UserError(
+            f"{path}: '{key}' has {found}, where a text or an object with one {kind} is expected"
+        )
     return named[0]
 
 

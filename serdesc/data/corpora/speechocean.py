@@ -16,7 +16,10 @@ from serdesc.errors import UserError
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
     tables = {name: _table(src / name) for name in ("text", "utt2spk", "spk2gender", "spk2age")}
-    waves = next((folder / "WAVE" for folder in (src, src.parent) if (folder / "WAVE").is_dir()), src / "WAVE")
+    waves = next(
+        (folder / "WAVE" for folder in (src, src.parent) if (folder / "WAVE").is_dir()),
+        src / "WAVE",
+    )
     for utt_id, spk in sorted(tables["utt2spk"].items()):
         yield Utterance(
             f"so{spk}-{utt_id}",
@@ -30,5 +33,12 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
 
 def _table(path: Path) -> dict[str, str]:
     if not path.exists():
-        raise UserError(f"{path}: missing. Give the folder of one part of speechocean762, train or test, that holds text and utt2spk")
-    return {key: value for key, value in (line.split(None, 1) for line in path.read_text(encoding="utf-8").splitlines())}
+        raise UserError(
+            f"{path}: missing. Give the folder of one part of speechocean762, train or test, that holds text and utt2spk"
+        )
+    return {
+        key: value
+        for key, value in (
+            line.split(None, 1) for line in path.read_text(encoding="utf-8").splitlines()
+        )
+    }

@@ -14,7 +14,11 @@ __path__ += plugins.folders("metrics")
 
 def every() -> list[Metric]:
     modules = sorted(m.name for m in pkgutil.iter_modules(__path__))
-    metrics = [metric for name in modules for metric in importlib.import_module(f"{__name__}.{name}").METRICS]
+    metrics = [
+        metric
+        for name in modules
+        for metric in importlib.import_module(f"{__name__}.{name}").METRICS
+    ]
     return sorted(metrics, key=lambda metric: metric.column)
 
 

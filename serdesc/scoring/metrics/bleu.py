@@ -21,7 +21,11 @@ def _statistics(hyps: list[str], refs: list[str]) -> list[Counts]:
     for hyp, ref in zip(hyps, refs):
         found = cook_test(hyp, cook_refs([ref]), eff="closest")
         row = {"n": 1, "hyp": found["testlen"], "ref": found["reflen"]}
-        rows.append(row | {f"right.{k}": found["correct"][k - 1] for k in ORDERS} | {f"all.{k}": found["guess"][k - 1] for k in ORDERS})
+        rows.append(
+            row
+            | {f"right.{k}": found["correct"][k - 1] for k in ORDERS}
+            | {f"all.{k}": found["guess"][k - 1] for k in ORDERS}
+        )
     return rows
 
 
@@ -40,7 +44,11 @@ def _sacrebleu(total: Mapping[str, float]) -> float:
     if not total.get("n"):
         return math.nan
     right, every = ([int(total[f"{what}.{k}"]) for k in ORDERS] for what in ("right", "all"))
-    return float(BLEU.compute_bleu(right, every, int(total["hyp"]), int(total["ref"]), smooth_method="exp").score)
+    return float(
+        BLEU.compute_bleu(
+            right, every, int(total["hyp"]), int(total["ref"]), smooth_method="exp"
+        ).score
+    )
 
 
 def _sacrebleu_tokens(captions: Captions) -> list[Counts]:
@@ -48,11 +56,23 @@ def _sacrebleu_tokens(captions: Captions) -> list[Counts]:
     from sacrebleu.tokenizers.tokenizer_zh import TokenizerZh
 
     tokenizer = Tokenizer13a() if captions.config.language == "en" else TokenizerZh()
-    return _statistics(*([tokenizer(text.lower().rstrip()) for text in side] for side in (captions.hyps, captions.refs)))
+    return _statistics(
+        *(
+            [tokenizer(text.lower().rstrip()) for text in side]
+            for side in (captions.hyps, captions.refs)
+        )
+    )
 
 
 METRICS = [
-    Metric("bleu4", "B@4", None, _coco, captions=lambda captions: _statistics(*captions.tokens), column=20),
+    Metric(
+        "bleu4",
+        "B@4",
+        None,
+        _coco,
+        captions=lambda captions: _statistics(*captions.tokens),
+        column=20,
+    ),
     Metric(
         "sacrebleu",
         "sacreBLEU",

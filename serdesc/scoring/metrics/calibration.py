@@ -24,7 +24,12 @@ def _binned(wanted: str, posterior: Mapping[str, float] | None) -> Counts:
         return {"n": 1, "unread": 1}
     said = max(posterior, key=lambda name: posterior[name])
     number = min(BINS - 1, int(posterior[said] * BINS))
-    return {"n": 1, "unread": 0, f"sure.{number}": posterior[said], f"right.{number}": int(said == wanted)}
+    return {
+        "n": 1,
+        "unread": 0,
+        f"sure.{number}": posterior[said],
+        f"right.{number}": int(said == wanted),
+    }
 
 
 def _mean(total: Mapping[str, float]) -> float:
@@ -34,11 +39,23 @@ def _mean(total: Mapping[str, float]) -> float:
 
 def _ece(total: Mapping[str, float]) -> float:
     read = total.get("n", 0) - total.get("unread", 0)
-    gaps = (abs(total.get(f"sure.{number}", 0) - total.get(f"right.{number}", 0)) for number in range(BINS))
+    gaps = (
+        abs(total.get(f"sure.{number}", 0) - total.get(f"right.{number}", 0))
+        for number in range(BINS)
+    )
     return 100 * math.fsum(gaps) / read if read else math.nan
 
 
 METRICS = [
     Metric("nll", "NLL, nats", None, _mean, posterior=_nll, higher_is_better=False, column=4),
-    Metric("ece", "ECE %", None, _ece, posterior=_binned, settings={"bins": BINS}, higher_is_better=False, column=5),
+    Metric(
+        "ece",
+        "ECE %",
+        None,
+        _ece,
+        posterior=_binned,
+        settings={"bins": BINS},
+        higher_is_better=False,
+        column=5,
+    ),
 ]

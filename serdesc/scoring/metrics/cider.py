@@ -13,7 +13,9 @@ def _count(captions: Captions) -> list[Counts]:
     from pycocoevalcap.cider.cider import Cider
 
     hyps, refs = captions.tokens
-    _, scores = Cider().compute_score({i: [ref] for i, ref in enumerate(refs)}, {i: [hyp] for i, hyp in enumerate(hyps)})
+    _, scores = Cider().compute_score(
+        {i: [ref] for i, ref in enumerate(refs)}, {i: [hyp] for i, hyp in enumerate(hyps)}
+    )
     return [{"n": 1, "sum": float(score)} for score in scores]
 
 

@@ -1,6 +1,6 @@
 """Each descriptor that has a closed set of values: mean recall, accuracy, weighted kappa. Tone is the emotion and is scored there."""
 
-from serdesc import traits
+from serdesc.captions import traits
 from serdesc.scoring.classes import accuracy, kappa, mean_recall
 
 FIELDS = ("pitch", "energy", "speed", "age", "gender", *traits.every())

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import Callable, Mapping
 
-from serdesc.fields import Fields
+from serdesc.captions.fields import Fields
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.normalise import words
 
@@ -19,7 +19,12 @@ def _count(ref: Fields, hyp: Fields) -> Counts | None:
     wanted = sorted(word for item in ref.emphasis for word in words(item))
     said = sorted(word for item in hyp.emphasis or () for word in words(item))
     choices = math.comb(max(1, len(words(ref.transcript or ""))), len(wanted))
-    return {"n": 1, "right": int(wanted == said), "unread": int(hyp.emphasis is None), "guess": round(SCALE / max(1, choices))}
+    return {
+        "n": 1,
+        "right": int(wanted == said),
+        "unread": int(hyp.emphasis is None),
+        "guess": round(SCALE / max(1, choices)),
+    }
 
 
 def _value(total: Mapping[str, float]) -> float:
@@ -34,8 +39,17 @@ def _chance(total: Mapping[str, float]) -> float:
 def _found(ref: Fields, hyp: Fields) -> Counts | None:
     if ref.emphasis is None:
         return None
-    wanted, said = (Counter(word for item in fields.emphasis or () for word in words(item)) for fields in (ref, hyp))
-    return {"n": 1, "wanted": wanted.total(), "said": said.total(), "right": (wanted & said).total(), "unread": int(hyp.emphasis is None)}
+    wanted, said = (
+        Counter(word for item in fields.emphasis or () for word in words(item))
+        for fields in (ref, hyp)
+    )
+    return {
+        "n": 1,
+        "wanted": wanted.total(),
+        "said": said.total(),
+        "right": (wanted & said).total(),
+        "unread": int(hyp.emphasis is None),
+    }
 
 
 def _share_of(key: str) -> Callable[[Mapping[str, float]], float]:
@@ -43,8 +57,22 @@ def _share_of(key: str) -> Callable[[Mapping[str, float]], float]:
 
 
 METRICS = [
-    Metric("emphasis_precision", "emphasis precision %", _found, _share_of("said"), settings={"over": "stressed words"}, column=61),
-    Metric("emphasis_recall", "emphasis recall %", _found, _share_of("wanted"), settings={"over": "stressed words"}, column=62),
+    Metric(
+        "emphasis_precision",
+        "emphasis precision %",
+        _found,
+        _share_of("said"),
+        settings={"over": "stressed words"},
+        column=61,
+    ),
+    Metric(
+        "emphasis_recall",
+        "emphasis recall %",
+        _found,
+        _share_of("wanted"),
+        settings={"over": "stressed words"},
+        column=62,
+    ),
     Metric(
         "emphasis",
         "emphasis %",

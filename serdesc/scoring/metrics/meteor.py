@@ -30,7 +30,10 @@ def formula(total: Mapping[str, float]) -> float:
     def share(side: str) -> float:
         content = total[side] - total[f"{side}.function"]
         length = DELTA * content + (1 - DELTA) * total[f"{side}.function"]
-        weighed = math.fsum(w * (DELTA * total[f"{side}.content.{i}"] + (1 - DELTA) * total[f"{side}.function.{i}"]) for i, w in enumerate(WEIGHTS))
+        weighed = math.fsum(
+            w * (DELTA * total[f"{side}.content.{i}"] + (1 - DELTA) * total[f"{side}.function.{i}"])
+            for i, w in enumerate(WEIGHTS)
+        )
         return weighed / length if length else 0.0
 
     precision, recall = share("hyp"), share("ref")
@@ -46,14 +49,29 @@ def _count(captions: Captions) -> list[Counts]:
         raise java.NotComputed("METEOR is computed for English alone (scoring.language)")
     folder = java.jars() / "meteor"
     arguments = ["-jar", str(folder / "meteor-1.5.jar"), "-", "-", "-stdio", "-l", "en", "-norm"]
-    asked = "".join(f"SCORE ||| {_plain(ref)} ||| {_plain(hyp)}\n" for hyp, ref in zip(*captions.tokens))
+    asked = "".join(
+        f"SCORE ||| {_plain(ref)} ||| {_plain(hyp)}\n" for hyp, ref in zip(*captions.tokens)
+    )
     config = captions.config
-    said = java.run(arguments, asked, "METEOR", cwd=folder, memory=config.java_memory, timeout=config.java_timeout)
+    said = java.run(
+        arguments,
+        asked,
+        "METEOR",
+        cwd=folder,
+        memory=config.java_memory,
+        timeout=config.java_timeout,
+    )
     rows = []
     for line in said.splitlines():
         row: Counts = dict(zip(NAMES, map(float, line.split()), strict=True))
-        if row["chunks"] == 1 and row["hyp.matched"] == row["hyp"] and row["ref.matched"] == row["ref"]:
-            row["chunks"] = 0.0  # a pair matched whole, in order, has no break: the jar counts none in its sums either
+        if (
+            row["chunks"] == 1
+            and row["hyp.matched"] == row["hyp"]
+            and row["ref.matched"] == row["ref"]
+        ):
+            row["chunks"] = (
+                0.0  # a pair matched whole, in order, has no break: the jar counts none in its sums either
+            )
         rows.append(row | {"n": 1, "sum": formula(row)})
     return rows
 
@@ -67,6 +85,14 @@ def _signs(config: ScoringConfig) -> dict[str, str]:
 
 
 METRICS = [
-    Metric("meteor", "METEOR", None, lambda total: 100 * formula(total) if total.get("n") else math.nan, captions=_count, signs=_signs, column=22),
+    Metric(
+        "meteor",
+        "METEOR",
+        None,
+        lambda total: 100 * formula(total) if total.get("n") else math.nan,
+        captions=_count,
+        signs=_signs,
+        column=22,
+    ),
     mean_of("meteor_mean", "METEOR, mean", _count, signs=_signs, column=22),
 ]

@@ -10,7 +10,9 @@ def _count(captions: Captions) -> list[Counts]:
     from pycocoevalcap.rouge.rouge import Rouge
 
     rouge = Rouge()
-    return [{"n": 1, "sum": float(rouge.calc_score([hyp], [ref]))} for hyp, ref in zip(*captions.tokens)]
+    return [
+        {"n": 1, "sum": float(rouge.calc_score([hyp], [ref]))} for hyp, ref in zip(*captions.tokens)
+    ]
 
 
 METRICS = [mean_of("rouge_l", "ROUGE-L", _count, column=23)]

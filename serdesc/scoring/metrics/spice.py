@@ -18,8 +18,8 @@ from typing import Sequence
 from serdesc.config import ScoringConfig
 from serdesc.files import digest
 from serdesc.scoring import java
+from serdesc.scoring.cache import ResultCache
 from serdesc.scoring.captions import Captions
-from serdesc.scoring.kept import Kept
 from serdesc.scoring.metric import Counts, mean_of
 
 # Parsing leaves much garbage and two parsers keep two cores busy: one collector with half the memory for what is young costs least.
@@ -27,7 +27,10 @@ COLLECTOR = ("-XX:+UseSerialGC", "-XX:NewRatio=1")
 VERSION = 1  # of spice-1.0.jar on CoreNLP 3.6.0, and of what a row says: scores of other versions are not taken
 NEEDED = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models*.jar", "rhino*.jar")
 # The cache serialises objects of these packages, which Java closes since 16.
-OPENED = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in ("lang", "math", "util", "util.concurrent", "net", "text")]
+OPENED = [
+    f"--add-opens=java.base/java.{name}=ALL-UNNAMED"
+    for name in ("lang", "math", "util", "util.concurrent", "net", "text")
+]
 
 
 def _count(captions: Captions) -> list[Counts]:
@@ -36,11 +39,13 @@ def _count(captions: Captions) -> list[Counts]:
         raise java.NotComputed("SPICE is computed for English alone (scoring.language)")
     jars = folder(config.spice_jars)
     hyps, refs = captions.tokens if config.spice_text == "ptb" else (captions.hyps, captions.refs)
-    kept = Kept(Path(config.cache).expanduser() / "spice.jsonl")
+    cache = ResultCache(Path(config.cache).expanduser() / "spice.jsonl")
     keys = {pair: digest(VERSION, *pair) for pair in zip(hyps, refs)}
-    if new := [pair for pair, name in keys.items() if name not in kept.known]:
-        kept.add({keys[pair]: row for pair, row in zip(new, _scored(new, jars, config), strict=True)})
-    return [dict(kept.known[keys[pair]]) for pair in zip(hyps, refs)]
+    if new := [pair for pair, name in keys.items() if name not in cache.known]:
+        cache.add(
+            {keys[pair]: row for pair, row in zip(new, _scored(new, jars, config), strict=True)}
+        )
+    return [dict(cache.known[keys[pair]]) for pair in zip(hyps, refs)]
 
 
 def _scored(pairs: Sequence[tuple[str, str]], jars: Path, config: ScoringConfig) -> list[Counts]:
@@ -53,8 +58,25 @@ def _scored(pairs: Sequence[tuple[str, str]], jars: Path, config: ScoringConfig)
     with tempfile.TemporaryDirectory(prefix="serdesc-spice-") as name:
         given, made = Path(name) / "in.json", Path(name) / "out.json"
         given.write_text(json.dumps(asked), encoding="utf-8")
-        arguments = [*COLLECTOR, *OPENED, "-cp", classes, "edu.anu.spice.SpiceScorer", str(given), "-out", str(made), "-cache", str(cache)]
-        java.run([*arguments, "-subset", "-silent", "-detailed"], "", "SPICE", memory=config.java_memory, timeout=config.java_timeout)
+        arguments = [
+            *COLLECTOR,
+            *OPENED,
+            "-cp",
+            classes,
+            "edu.anu.spice.SpiceScorer",
+            str(given),
+            "-out",
+            str(made),
+            "-cache",
+            str(cache),
+        ]
+        java.run(
+            [*arguments, "-subset", "-silent", "-detailed"],
+            "",
+            "SPICE",
+            memory=config.java_memory,
+            timeout=config.java_timeout,
+        )
         rows = json.loads(made.read_text(encoding="utf-8"))
     scored = {int(row["image_id"]): _row(row) for row in rows}
     return [scored[i] for i in range(len(pairs))]
@@ -68,7 +90,9 @@ def _row(row: dict) -> Counts:  # type: ignore[type-arg]
 
 def folder(setting: str) -> Path:
     """Where the CoreNLP jars are. Raises NotComputed with the way to get them."""
-    path = Path(setting or os.environ.get("SERDESC_SPICE") or Path(__file__).parents[3] / "tools" / "spice")
+    path = Path(
+        setting or os.environ.get("SERDESC_SPICE") or Path(__file__).parents[3] / "tools" / "spice"
+    )
     missing = [name for name in NEEDED if not list(path.glob(name))]
     if missing:
         raise java.NotComputed(f"run tools/get_spice.sh: {', '.join(missing)} not in {path}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Callable, Mapping, Sequence
 
-from serdesc.fields import Fields
+from serdesc.captions.fields import Fields
 from serdesc.scoring import normalise
 from serdesc.scoring.metric import Counts, Metric
 
@@ -23,24 +23,39 @@ def _counter(
             return None
         wanted, said = (text_of(text or "") for text in (ref.transcript, hyp.transcript))
         counts = {"n": 1, unit: len(split(wanted)), "unread": int(hyp.transcript is None)}
-        if not wanted:  # jiwer has no alignment with an empty reference: all that is said is inserted
+        if (
+            not wanted
+        ):  # jiwer has no alignment with an empty reference: all that is said is inserted
             return {**counts, "substitutions": 0, "deletions": 0, "insertions": len(split(said))}
         aligned = getattr(jiwer, align)(wanted, said)
-        return {**counts, "substitutions": aligned.substitutions, "deletions": aligned.deletions, "insertions": aligned.insertions}
+        return {
+            **counts,
+            "substitutions": aligned.substitutions,
+            "deletions": aligned.deletions,
+            "insertions": aligned.insertions,
+        }
 
     return count
 
 
 def _rate(unit: str) -> Callable[[Mapping[str, float]], float]:
     def value(total: Mapping[str, float]) -> float:
-        errors = total.get("substitutions", 0) + total.get("deletions", 0) + total.get("insertions", 0)
+        errors = (
+            total.get("substitutions", 0) + total.get("deletions", 0) + total.get("insertions", 0)
+        )
         return 100 * errors / total[unit] if total.get(unit) else math.nan
 
     return value
 
 
 def _metric(
-    name: str, title: str, unit: str, align: str, text_of: Callable[[str], str], split: Callable[[str], Sequence[str]], column: int
+    name: str,
+    title: str,
+    unit: str,
+    align: str,
+    text_of: Callable[[str], str],
+    split: Callable[[str], Sequence[str]],
+    column: int,
 ) -> Metric:
     rate = _rate(unit)
     return Metric(
@@ -57,6 +72,16 @@ def _metric(
 
 
 METRICS = [
-    _metric("wer", "WER %", "words", "process_words", lambda text: " ".join(normalise.words(text)), str.split, column=10),
-    _metric("cer", "CER %", "characters", "process_characters", normalise.characters, list, column=11),
+    _metric(
+        "wer",
+        "WER %",
+        "words",
+        "process_words",
+        lambda text: " ".join(normalise.words(text)),
+        str.split,
+        column=10,
+    ),
+    _metric(
+        "cer", "CER %", "characters", "process_characters", normalise.characters, list, column=11
+    ),
 ]

@@ -7,112 +7,36 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
-from serdesc import reader, traits
-from serdesc.fields import Fields
-from serdesc.errors import UserError
+from serdesc.captions import reader, traits
+from serdesc.captions.fields import Fields
+from serdesc.config import TargetConfig
 
 TRAITS = traits.every()
-SYSTEM = "You are a helpful language and speech assistant."
-INSTRUCTION = "Please caption the input audio according to content and speech descriptor-related information."
 
 
-# ---- prompt: Figure 1 of the paper ----------------------------------------------------------------------------------
+# ---- fields of a target ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Turns:
-    """What an LLM writes around the turns of a chat. `end` closes the answer, and is what training targets end in."""
-
-    system: str
-    user: str
-    assistant: str
-    end: str
-
-
-# Known by the token that opens a turn. Templates are not asked: Llama 3's adds today's date, and the prompt would change daily.
-TURNS = {
-    "<|start_header_id|>": Turns(  # Llama 3
-        system="<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n",
-        user="<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n",
-        assistant="<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-        end="<|eot_id|>",
-    ),
-    "<|im_start|>": Turns(  # Qwen 2 and later
-        system="<|im_start|>system\n",
-        user="<|im_end|>\n<|im_start|>user\n",
-        assistant="<|im_end|>\n<|im_start|>assistant\n",
-        end="<|im_end|>",
-    ),
-    "<|hears|>": Turns(system="<|begin|>", user="<|hears|>", assistant="<|writes|>", end="<|done|>"),  # llama-mini
-}
-
-
-class Tokenizer(Protocol):
-    """What is used of a Hugging Face tokenizer."""
-
-    def get_vocab(self) -> dict[str, int]: ...
-
-    def encode(self, text: str, add_special_tokens: bool) -> list[int]: ...
-
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
-
-
-def turns_of(tokenizer: Tokenizer) -> Turns:
-    vocabulary = tokenizer.get_vocab()
-    for mark, turns in TURNS.items():
-        if mark in vocabulary:
-            return turns
-    raise UserError(
-        f"the LLM's tokenizer has none of the turn markers {', '.join(TURNS)}: take a chat model of a known family, or add its "
-        "markers to TURNS in serdesc/tasks.py"
-    )
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """Token ids around the two groups of speech tokens: before s_con, between s_con and s_des, after s_des; and the answer's end."""
-
-    before: list[int]
-    between: list[int]
-    after: list[int]
-    end: int
-
-
-def prompt(tokenizer: Tokenizer, system: str = SYSTEM, instruction: str = INSTRUCTION) -> Prompt:
-    turns = turns_of(tokenizer)
-
-    def ids(text: str) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=False))
-
-    end = ids(turns.end)
-    assert len(end) == 1, f"end of turn {turns.end} is {len(end)} tokens"
-    return Prompt(ids(turns.system + system + turns.user), ids("\n"), ids("\n" + instruction + turns.assistant), end[0])
-
-
-# ---- what the target carries -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Which outputs a target carries: the columns Trans., Des. and Emo. of the paper's Table 3."""
-
-    transcript: bool = True
-    descriptors: bool = True
-    emotion: bool = True
-
-    def of(self, fields: Fields) -> Fields:
-        """The fields that a target of these outputs says."""
-        kept = fields
-        if not self.transcript:
-            kept = replace(kept, transcript=None)
-        if not self.descriptors:
-            kept = replace(kept, pitch=None, energy=None, speed=None, age=None, gender=None, emphasis=None, more=())
-        if not self.emotion:
-            kept = replace(kept, emotion=None)
-        return kept
+def select(fields: Fields, target: TargetConfig) -> Fields:
+    """The fields that a target with these outputs contains."""
+    if not target.transcript:
+        fields = replace(fields, transcript=None)
+    if not target.descriptors:
+        fields = replace(
+            fields,
+            pitch=None,
+            energy=None,
+            speed=None,
+            age=None,
+            gender=None,
+            emphasis=None,
+            more=(),
+        )
+    if not target.emotion:
+        fields = replace(fields, emotion=None)
+    return fields
 
 
 # ---- the words ---------------------------------------------------------------------------------------------------------
@@ -167,20 +91,37 @@ WHO: dict[tuple[str | None, str | None], tuple[str, ...]] = {
     ("elderly", "female"): ("elderly woman", "old woman"),
     ("elderly", "male"): ("elderly man", "old man"),
 }
-SAYING = ("saying", "stating", "speaking the words")  # before a transcript; "the words" must not be read as emphasis
+SAYING = (
+    "saying",
+    "stating",
+    "speaking the words",
+)  # before a transcript; "the words" must not be read as emphasis
 STRESSING = (
     "stressing the word{s} {words}",
     "accentuating the word{s} {words}",
     "with emphasis on {words}",
 )
-EMOTIONAL = ("sounding {adjective}", "in {a} {adjective} tone", "{their} {noun} evident in the voice", "with {noun} in {their} voice")
+EMOTIONAL = (
+    "sounding {adjective}",
+    "in {a} {adjective} tone",
+    "{their} {noun} evident in the voice",
+    "with {noun} in {their} voice",
+)
 # Of the words that the reader takes for an emotion, those that are nouns. The others are adverbs in -ly, and adjectives.
 _NOUNS = {noun for _, noun in EMOTION.values()} | set(
     "fury wrath rage serenity revulsion enthusiasm terror panic joy cheer delight naturalness sorrow grief melancholy".split()
     + "astonishment amazement shock".split()
 )
 # How "without any emotion" begins, and what stands there with an emotion
-_NONE = {"no": "", "without": "with ", "devoid": "full of ", "lacking": "with ", "lacks": "has ", "lacked": "had ", "lack": "note of "}
+_NONE = {
+    "no": "",
+    "without": "with ",
+    "devoid": "full of ",
+    "lacking": "with ",
+    "lacks": "has ",
+    "lacked": "had ",
+    "lack": "note of ",
+}
 _ARTICLE = re.compile(r"\b([Aa])n? $")
 _THEIR = {"female": "her", "male": "his", None: "their"}
 
@@ -194,7 +135,11 @@ def render(fields: Fields, seed: str) -> str:
     A double quote in what is quoted becomes a single one, for the reader would end the quotation there.
     """
     rng = random.Random(seed)
-    manner = [rng.choice(table[value]) for table, value in ((PITCH, fields.pitch), (ENERGY, fields.energy)) if value]
+    manner = [
+        rng.choice(table[value])
+        for table, value in ((PITCH, fields.pitch), (ENERGY, fields.energy))
+        if value
+    ]
     pace = f"at {_a(rng.choice(SPEED[fields.speed]))}" if fields.speed else ""
     who = _a(rng.choice(WHO[fields.age, fields.gender]))
     if manner:
@@ -204,12 +149,32 @@ def render(fields: Fields, seed: str) -> str:
     manners = [rng.choice(TRAITS[name].phrases[value]) for name, value in fields.more]
     quote = _quoted(fields.transcript) if fields.transcript is not None else ""
     match rng.randrange(3):
-        case 0:  # a woman with low pitch speaks at a slow pace, saying "...", sounding sad, stressing the word "..."
-            parts = [_join(who, "speaks", pace), _join(rng.choice(SAYING[:2]), quote) if quote else "", feeling, *manners, stress]
+        case (
+            0
+        ):  # a woman with low pitch speaks at a slow pace, saying "...", sounding sad, stressing the word "..."
+            parts = [
+                _join(who, "speaks", pace),
+                _join(rng.choice(SAYING[:2]), quote) if quote else "",
+                feeling,
+                *manners,
+                stress,
+            ]
         case 1:  # at a slow pace, a woman with low pitch says "...", ...
-            parts = [pace, _join(who, "says" if quote else "speaks", quote), feeling, *manners, stress]
+            parts = [
+                pace,
+                _join(who, "says" if quote else "speaks", quote),
+                feeling,
+                *manners,
+                stress,
+            ]
         case _:  # sounding sad, a woman with low pitch says at a slow pace, "...", ...
-            parts = [feeling, _join(who, "says" if quote else "speaks", pace), quote, *manners, stress]
+            parts = [
+                feeling,
+                _join(who, "says" if quote else "speaks", pace),
+                quote,
+                *manners,
+                stress,
+            ]
     text = ", ".join(part for part in parts if part)
     return text[0].upper() + text[1:] + "."
 
@@ -230,7 +195,12 @@ def _feeling(fields: Fields, rng: random.Random) -> str:
     if fields.emotion is None:
         return ""
     adjective, noun = EMOTION[fields.emotion]
-    return rng.choice(EMOTIONAL).format(adjective=adjective, noun=noun, a="an" if adjective[0] in "aeiou" else "a", their=_THEIR[fields.gender])
+    return rng.choice(EMOTIONAL).format(
+        adjective=adjective,
+        noun=noun,
+        a="an" if adjective[0] in "aeiou" else "a",
+        their=_THEIR[fields.gender],
+    )
 
 
 def _stress(fields: Fields, rng: random.Random) -> str:
@@ -250,7 +220,9 @@ def with_emotion(caption: str, emotion: str) -> str | None:
     start, end = reading.spans["emotion"]
     words = _in_form_of(caption[start:end].lower(), emotion)
     words = words[0].upper() + words[1:] if caption[start].isupper() else words
-    before = _ARTICLE.sub(lambda article: article[1] + ("n " if words[0] in "aeiou" else " "), caption[:start])
+    before = _ARTICLE.sub(
+        lambda article: article[1] + ("n " if words[0] in "aeiou" else " "), caption[:start]
+    )
     return before + words + caption[end:]
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from serdesc import reader
+from serdesc.captions import reader
+from serdesc.captions.fields import VALUES, Fields
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.fields import VALUES, Fields
 from serdesc.files import parse_jsonl, read_json, read_text
 
 Row = dict[str, Any]  # utt_id, response, and perhaps fields and posterior
@@ -27,12 +27,20 @@ Numbered = list[tuple[int, Row]]  # with the line that it stands on
 ID = ("utt_id", "image_id", "id", "key", "fid", "file", "wav")
 CAPTION = ("response", "caption", "hypothesis", "hyp", "result", "prediction", "text")
 FITS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what may be given beside the response
-    **{name: (f"one of {', '.join(values)}", values.__contains__) for name, values in VALUES.items()},
+    **{
+        name: (f"one of {', '.join(values)}", values.__contains__)
+        for name, values in VALUES.items()
+    },
     "transcript": ("text", lambda given: isinstance(given, str)),
-    "emphasis": ("a list of words", lambda given: isinstance(given, list) and all(isinstance(word, str) for word in given)),
+    "emphasis": (
+        "a list of words",
+        lambda given: isinstance(given, list) and all(isinstance(word, str) for word in given),
+    ),
     "posterior": (
         'probabilities of emotions, {"sad": 0.7, ...}',
-        lambda given: isinstance(given, dict) and bool(given) and all(isinstance(p, (int, float)) and 0 <= p <= 1 for p in given.values()),
+        lambda given: isinstance(given, dict)
+        and bool(given)
+        and all(isinstance(p, (int, float)) and 0 <= p <= 1 for p in given.values()),
     ),
 }
 
@@ -58,7 +66,9 @@ def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
 FAULTS = ("missing", "answered twice", "empty", "not in the data")
 
 
-def answered(path: Path, utterances: Sequence[Utterance], wrong: bool = False) -> tuple[dict[str, Hypothesis], dict[str, list[str]]]:
+def answered(
+    path: Path, utterances: Sequence[Utterance], wrong: bool = False
+) -> tuple[dict[str, Hypothesis], dict[str, list[str]]]:
     """An answer for every utterance, and the ids of those that have none, two, or an empty one, and of answers to nothing (FAULTS).
 
     Raises UserError that names them all; with `wrong` the first three count as wrong and the last are left out. An empty answer that
@@ -66,14 +76,23 @@ def answered(path: Path, utterances: Sequence[Utterance], wrong: bool = False) -
     """
     hyps, twice = _read(path)
     known = {utt.utt_id for utt in utterances}
-    empty = [utt_id for utt_id, hyp in hyps.items() if not hyp.response.strip() and hyp.fields == Fields() and not hyp.decoded]
+    empty = [
+        utt_id
+        for utt_id, hyp in hyps.items()
+        if not hyp.response.strip() and hyp.fields == Fields() and not hyp.decoded
+    ]
     found = (known - hyps.keys(), twice, known.intersection(empty), hyps.keys() - known)
     faults = {what: sorted(ids) for what, ids in zip(FAULTS, found) if ids}
     if faults and not wrong:
         told = "\n  ".join(_named(what, ids) for what, ids in faults.items())
-        raise UserError(f"{path}:\n  {told}\nDecode the same data directory that is scored, or count these as wrong with --missing wrong.")
+        raise UserError(
+            f"{path}:\n  {told}\nDecode the same data directory that is scored, or count these as wrong with --missing wrong."
+        )
     silent = {utt_id for what in FAULTS[:3] for utt_id in faults.get(what, ())}
-    return {utt_id: Hypothesis("", Fields()) if utt_id in silent else hyps[utt_id] for utt_id in sorted(known)}, faults
+    return {
+        utt_id: Hypothesis("", Fields()) if utt_id in silent else hyps[utt_id]
+        for utt_id in sorted(known)
+    }, faults
 
 
 def _named(what: str, ids: Sequence[str], most: int = 20) -> str:
@@ -87,14 +106,22 @@ def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
     for number, row in read(path):
         response = row["response"] or ""
         given = {name: row[name] for name in FITS if row.get(name) is not None}
-        bad = [f"{name} '{str(given[name])[:60]}': not {wanted}" for name, (wanted, fits) in FITS.items() if name in given and not fits(given[name])]
+        bad = [
+            f"{name} '{str(given[name])[:60]}': not {wanted}"
+            for name, (wanted, fits) in FITS.items()
+            if name in given and not fits(given[name])
+        ]
         if bad:
-            raise UserError(f"{path}:{number}: {'; '.join(bad)}. Leave it out of the answer to {row['utt_id']}: the reader fills what it can")
+            raise UserError(
+                f"{path}:{number}: {'; '.join(bad)}. Leave it out of the answer to {row['utt_id']}: the reader fills what it can"
+            )
         if row["utt_id"] in hyps:
             twice.append(row["utt_id"])
         else:
             fields = Fields.from_dict({**reader.read(response).to_dict(), **given})
-            hyps[row["utt_id"]] = Hypothesis(response, fields, given.get("posterior"), decoded="unread" in row)
+            hyps[row["utt_id"]] = Hypothesis(
+                response, fields, given.get("posterior"), decoded="unread" in row
+            )
     return hyps, sorted(set(twice))
 
 
@@ -104,19 +131,31 @@ def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
 def read(path: Path) -> Numbered:
     """One row an answer, in the file's order. Raises UserError with file, line and what was found there."""
     if not path.exists():
-        raise UserError(f"{path}: no such hypotheses. Make them with: serdesc decode DATA STORE EXP")
+        raise UserError(
+            f"{path}: no such hypotheses. Make them with: serdesc decode DATA STORE EXP"
+        )
     text = read_text(path)
     rows = _form(text)(path, text)
     for number, row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("utt_id"), str) or not isinstance(row.get("response", 0), str | None):
-            raise UserError(f"{path}:{number}: a line needs utt_id and response, both text, found {json.dumps(row, ensure_ascii=False)[:80]}")
+        if (
+            not isinstance(row, dict)
+            or not isinstance(row.get("utt_id"), str)
+            or not isinstance(row.get("response", 0), str | None)
+        ):
+            raise UserError(
+                f"{path}:{number}: a line needs utt_id and response, both text, found {json.dumps(row, ensure_ascii=False)[:80]}"
+            )
     return rows
 
 
 def _form(text: str) -> Callable[[Path, str], Numbered]:
     first = next((line for line in text.split("\n") if line.strip()), "")
     if first.lstrip().startswith("{"):
-        return _json_object if not first.rstrip().endswith("}") or "utt_id" not in first else parse_jsonl
+        return (
+            _json_object
+            if not first.rstrip().endswith("}") or "utt_id" not in first
+            else parse_jsonl
+        )
     if first.lstrip().startswith("["):
         return _json_array
     if first.startswith("file:"):
@@ -153,7 +192,9 @@ def _kaldi(path: Path, text: str) -> Numbered:
 
 def _tsv(path: Path, text: str) -> Numbered:
     lines = [
-        (number, [_unquoted(cell.strip()) for cell in line.split("\t")]) for number, line in enumerate(text.split("\n"), start=1) if line.strip()
+        (number, [_unquoted(cell.strip()) for cell in line.split("\t")])
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
     ]
     head = [cell.lower() for cell in lines[0][1]]
     id_column = next((head.index(name) for name in ID if name in head), None)
@@ -167,10 +208,15 @@ def _tsv(path: Path, text: str) -> Numbered:
         id_column, caption_column = 0, 1
     else:
         lines = lines[1:]
-    short = next((number for number, cells in lines if len(cells) <= max(id_column, caption_column)), None)
+    short = next(
+        (number for number, cells in lines if len(cells) <= max(id_column, caption_column)), None
+    )
     if short is not None:
         raise UserError(f"{path}:{short}: fewer columns than the first line has")
-    return [(number, {"utt_id": _stem(cells[id_column]), "response": cells[caption_column]}) for number, cells in lines]
+    return [
+        (number, {"utt_id": _stem(cells[id_column]), "response": cells[caption_column]})
+        for number, cells in lines
+    ]
 
 
 def _unquoted(cell: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from serdesc.traits import Trait
+from serdesc.captions.traits import Trait
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, Mapping
 
 
-class Kept:
+class ResultCache:
     """What `path` holds, and what is added to it. Several processes may add at once; a line that a kill cut off counts as absent."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.known: dict[str, Any] = {}
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        for line in (
+            path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ()
+        ):
             try:
                 row = json.loads(line)
                 self.known[row["key"]] = row["value"]
@@ -24,7 +26,9 @@ class Kept:
         """One write for all of them, at the end of the file."""
         self.known.update(found)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps({"key": name, "value": value}) + "\n" for name, value in found.items())
+        lines = "".join(
+            json.dumps({"key": name, "value": value}) + "\n" for name, value in found.items()
+        )
         with self.path.open("ab") as file:
             file.write((b"" if self._ends_well() else b"\n") + lines.encode())
 

@@ -18,18 +18,36 @@ app = typer.Typer(
 )  # fmt: skip
 
 Data = Annotated[Path, typer.Argument(help="Kaldi-style data directory.", show_default=False)]
-StoreArg = Annotated[str, typer.Argument(metavar="STORE", help="Feature store, or `live` to compute features on the way.", show_default=False)]
+StoreArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="STORE",
+        help="Feature store, or `live` to compute features on the way.",
+        show_default=False,
+    ),
+]
 Exp = Annotated[Path, typer.Argument(help="Experiment folder of one fold.", show_default=False)]
 ConfigFile = Annotated[
-    Optional[list[Path]], typer.Option("--config", help="YAML file, or a system of the paper by name. Repeatable; later over earlier.")
+    Optional[list[Path]],
+    typer.Option(
+        "--config",
+        help="YAML file, or a system of the paper by name. Repeatable; later over earlier.",
+    ),
 ]
-Set = Annotated[Optional[list[str]], typer.Option("--set", help="key=value over the file, for example training.beta=1e-3. Repeatable.")]
-Jobs = Annotated[int, typer.Option("--nj", min=1, help="Processes at a time; the result does not depend on it.")]
+Set = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--set", help="key=value over the file, for example training.beta=1e-3. Repeatable."
+    ),
+]
+Jobs = Annotated[
+    int, typer.Option("--nj", min=1, help="Processes at a time; the result does not depend on it.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 LESS_MEMORY = (
-    "What was finished is kept. `serdesc plan CONFIG DATA` says what fits: training.accumulate, llm.checkpointing or llm.quantise in training, "
+    "What was finished is kept. `serdesc plan CONFIG DATA` says what fits: training.gradient_accumulation_steps, llm.gradient_checkpointing or llm.quantization in training, "
     "decoding.batch_size in decoding, encoder.batch_seconds in extraction"
 )
 EXTRA = ("torch", "transformers", "peft", "safetensors")  # packages of serdesc[model]
@@ -55,16 +73,24 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         except RuntimeError as error:
             if debug or not _out_of_memory(error):
                 raise
-            typer.echo(f"serdesc {function.__name__}: out of memory ({str(error).splitlines()[0]}). {LESS_MEMORY}", err=True)
+            typer.echo(
+                f"serdesc {function.__name__}: out of memory ({str(error).splitlines()[0]}). {LESS_MEMORY}",
+                err=True,
+            )
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo(f"\nserdesc {function.__name__}: stopped. What was finished is kept; the same command goes on from there.", err=True)
+            typer.echo(
+                f"\nserdesc {function.__name__}: stopped. What was finished is kept; the same command goes on from there.",
+                err=True,
+            )
             raise typer.Exit(130) from None
 
     import inspect
 
     signature = inspect.signature(function, eval_str=True)
-    option = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    option = inspect.Parameter(
+        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug
+    )
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in (*signature.parameters.values(), option)}
     return app.command(name=function.__name__)(run)
@@ -72,22 +98,37 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
 def _out_of_memory(error: RuntimeError) -> bool:
     """Of a GPU, or of the main memory, which torch has no class for."""
-    return type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    return (
+        type(error).__name__ == "OutOfMemoryError"
+        or "not enough memory" in str(error)
+        or "can't allocate memory" in str(error)
+    )
 
 
 def _told(error: Exception, verb: str) -> tuple[str, int]:
     """Message and exit code."""
     if isinstance(error, ModuleNotFoundError):
-        return f"the package {error.name} is not installed, which models need: pip install 'serdesc[model]'", 2
+        return (
+            f"the package {error.name} is not installed, which models need: pip install 'serdesc[model]'",
+            2,
+        )
     if isinstance(error, OSError) and error.errno in PATHS and error.filename is not None:
-        return f"{error.filename}: {PATHS[error.errno]}. Name another, or put it there; `serdesc {verb} --help` says what is expected", 2
+        return (
+            f"{error.filename}: {PATHS[error.errno]}. Name another, or put it there; `serdesc {verb} --help` says what is expected",
+            2,
+        )
     if isinstance(error, FailedError) and error.place:  # damaged audio
-        return f"{error.place}: {error}. Restore the file, or run `serdesc prepare` again: it leaves out what cannot be used", 1
+        return (
+            f"{error.place}: {error}. Restore the file, or run `serdesc prepare` again: it leaves out what cannot be used",
+            1,
+        )
     return str(error), 2 if isinstance(error, UserError) else 1
 
 
 @app.callback(invoke_without_command=True)
-def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     if version:
         typer.echo(f"serdesc {__version__}")
         raise typer.Exit()

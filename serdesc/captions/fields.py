@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from serdesc import traits
+from serdesc.captions import traits
 
 PITCH = ENERGY = ("low", "normal", "high")
 SPEED = ("slow", "normal", "fast")
 AGES = ("child", "teenager", "young adult", "middle-aged", "elderly")
 GENDERS = ("female", "male")
-EMOTIONS = ("angry", "calm", "disgusted", "excited", "fearful", "frustrated", "happy", "neutral", "sad", "surprised")
+EMOTIONS = (
+    "angry",
+    "calm",
+    "disgusted",
+    "excited",
+    "fearful",
+    "frustrated",
+    "happy",
+    "neutral",
+    "sad",
+    "surprised",
+)
 VALUES: dict[str, tuple[str, ...]] = {
     "emotion": EMOTIONS, "pitch": PITCH, "energy": ENERGY, "speed": SPEED, "age": AGES, "gender": GENDERS,
 }  # fmt: skip
@@ -48,12 +59,18 @@ class Fields:
 
     def to_dict(self) -> dict[str, Any]:
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "more"}
-        return {**values, "emphasis": None if self.emphasis is None else list(self.emphasis), **dict(self.more)}
+        return {
+            **values,
+            "emphasis": None if self.emphasis is None else list(self.emphasis),
+            **dict(self.more),
+        }
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Fields:
         values: dict[str, Any] = {f.name: row.get(f.name) for f in fields(cls) if f.name != "more"}
-        values["more"] = tuple((name, row[name]) for name in traits.every() if row.get(name) is not None)
+        values["more"] = tuple(
+            (name, row[name]) for name in traits.every() if row.get(name) is not None
+        )
         if values["emphasis"] is not None:
             values["emphasis"] = tuple(values["emphasis"])
         return cls(**values)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Iterable, Iterator, Mapping, Sequence
 
-from serdesc import traits
-from serdesc.fields import ENERGY, PITCH, SPEED, Fields
+from serdesc.captions import traits
+from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields
 
 Span = tuple[int, int]
 
@@ -37,19 +37,29 @@ _NOUNS = {
 }
 _LOW, _MIDDLE, _HIGH = (
     "low lower lowish little reduced diminished",
-    ("normal medium moderate average mid middle regular ordinary standard typical usual unremarkable"),
+    (
+        "normal medium moderate average mid middle regular ordinary standard typical usual unremarkable"
+    ),
     "high higher elevated great strong heightened increased",
 )
 _DEGREES = {
     "pitch": (f"{_LOW} deep lowered", f"{_MIDDLE} natural neutral", f"{_HIGH} raised sharp shrill"),
-    "energy": (f"{_LOW} soft quiet weak faint hushed gentle", f"{_MIDDLE} natural", f"{_HIGH} loud powerful"),
+    "energy": (
+        f"{_LOW} soft quiet weak faint hushed gentle",
+        f"{_MIDDLE} natural",
+        f"{_HIGH} loud powerful",
+    ),
     "speed": (
         f"{_LOW} slow slower unhurried leisurely sluggish deliberate",
         f"{_MIDDLE} natural steady even conversational",
         f"{_HIGH} fast faster quick rapid brisk swift hurried breakneck speedy hasty",
     ),
 }
-_ONLY_WITH = {"tone": "high low medium", "register": "high low medium deep", "spoken": "soft quiet loud"}  # these nouns name more than an axis
+_ONLY_WITH = {
+    "tone": "high low medium",
+    "register": "high low medium deep",
+    "spoken": "soft quiet loud",
+}  # these nouns name more than an axis
 # said without a noun
 _ALONE = {
     "pitch": ("deep baritone bass", "", "shrill soprano"),
@@ -90,14 +100,22 @@ _EMOTIONS = {
     "disconsolate downcast plaintive plaintively",
     "surprised": "surprised surprisedly surprise surprising astonished astonishment amazed amazement shock shocked",
 }
-_FAINT = {"neutral": "natural naturally naturalness"}  # an emotion's words where no other emotion is named
+_FAINT = {
+    "neutral": "natural naturally naturalness"
+}  # an emotion's words where no other emotion is named
 _PEOPLE = "woman man lady gentleman guy male female adult person speaker voice presenter"
 _AGES = (
     ("teenager", r"teen|teens|teenage|teenaged|teenagers?|adolescent"),
     ("child", r"(?:(?:young|little|small) )?(?:child|kid|girl|boy|toddler)|child's"),
     ("middle-aged", r"middle-aged|middle aged|in (?:his|her|their) (?:forties|fifties)"),
-    ("elderly", rf"elderly|senior|(?:old|older|aged) (?:{_PEOPLE.replace(' ', '|')})|in (?:his|her|their) (?:sixties|seventies|eighties|nineties)"),
-    ("young adult", rf"youth|youthful|young (?:(?:female|male) )?(?:{_PEOPLE.replace(' ', '|')})|in (?:his|her|their) (?:twenties|thirties)"),
+    (
+        "elderly",
+        rf"elderly|senior|(?:old|older|aged) (?:{_PEOPLE.replace(' ', '|')})|in (?:his|her|their) (?:sixties|seventies|eighties|nineties)",
+    ),
+    (
+        "young adult",
+        rf"youth|youthful|young (?:(?:female|male) )?(?:{_PEOPLE.replace(' ', '|')})|in (?:his|her|their) (?:twenties|thirties)",
+    ),
 )
 _GENDERS = (
     ("female", r"wom[ae]n|female|females|lady|ladies|girls?|gender: f"),
@@ -109,7 +127,9 @@ _DENIAL = re.compile(
     r"(?:\b(?:not|no|never|nothing|neither|nor|without|hardly|cannot|lacks?|lacking)\b|n't\b)(?:(?!\bbut\b)[^,;:.!?]){0,60}$"
     r"|\b(?:rather than|instead of|far from|less)(?: \w+){0,2} $"
 )
-_NEITHER = re.compile(r"\b(?:neither (\w+) nor|not (\w+) and not|not too (\w+) (?:and|or) not too) (\w+)(?: in (\w+))?")
+_NEITHER = re.compile(
+    r"\b(?:neither (\w+) nor|not (\w+) and not|not too (\w+) (?:and|or) not too) (\w+)(?: in (\w+))?"
+)
 
 
 # ---- what stands in quotation marks ---------------------------------------------------------------------------------------
@@ -126,7 +146,9 @@ _STRESS_AFTER = re.compile(
     r"^[\s,]*(?:(?:is|are|was|were|being|gets?|clearly|heavily|strongly)\s+)*(?:stressed|emphasi[sz]ed|accented|highlighted|underlined)\b"
     r"|^\s*(?:(?:with|under|receiving|by)\s+)(?:\w+\s+){0,2}(?:stress|emphasis|accent|stressing)\b(?! (?:on|falls|the)\b)"
 )
-_SAYING = re.compile(r"\b(?:says?|said|saying|stat(?:es?|ing)|asks?|announc\w+|repeats?)\b[^.;]{0,20}$")
+_SAYING = re.compile(
+    r"\b(?:says?|said|saying|stat(?:es?|ing)|asks?|announc\w+|repeats?)\b[^.;]{0,20}$"
+)
 # What stands between two quotes of one speech: "Yes," she said, "I am fine."
 _BROKEN_OFF = re.compile(
     r"[\s,;.]*(?:(?:and|then),?\s+)*(?:(?:\w+ ){0,3}(?:says?|said|asks?|asked|add(?:s|ed|ing)|repl(?:y|ies|ied)|continu(?:es?|ed|ing)|shout(?:s|ed)?"
@@ -148,7 +170,10 @@ def quotes(caption: str) -> list[Quote]:
     """What stands in quotation marks, and whether it is said to be stressed rather than spoken."""
     found: list[Quote] = []
     for match in _QUOTED.finditer(caption):
-        kind = next((name for name in ("plain", "curly", "angle", "single") if match[name] is not None), "plain")
+        kind = next(
+            (name for name in ("plain", "curly", "angle", "single") if match[name] is not None),
+            "plain",
+        )
         text = match[kind]
         before = caption[found[-1].end if found else 0 : match.start()].lower()
         after = caption[match.end() :].lower()
@@ -201,19 +226,37 @@ def explain(caption: str) -> Reading:
     spoken: list[Quote] = []
     rest = caption
     for quote in quotes(caption):
-        rest = rest[: quote.start] + "," + " " * (quote.end - quote.start - 2) + "," * (quote.end - quote.start > 1) + rest[quote.end :]
+        rest = (
+            rest[: quote.start]
+            + ","
+            + " " * (quote.end - quote.start - 2)
+            + "," * (quote.end - quote.start > 1)
+            + rest[quote.end :]
+        )
         if quote.stressed:
             emphasis.append(quote.text.strip(" .,;:!?"))
             spans.setdefault("emphasis", quote.inner)
-        elif not spoken or quote.text.strip(" .,") and _BROKEN_OFF.fullmatch(caption[spoken[-1].end : quote.start].lower()):
+        elif (
+            not spoken
+            or quote.text.strip(" .,")
+            and _BROKEN_OFF.fullmatch(caption[spoken[-1].end : quote.start].lower())
+        ):
             spoken.append(quote)
     if spoken:
         values["transcript"] = " ".join(quote.text.strip() for quote in spoken).removesuffix(",")
         spans["transcript"] = spoken[0].inner[0], spoken[-1].inner[1]
     if "transcript" not in values and (labelled := _TRANSCRIPT.search(rest)):
         values["transcript"], spans["transcript"] = labelled["text"].strip(), labelled.span("text")
-        rest = rest[: labelled.start()] + "," * (labelled.end() - labelled.start()) + rest[labelled.end() :]
-    rest = _EITHER.sub(lambda match: " " * len(match[0]), rest.lower().replace("’", "'")) if len(rest.lower()) == len(rest) else rest
+        rest = (
+            rest[: labelled.start()]
+            + "," * (labelled.end() - labelled.start())
+            + rest[labelled.end() :]
+        )
+    rest = (
+        _EITHER.sub(lambda match: " " * len(match[0]), rest.lower().replace("’", "'"))
+        if len(rest.lower()) == len(rest)
+        else rest
+    )
     if not re.search("[a-z]", rest):  # no word of English: nothing of it is read
         return Reading(Fields(), {})
     for name, value, span in [*_idioms(rest), *_degrees(rest)]:
@@ -225,9 +268,17 @@ def explain(caption: str) -> Reading:
             values[name], spans[name] = found
     more = {}
     for name, trait in traits.every().items():
-        if found := _first(rest, tuple((value, "|".join(map(re.escape, phrases))) for value, phrases in trait.phrases.items())):
+        if found := _first(
+            rest,
+            tuple(
+                (value, "|".join(map(re.escape, phrases)))
+                for value, phrases in trait.phrases.items()
+            ),
+        ):
             more[name], spans[name] = found
-    return Reading(Fields(**values, emphasis=tuple(emphasis) or None, more=tuple(more.items())), spans)
+    return Reading(
+        Fields(**values, emphasis=tuple(emphasis) or None, more=tuple(more.items())), spans
+    )
 
 
 def _blank(text: str, spans: Sequence[Span]) -> str:
@@ -251,10 +302,14 @@ def _first(text: str, rules: Rules, deniable: bool = True) -> tuple[str, Span] |
 @cache
 def _pattern(rules: Rules) -> re.Pattern[str]:
     """All rules in one pattern, which is three times as fast as each by itself."""
-    return re.compile(rf"\b(?:{'|'.join(f'(?P<r{i}>{words})' for i, (_, words) in enumerate(rules))})\b")
+    return re.compile(
+        rf"\b(?:{'|'.join(f'(?P<r{i}>{words})' for i, (_, words) in enumerate(rules))})\b"
+    )
 
 
-_ANY_IDIOM = re.compile(rf"\b(?:{'|'.join(words for rules in _IDIOMS.values() for words, _ in rules)})\b")
+_ANY_IDIOM = re.compile(
+    rf"\b(?:{'|'.join(words for rules in _IDIOMS.values() for words, _ in rules)})\b"
+)
 
 
 def _idioms(text: str) -> Iterator[tuple[str, str, Span]]:
@@ -267,20 +322,32 @@ def _idioms(text: str) -> Iterator[tuple[str, str, Span]]:
         one, other = next(word for word in match.groups()[:3] if word), match[4]
         for axis, scale in _SCALE.items():
             named = match[5] in _NOUNS[axis].split() if match[5] else axis != "pitch"
-            sides = [next((i for i, words in enumerate(_DEGREES[axis]) if word in words.split()), None) for word in (one, other)]
+            sides = [
+                next((i for i, words in enumerate(_DEGREES[axis]) if word in words.split()), None)
+                for word in (one, other)
+            ]
             if named and sorted(str(side) for side in sides) == ["0", "2"]:
                 yield axis, scale[1], match.span()
 
 
 _TOKEN = re.compile(r"[a-z']+|[,;:.!?=–—()|/]")
 _AXIS_OF = {noun: axis for axis, nouns in _NOUNS.items() for noun in nouns.split()}
-_VALUE_OF = {axis: {word: scale for scale, words in zip(_SCALE[axis], _DEGREES[axis]) for word in words.split()} for axis in _SCALE}
+_VALUE_OF = {
+    axis: {
+        word: scale for scale, words in zip(_SCALE[axis], _DEGREES[axis]) for word in words.split()
+    }
+    for axis in _SCALE
+}
 _LINKS = set(
     "is are was were be stays stay remains remain sounds seems being both all very quite rather fairly slightly of a an the her his their".split()
 )
-_LINKS |= set("voice speech speaker woman man lady during communication well as too = : rising drawn at also speaking".split())
+_LINKS |= set(
+    "voice speech speaker woman man lady during communication well as too = : rising drawn at also speaking".split()
+)
 _ARTICLES = set("a an the his her their its".split())
-_BETWEEN = set("in of speaking speech talking and even steady a an very with voice is level".split())  # of a degree and its noun
+_BETWEEN = set(
+    "in of speaking speech talking and even steady a an very with voice is level".split()
+)  # of a degree and its noun
 
 
 def _degrees(text: str) -> Iterator[tuple[str, str, Span]]:
@@ -292,10 +359,22 @@ def _degrees(text: str) -> Iterator[tuple[str, str, Span]]:
         if value := _left(text, tokens, i):
             found[i] = value
     for i in nouns:  # "a low pitch and energy": the degree of the noun before
-        back = i - 2 if tokens[i - 1][0] in ("and", ",", "as", "or") else i - 3 if tokens[i - 2][0] == "," else -1
-        if [word for word, _, _ in tokens[i + 1 : i + 3]] == ["as", "well"]:  # "pitch is normal, the speed as well"
+        back = (
+            i - 2
+            if tokens[i - 1][0] in ("and", ",", "as", "or")
+            else i - 3 if tokens[i - 2][0] == "," else -1
+        )
+        if [word for word, _, _ in tokens[i + 1 : i + 3]] == [
+            "as",
+            "well",
+        ]:  # "pitch is normal, the speed as well"
             back = max((j for j in found if j < i), default=-1)
-        if i not in found and back in found and (value := _same(tokens, back, i, found[back])) and not _right(text, tokens, i):
+        if (
+            i not in found
+            and back in found
+            and (value := _same(tokens, back, i, found[back]))
+            and not _right(text, tokens, i)
+        ):
             found[i] = value
     for i in reversed(nouns):  # "pitch is high", "pitch and energy are high"
         if i not in found and (value := _right(text, tokens, i)):
@@ -321,7 +400,11 @@ def _left(text: str, tokens: Tokens, i: int) -> tuple[str, Span] | None:
         if (value := _degree(word, noun)) is not None:
             return None if _denied(text, tokens[j][1]) else (value, (tokens[j][1], tokens[i][2]))
         comma = word == "," and j == i - 2 and tokens[i - 1][0] not in _ARTICLES
-        if word not in _BETWEEN and not comma and not (j == i - 1 and word.isalpha() and word not in _AXIS_OF):
+        if (
+            word not in _BETWEEN
+            and not comma
+            and not (j == i - 1 and word.isalpha() and word not in _AXIS_OF)
+        ):
             return None
         if word in ("and", "with") and j != i - 2:
             return None
@@ -343,7 +426,11 @@ def _right(text: str, tokens: Tokens, i: int) -> tuple[str, Span] | None:
             if j + 1 < len(tokens) and tokens[j + 1][0] in _AXIS_OF:  # it belongs to the next noun
                 return None
             return None if _denied(text, tokens[j][1]) else (value, (tokens[i][1], tokens[j][2]))
-        if word not in _LINKS and word not in _AXIS_OF and word not in ("and", ",", "in", "to", "up"):
+        if (
+            word not in _LINKS
+            and word not in _AXIS_OF
+            and word not in ("and", ",", "in", "to", "up")
+        ):
             return None
         if word == "," and not (j + 1 < len(tokens) and tokens[j + 1][0] in _AXIS_OF):
             return None

@@ -26,10 +26,15 @@ class Trait:
 
     values: tuple[str, str, str]  # from the least to the most of what is measured
     phrases: Mapping[str, tuple[str, ...]]
-    measure: Callable[[np.ndarray], float | None]  # of a wave at 16 kHz; None where it cannot be taken
+    measure: Callable[
+        [np.ndarray], float | None
+    ]  # of a wave at 16 kHz; None where it cannot be taken
 
 
 @cache
 def every() -> dict[str, Trait]:
     """Trait of each name, the name being that of its file."""
-    return {name: importlib.import_module(f"{__name__}.{name}").TRAIT for name in sorted(m.name for m in pkgutil.iter_modules(__path__))}
+    return {
+        name: importlib.import_module(f"{__name__}.{name}").TRAIT
+        for name in sorted(m.name for m in pkgutil.iter_modules(__path__))
+    }

@@ -18,9 +18,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from serdesc import config as configs
+from serdesc import models
+from serdesc.config import Config
 from serdesc.errors import FailedError, UserError
-from serdesc.files import read_json, share, write_json, writing
-from serdesc.models import Model, llm as llms
+from serdesc.features.store import Features
+from serdesc.files import apply_umask, read_json, write_json, write_errors
+from serdesc.models import Model
+from serdesc.models import llm as llms
 
 NAME = "checkpoint"
 
@@ -37,23 +42,29 @@ class State:
         return self.done == self.blocks
 
 
-def save(folder: Path, model: Model, optimizers: dict[str, torch.optim.Optimizer], state: State) -> None:
+def save(
+    folder: Path, model: Model, optimizers: dict[str, torch.optim.Optimizer], state: State
+) -> None:
     """Write beside the previous checkpoint, then take its place: at any moment one of the two is complete."""
     new, old = folder / f"{NAME}.new", folder / f"{NAME}.old"
     shutil.rmtree(new, ignore_errors=True)
     try:
-        with writing(new):
+        with write_errors(new):
             new.mkdir(parents=True)
-            branches = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if not n.startswith("llm.")}
+            branches = {
+                n: p.detach().cpu().contiguous()
+                for n, p in model.named_parameters()
+                if not n.startswith("llm.")
+            }
             save_file(branches, new / "model.safetensors")
             if model.llm is not None:
-                model.llm.save_pretrained(new / "lora")  # type: ignore[operator]
+                model.llm.save_pretrained(new / "lora", save_embedding_layers=False)  # type: ignore[operator]
                 (new / "lora" / "README.md").unlink(missing_ok=True)
             if not state.finished:
                 save_file(_moments(optimizers), new / "optimizer.safetensors")
             files = sorted(p for p in new.rglob("*") if p.is_file())
             for path in files:
-                share(path)
+                apply_umask(path)
             hashes = {str(p.relative_to(new)): _hash(p) for p in files}
             write_json(new / "state.json", {**asdict(state), "files": hashes})
     except FailedError:
@@ -96,14 +107,21 @@ def verify(checkpoint: Path) -> State:
     return _state(about)
 
 
-def load(checkpoint: Path, model: Model, encoder: dict[str, Any], optimizers: dict[str, torch.optim.Optimizer] | None = None) -> State:
+def load(
+    checkpoint: Path,
+    model: Model,
+    encoder: dict[str, Any],
+    optimizers: dict[str, torch.optim.Optimizer] | None = None,
+) -> State:
     """Put a checkpoint's weights, and its optimizers' moments where they are given, in place.
 
     Refuses a damaged checkpoint, and one that was trained on another encoder's features than those of `encoder`.
     """
     state = verify(checkpoint)
     differ = [
-        f"{key} {state.encoder.get(key)!r}, here {encoder.get(key)!r}" for key in ("weights", "layers") if state.encoder.get(key) != encoder.get(key)
+        f"{key} {state.encoder.get(key)!r}, here {encoder.get(key)!r}"
+        for key in ("weights", "layers")
+        if state.encoder.get(key) != encoder.get(key)
     ]
     if differ:
         raise UserError(
@@ -112,9 +130,15 @@ def load(checkpoint: Path, model: Model, encoder: dict[str, Any], optimizers: di
         )
     branches = load_file(checkpoint / "model.safetensors")
     own = {n: p for n, p in model.named_parameters() if not n.startswith("llm.")}
-    differ = [n for n in sorted(own.keys() | branches.keys()) if n not in own or n not in branches or own[n].shape != branches[n].shape]
+    differ = [
+        n
+        for n in sorted(own.keys() | branches.keys())
+        if n not in own or n not in branches or own[n].shape != branches[n].shape
+    ]
     if differ:
-        shapes = " and ".join(str(tuple(t[differ[0]].shape)) if differ[0] in t else "absent" for t in (branches, own))
+        shapes = " and ".join(
+            str(tuple(t[differ[0]].shape)) if differ[0] in t else "absent" for t in (branches, own)
+        )
         raise UserError(
             f"{checkpoint}: made for another model: {differ[0]} is {shapes} here. Take the encoder, LLM, branch and adapter settings "
             "that it was trained with (config.yaml beside it)."
@@ -129,6 +153,27 @@ def load(checkpoint: Path, model: Model, encoder: dict[str, Any], optimizers: di
     return state
 
 
+def finished(exp: Path) -> Path:
+    """The checkpoint of a finished experiment. Raises UserError where training is not finished."""
+    found = find(exp)
+    if found is None or not state(found).finished:
+        raise UserError(
+            f"{exp}: training is not finished there. Run: serdesc train DATA STORE {exp}"
+        )
+    return found
+
+
+def load_model(
+    exp: Path, features: Features, device: torch.device, settings: list[str] | None = None
+) -> tuple[Model, Config]:
+    """The model of a finished experiment or of a built-in model, and the configuration it was trained with."""
+    config = configs.load(exp / "config.yaml", settings)
+    found = finished(exp)
+    model = models.initialise(config, features, device)
+    load(found, model, features.made_by)
+    return model, config
+
+
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
@@ -138,7 +183,12 @@ def _moments(optimizers: dict[str, torch.optim.Optimizer]) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
     for phase, optimizer in optimizers.items():
         for number, values in optimizer.state_dict()["state"].items():
-            out.update({f"{phase}.{number}.{key}": value.detach().cpu().contiguous() for key, value in values.items()})
+            out.update(
+                {
+                    f"{phase}.{number}.{key}": value.detach().cpu().contiguous()
+                    for key, value in values.items()
+                }
+            )
     return out
 
 
@@ -149,4 +199,6 @@ def _restore(optimizers: dict[str, torch.optim.Optimizer], moments: dict[str, Te
             owner, number, key = name.split(".")
             if owner == phase:
                 state.setdefault(int(number), {})[key] = value
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict(
+            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
