@@ -83,7 +83,7 @@ def test_one_group_of_tokens_stands_where_content_stood(undivided: Undivided) ->
     x, frames = pad(features(30))
     heard = undivided.encode_speech(x, frames, "descriptor", {})
     assert heard.s_des is None and heard.s_con.shape == (1, 6, undivided.llm_width) and float(heard.kl) == 0
-    row = undivided._rows(undivided.prompt, heard, [None])[0]
+    row = undivided.build_rows(undivided.prompt, heard, [None])[0]
     before, after = len(undivided.prompt.before), len(undivided.prompt.after)
     assert len(row.embeds) == before + 6 + after  # neither the line feed nor a second group
     torch.testing.assert_close(row.embeds[before : before + 6], heard.s_con[0])

@@ -287,7 +287,7 @@ def test_what_is_started_from_is_finished_and_fits(lab: Lab) -> None:
         with pytest.raises(UserError, match=told):
             lab.train(f"from{settings}", f"training.init={exp}", *settings)
     write_json(exp / "checkpoint" / "state.json", {**state, "blocks": state["blocks"] + 2})
-    with pytest.raises(UserError, match=f"trained to block {state['blocks']} of {state['blocks'] + 2}: let `serdesc train` finish it"):
+    with pytest.raises(UserError, match=f"trained to block {state['blocks']} of {state['blocks'] + 2}: finish it with `serdesc train` first"):
         lab.train("half", f"training.init={exp}")
 
 

@@ -91,7 +91,7 @@ def describer(
 ) -> tuple[Describer, str]:
     with META:
         model, source = llm(config, **changed)
-        return models.kind(config)(model, tokenizer, layers, width, config), source
+        return models.model_class(config)(model, tokenizer, layers, width, config), source
 
 
 def parts(heard: Encoder, model: Describer) -> list[Part]:

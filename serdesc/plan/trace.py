@@ -205,7 +205,7 @@ class Weightless:
             u = max(1, one.frames // model.config.adapter.k)
             s_des = None if heard.s_des is None else heard.s_des[i, :u]
             rows.append(
-                model._row(
+                model.build_row(
                     model.prompt, heard.s_con[i, :u], s_des, one.target if answered else None
                 )
             )
