@@ -24,7 +24,7 @@ from serdesc.data import audio, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features.encoder import Encoder
-from serdesc.features.store import Live
+from serdesc.features.live import Live
 from serdesc.files import atomic_path, digest, read_json, write_json
 from serdesc.inference import decode
 from serdesc.models import checkpoint

@@ -16,7 +16,7 @@ from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.features import batches
 from serdesc.features.encoder import Encoder
-from serdesc.features.store import batch_by_length
+from serdesc.features.live import batch_by_length
 from serdesc.models.describer import TRAINED, Describer, Phase
 from serdesc.plan import trace
 from serdesc.plan.lengths import Item, groups, in_order, speech_tokens

@@ -18,7 +18,8 @@ from serdesc.data.datadir import Utterance
 from serdesc.data.folds import check_labels, fold_of
 from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
-from serdesc.features.store import Features, open_features
+from serdesc.features.live import Features
+from serdesc.features.store import open_features
 from serdesc.files import exclusive_lock, read_jsonl, write_json, write_jsonl
 from serdesc.models import Model, checkpoint
 from serdesc.models import llm as llms
