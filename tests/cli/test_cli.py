@@ -22,7 +22,7 @@ from serdesc.data import datadir
 from serdesc.errors import UserError
 from serdesc.scoring.experiment import Experiment
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def serdesc(*arguments: object) -> tuple[int, str]:

@@ -24,7 +24,7 @@ from serdesc.files import read_json, read_jsonl
 from serdesc.scoring import captions, java
 from serdesc.scoring.metrics import spice
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java: METEOR, SPICE and PTB tokens cannot be had")
 WORDS = "a woman man with low high pitch moderate volume speaks slowly her sadness evident in the voice fast happy tone (really) it's".split()
 

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 import torch
-from test_tasks import Llama3
+from helpers import Llama3
 from torch import nn
 from typer.testing import CliRunner
 
