@@ -22,8 +22,8 @@ from serdesc.errors import UserError
 from serdesc.files import digest, read_json, write_json, written_aside
 from serdesc.progress import progress
 from serdesc.scoring import metrics
+from serdesc.scoring.bootstrap import total
 from serdesc.scoring.hypotheses import read_hypotheses
-from serdesc.scoring.score import total
 
 ORDER = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}
 WINDOW = 1600  # samples over which loudness is taken: 0.1 s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from serdesc.scoring import typeset
+from serdesc.scoring import terminal
 
 Rows = list[list[str]]
 Tree = dict[str, Any]  # the plan, as JSON
@@ -30,7 +30,7 @@ def show(tree: Tree) -> None:
         memory(tree),
         *([times(tree)] if tree["hours"] else []),
     ):
-        typeset.terminal(rows, title)
+        terminal.print_table(rows, title)
     print("\n".join(closing(tree)))
 
 
