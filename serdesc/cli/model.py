@@ -78,7 +78,7 @@ def plan(
     from serdesc import config as configs
     from serdesc.plan import planner
 
-    planner.tell(configs.load([config, *(more or [])], settings), data, gpu, memory, calibrate, out)
+    planner.run(configs.load([config, *(more or [])], settings), data, gpu, memory, calibrate, out)
 
 
 @verb

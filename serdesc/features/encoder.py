@@ -105,15 +105,20 @@ class Encoder:
             return_tensors="pt",
             return_attention_mask=self.batchable,
         )
-        self._hidden_states.clear()
-        self.model(
+        x = self.hidden_states(
             batch["input_values"].to(self.device, DTYPES[self.config.dtype]),
-            attention_mask=batch["attention_mask"].to(self.device) if self.batchable else None,
-        )
-        x = torch.stack(self._hidden_states, dim=1).float().cpu()  # (B, L, T, D)
-        self._hidden_states.clear()
+            batch["attention_mask"].to(self.device) if self.batchable else None,
+        ).cpu()
         assert x.shape[1] == self.layers, f"heard {x.shape[1]} layers of {self.layers}"
         return [x[i, :, : self.frames(len(wave))] for i, wave in enumerate(heard)]
+
+    def hidden_states(self, values: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Outputs of all layers, x (B, L, T, D) in float32, of normalised waves (B, samples)."""
+        self._hidden_states.clear()
+        self.model(values, attention_mask=attention_mask)
+        x = torch.stack(self._hidden_states, dim=1).float()
+        self._hidden_states.clear()
+        return x
 
     def identity(self) -> dict[str, Any]:
         """What a store must have been made with to stand for this encoder."""

@@ -181,7 +181,7 @@ class Describer(nn.Module):
         attend: bool = True,
     ) -> list[Row]:
         return [
-            self._row(
+            self.input_row(
                 prompt,
                 heard.s_con[i, :u],
                 None if heard.s_des is None else heard.s_des[i, :u],
@@ -191,7 +191,7 @@ class Describer(nn.Module):
             for i, (u, target) in enumerate(zip(heard.tokens.tolist(), targets, strict=True))
         ]
 
-    def _row(
+    def input_row(
         self,
         prompt: prompts.Prompt,
         s_con: Tensor,
