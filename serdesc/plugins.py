@@ -1,7 +1,8 @@
 """A user's folder of plug-ins beside the package.
 
-SERDESC_PLUGINS/{corpora,metrics,traits}/<name>.py and SERDESC_PLUGINS/systems/<name>.yaml are found as if
-they were part of the package, so a corpus, a metric, a descriptor or a system is one file wherever it is.
+SERDESC_PLUGINS/{corpora,metrics,traits}/<name>.py and SERDESC_PLUGINS/systems/<name>.yaml are found
+as if they were part of the package, so a corpus, a metric, a descriptor or a system is one file
+wherever it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of a long computation: a bar with rate and time left on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import time
 from contextlib import contextmanager
 from typing import Callable, Iterator
 
-EVERY_SECONDS = 15.0  # between two plain lines
+INTERVAL = 15.0  # seconds between two plain lines
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """`advance(n)` for the work in the block; everything goes to standard error."""
+def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(n)`, to be called after n units of work; prints to standard error."""
     if sys.stderr.isatty():
-        yield from _bar(what, total, unit)
+        yield from _bar(description, total, unit)
     else:
-        yield from _lines(what, total, unit)
+        yield from _lines(description, total, unit)
 
 
-def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -30,22 +30,28 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True), TextColumn("left"),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, rate="")
+        task = bar.add_task(description, total=total, rate="")
         start, done = time.monotonic(), 0
 
         def advance(n: int = 1) -> None:
             nonlocal done
             done += n
-            bar.update(task, advance=n, rate=f"{done / max(1e-9, time.monotonic() - start):.1f}/s")
+            per_second = done / max(1e-9, time.monotonic() - start)
+            bar.update(task, advance=n, rate=f"{per_second:.1f}/s")
 
         yield advance
 
 
-def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _lines(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     start = last = time.monotonic()
     done = 0
 
@@ -53,13 +59,11 @@ def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         nonlocal done, last
         done += n
         now = time.monotonic()
-        if now - last >= EVERY_SECONDS or (done == total and total):
+        if now - last >= INTERVAL or (done == total and total):
             last = now
-            rate = done / max(1e-9, now - start)
-            print(
-                f"{what}: {done}/{total} {unit}, {rate:.1f}/s, {(total - done) / rate:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            per_second = done / max(1e-9, now - start)
+            left = (total - done) / per_second
+            line = f"{description}: {done}/{total} {unit}, {per_second:.1f}/s, {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
 
     yield advance

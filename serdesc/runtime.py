@@ -1,4 +1,4 @@
-"""Seed, device, threads, and the record of what a run was made with. Imports torch."""
+"""Device, threads, processes, seeds, and the record of a run's environment. Imports torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ PACKAGES = ("serdesc", "torch", "transformers", "peft", "safetensors", "librosa"
 
 
 def start(config: Config) -> torch.device:
-    """Threads and deterministic kernels as the configuration says; returns the device."""
+    """Set the number of threads and deterministic kernels; returns the configured device.
+
+    Raises UserError for a device that torch does not have.
+    """
     if config.threads:
         torch.set_num_threads(config.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -32,18 +35,19 @@ def start(config: Config) -> torch.device:
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
-            f"device: '{name}', but torch finds no GPU here: take --set device=cpu or a machine with a GPU"
+            f"device: '{name}', but torch finds no GPU here: use --set device=cpu or a machine with"
+            " a GPU"
         )
     try:
         return torch.device(name)
     except RuntimeError as error:
         raise UserError(
-            f"device: '{name}' is none that torch knows: take auto, cpu, cuda or cuda:1"
+            f"device: '{name}' is unknown to torch: use auto, cpu, cuda or cuda:1"
         ) from error
 
 
 def init_distributed() -> tuple[int, int]:
-    """This process's rank and the number of processes that torchrun started; they find each other at the first call."""
+    """Rank and world size of this process as torchrun set them; the first call starts the group."""
     world = int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -51,26 +55,28 @@ def init_distributed() -> tuple[int, int]:
 
 
 def all_reduce_sum(tensors: list[torch.Tensor]) -> None:
-    """Sum tensors over all processes, in place."""
+    """Sum tensors over all processes, in place, in one all-reduce."""
     if dist.is_initialized():
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         dist.all_reduce(flat)
-        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+        sizes = [tensor.numel() for tensor in tensors]
+        for tensor, part in zip(tensors, flat.split(sizes)):
             tensor.copy_(part.view_as(tensor))
 
 
 def barrier() -> None:
+    """Wait for all processes."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def seed(*what: int | str) -> int:
-    """A 63-bit seed that depends on every argument, for noise that is the same whatever ran before it."""
+    """A 63-bit seed, a function of all arguments: noise does not depend on earlier draws."""
     return int.from_bytes(hashlib.sha256(repr(what).encode()).digest()[:8], "big") >> 1
 
 
 def environment() -> dict[str, Any]:
-    """Commit, versions and machine, for env.json."""
+    """Command, commit, versions and machine, for env.json."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
@@ -91,26 +97,26 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of the checkout that this package runs from, with + where files differ from it."""
-    here = Path(__file__).parent
+    """The commit of the checkout that contains this package, with + if tracked files differ from
+    it.
+    """
+    folder = str(Path(__file__).parent)
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "-C", folder, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + (
-            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
-        )
+        changes = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Callable
@@ -9,6 +10,7 @@ from typing import Callable
 import numpy as np
 import pytest
 import soundfile
+from helpers import LABELS, voice
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "tools" / "venv" / "numba"))
@@ -136,3 +138,41 @@ def corpus(tmp_path: Path, tone: Callable[..., Path]) -> Path:
             )
     datadir.write(tmp_path / "data", utterances)
     return tmp_path / "data"
+
+
+@pytest.fixture
+def craft(tmp_path: Path) -> Path:
+    """SpeechCraft's and GigaSpeech's files, made up: three recordings of four segments, three of which are labelled."""
+    src = tmp_path / "craft"
+    labels, instructions, descriptions, audios = {}, {}, {}, []
+    for r, kind in enumerate(("POD", "YOU", "AUD")):
+        aid = f"{kind}{r:010d}"
+        voice(src / "audio" / f"{aid}.flac", 6.0, r)
+        segments = []
+        for s in range(4):
+            sid, said = f"{aid}_S{s:07d}", f"Well, {'one two three four'.split()[s]} it is."
+            tags = f"<SIL> WELL <COMMA> {s} IT IS <PERIOD>"
+            segments.append({"sid": sid, "speaker": "N/A", "begin_time": 0.1 + 1.4 * s, "end_time": 1.3 + 1.4 * s, "text_tn": tags})
+            if s < 3:
+                labels[sid] = {"labels": LABELS.format(said)}
+                instructions[sid] = f"A young woman\u2019s  voice says, \u201c{said}\u201d,\nhappily."
+                descriptions[sid] = "A young woman speaks fast."
+        audios.append({"title": "x", "aid": aid, "path": f"audio/{aid}.flac", "segments": segments})
+    (src / "Instructions").mkdir()
+    (src / "Labels.json").write_text(json.dumps(labels))
+    (src / "Instructions" / "gigaspeech_m.json").write_text(json.dumps(instructions))
+    (src / "Descriptions.tsv").write_text("".join(f"{sid}\t{text}\n" for sid, text in descriptions.items()))
+    (src / "GigaSpeech.json").write_text(json.dumps({"dataset": "GigaSpeech", "audios": audios}))
+    return src
+
+
+@pytest.fixture
+def secap(tmp_path: Path) -> Path:
+    """Six made-up utterances in the form of SECap's test set."""
+    src, ids = tmp_path / "secap", ["tx_emotion_00299000001", "tx_emotion_00399000002", "tx_emulate_00_999_0001_000001"]
+    ids += ["tx_emulate_02_999_0001_000002", "tx_xiao_0199901000001", "tx_xiao_0299907000002"]
+    for i, utt_id in enumerate(ids):
+        voice(src / "wav" / f"{utt_id}.wav", 0.6 + 0.1 * i, i)
+    (src / "text.txt").write_text("".join(f"{utt_id}{' ' if i % 2 else chr(9)}你好,再见。 \n" for i, utt_id in enumerate(ids)), encoding="utf-8")
+    (src / "fid2captions.json").write_text(json.dumps({utt_id: "语气平静" for utt_id in ids}, ensure_ascii=False), encoding="utf-8")
+    return src

@@ -1,4 +1,4 @@
-"""SpeechCraft and SECap's test set: what their files say, what is refused, the hold-out, and both recipes end to end."""
+"""SpeechCraft and SECap's test set: what their files say, what is refused, and the hold-out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
-import numpy as np
 import pytest
 import soundfile
-from test_recipes import kitchen
+from helpers import LABELS, change, voice
 
 from serdesc import config as configs
 from serdesc.captions.fields import Fields
@@ -22,49 +21,12 @@ from serdesc.data import annotate, audio, datadir, folds, prepare
 from serdesc.data.corpora import Rejected, secap600, speechcraft
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_json, read_jsonl, write_lines
+from serdesc.files import write_lines
 from serdesc.scoring import normalise
 from serdesc.training.examples import caption_of
 
 ROOT = Path(__file__).parents[1]
-LABELS = "age:Youth adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
 HAN = re.compile(r"[\u4e00-\u9fff]")
-
-
-def voice(path: Path, seconds: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, rng.normal(0, 0.1, int(seconds * 16_000)), 16_000)
-
-
-@pytest.fixture
-def craft(tmp_path: Path) -> Path:
-    """SpeechCraft's and GigaSpeech's files, made up: three recordings of four segments, three of which are labelled."""
-    src = tmp_path / "craft"
-    labels, instructions, descriptions, audios = {}, {}, {}, []
-    for r, kind in enumerate(("POD", "YOU", "AUD")):
-        aid = f"{kind}{r:010d}"
-        voice(src / "audio" / f"{aid}.flac", 6.0, r)
-        segments = []
-        for s in range(4):
-            sid, said = f"{aid}_S{s:07d}", f"Well, {'one two three four'.split()[s]} it is."
-            tags = f"<SIL> WELL <COMMA> {s} IT IS <PERIOD>"
-            segments.append({"sid": sid, "speaker": "N/A", "begin_time": 0.1 + 1.4 * s, "end_time": 1.3 + 1.4 * s, "text_tn": tags})
-            if s < 3:
-                labels[sid] = {"labels": LABELS.format(said)}
-                instructions[sid] = f"A young woman\u2019s  voice says, \u201c{said}\u201d,\nhappily."
-                descriptions[sid] = "A young woman speaks fast."
-        audios.append({"title": "x", "aid": aid, "path": f"audio/{aid}.flac", "segments": segments})
-    (src / "Instructions").mkdir()
-    (src / "Labels.json").write_text(json.dumps(labels))
-    (src / "Instructions" / "gigaspeech_m.json").write_text(json.dumps(instructions))
-    (src / "Descriptions.tsv").write_text("".join(f"{sid}\t{text}\n" for sid, text in descriptions.items()))
-    (src / "GigaSpeech.json").write_text(json.dumps({"dataset": "GigaSpeech", "audios": audios}))
-    return src
-
-
-def change(path: Path, how: Callable[[Any], Any]) -> None:
-    path.write_text(json.dumps(how(json.loads(path.read_text()))))
 
 
 # ---- label strings ----
@@ -331,18 +293,6 @@ def test_a_caption_stands_as_the_target_where_the_target_says_all_of_it() -> Non
 # ---- secap600 ----
 
 
-@pytest.fixture
-def secap(tmp_path: Path) -> Path:
-    """Six made-up utterances in the form of SECap's test set."""
-    src, ids = tmp_path / "secap", ["tx_emotion_00299000001", "tx_emotion_00399000002", "tx_emulate_00_999_0001_000001"]
-    ids += ["tx_emulate_02_999_0001_000002", "tx_xiao_0199901000001", "tx_xiao_0299907000002"]
-    for i, utt_id in enumerate(ids):
-        voice(src / "wav" / f"{utt_id}.wav", 0.6 + 0.1 * i, i)
-    (src / "text.txt").write_text("".join(f"{utt_id}{' ' if i % 2 else chr(9)}你好,再见。 \n" for i, utt_id in enumerate(ids)), encoding="utf-8")
-    (src / "fid2captions.json").write_text(json.dumps({utt_id: "语气平静" for utt_id in ids}, ensure_ascii=False), encoding="utf-8")
-    return src
-
-
 def test_secaps_test_set_as_it_is(real_data: Callable[[str], Path], tmp_path: Path) -> None:
     src = real_data("emosec600")
     found = [u for u in secap600.utterances(src) if isinstance(u, Utterance)]
@@ -402,56 +352,7 @@ def test_a_caption_of_two_lines_becomes_one(secap: Path, tmp_path: Path) -> None
     assert {utt.caption for utt in datadir.read(tmp_path / "data")} == {"语气 平静"}
 
 
-# ---- the recipes, from their corpora to their tables ----
-
-SMALL = """include: {config}
-threads: 1
-folds: {{test_utterances: 2}}
-encoder: {{model: hubert-mini}}
-llm: {{model: llama-mini, dtype: float32, lora: {{r: 2}}}}
-branch: {{latent: 4}}
-adapter: {{hidden: 8}}
-training: {{batch_size: 4, content: {{epochs: 1}}, descriptor: {{epochs: 1}}}}
-decoding: {{max_new_tokens: 8}}
-"""
-
-
-def run_recipe(recipe: Path, *options: str, expected: int = 0) -> str:
-    """Run a copy of a recipe with the built-in small models; what it printed."""
-    done = subprocess.run(["./run.sh", "--config", "small.yaml", "--nj", "1", *options], cwd=recipe, capture_output=True, text=True)
-    assert done.returncode == expected, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def test_the_speechcraft_recipe_runs_to_its_table(craft: Path, tmp_path: Path) -> None:
-    recipe = kitchen(tmp_path / "w", "speechcraft", SMALL)
-    change(craft / "Labels.json", lambda rows: {**rows, "LJ001-0001": {"labels": "emotion:sad"}})
-    said = run_recipe(recipe, "--corpus", str(craft), "--max-disk", "0.0001")
-    assert "note: counts (1)\n  9 utterances, 670070 are known" in said and "note: rejected (1)\n  LJ001-0001" in said, "a part is no fault"
-    assert "GB, more than 0.0001 GB" in said and "they are computed live" in said and "small: test, 1 fold(s) pooled" in said
-    assert read_json(recipe / "dump/hubert/speechcraft/header.json")["live"] is True
-    test = datadir.read(recipe / "data/small/fold1/test")
-    assert [row["utt_id"] for row in read_jsonl(recipe / "exp/small/fold1/decode_test/hyp.jsonl")] == [utt.utt_id for utt in test]
-    assert {score["metric"]: score["n"] for score in read_json(recipe / "exp/small/score_test.json")["scores"]}["wer"] == len(test) == 3
-    assert len(read_jsonl(recipe / "exp/small/fold1/train.jsonl")) == 4  # two steps a phase over six utterances
-    saved = (recipe / "exp/small/fold1/config.yaml").read_text()
-    assert str(craft) not in saved and "text: instruction" in saved
-
-
-def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -> None:
-    recipe = kitchen(tmp_path / "w", "secap600", SMALL)
-    assert "none is no trained model" in run_recipe(recipe, "--corpus", str(secap), "--init", "none", expected=2)
-    first = run_recipe(recipe, "--corpus", str(secap), "--init", "describer-mini", expected=1)
-    assert "6 utterances, 600 are known" in first and not (recipe / "data/secap600/fold1").exists()
-    said = run_recipe(recipe, "--stage", "2", "--init", "describer-mini")
-    assert "nothing to train: describer-mini is asked" in said and "zero_shot: test, 1 fold(s) pooled" in said
-    rows = read_jsonl(recipe / "exp/zero_shot/fold1/decode_test/hyp.jsonl")
-    assert len(rows) == 6 and all(row["response"] for row in rows)
-    assert not (recipe / "dump").exists() and not (recipe / "data/secap600/fold1/train").exists()
-    assert "encoder hubert-mini, LLM llama-mini" in (recipe / "exp/zero_shot/RESULTS.md").read_text()
-    scores = {score["metric"]: score for score in read_json(recipe / "exp/zero_shot/score_test.json")["scores"]}
-    assert scores["wer"]["counts"]["words"] == 24  # four characters an utterance
-    assert scores["bleu4"]["value"] is None, "English answers have no score against Mandarin references"
+# ---- the benchmark ----
 
 
 def test_the_benchmark_runs() -> None:

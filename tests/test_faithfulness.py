@@ -169,9 +169,9 @@ def test_a_changed_recording_that_was_cut_off_is_not_there(corpus: Path, tmp_pat
 
     monkeypatch.setattr(soundfile, "write", killed)
     utterances = datadir.read(corpus)[:1]
-    samples, _ = counterfactual.identities(utterances)
+    samples, _ = counterfactual.sample_hashes(utterances)
     with pytest.raises(KeyboardInterrupt):
-        counterfactual.changed(utterances, counterfactual.CHANGES["loudness spread"], tmp_path / "wavs", samples)
+        counterfactual.transform_all(utterances, counterfactual.CHANGES["loudness spread"], tmp_path / "wavs", samples)
     assert list((tmp_path / "wavs").iterdir()) == []
 
 
@@ -179,7 +179,7 @@ def test_changes_move_what_they_should() -> None:
     wave = hum()
     wave[8000:20000] *= 0.3
     energy = descriptors.measure(wave, None, MeasureConfig())["energy"]
-    made = {name: change.apply(wave) for name, change in counterfactual.CHANGES.items()}
+    made = {name: change.transform(wave) for name, change in counterfactual.CHANGES.items()}
     assert descriptors.measure(made["loudness evened out"], None, MeasureConfig())["energy"] > energy
     assert descriptors.measure(made["loudness spread"], None, MeasureConfig())["energy"] < energy
     assert descriptors.median_f0(made["pitch +4 semitones"]) == pytest.approx(200 * 2 ** (4 / 12), rel=0.03)
@@ -206,4 +206,4 @@ def test_what_followed_is_counted_by_hand() -> None:
     assert (row["words changed"], row["gender kept"], row["emotion kept"]) == (10.0, 50.0, 80.0)
     assert row["measure moved"] == pytest.approx(100 / 3, abs=0.01)  # of the three that could move and were measured
     assert counterfactual.followed("pitch -4 semitones", before, after, [-1.0] * 5)["measure moved"] == 100
-    assert writer.PITCH.keys() == set(counterfactual.ORDER["pitch"])
+    assert writer.PITCH.keys() == set(counterfactual.SCALES["pitch"])

@@ -11,6 +11,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 import soundfile
+from helpers import FEW, RNG, noise, tree
 from typer.testing import CliRunner
 
 from serdesc import config as configs
@@ -20,47 +21,6 @@ from serdesc.data.corpora import iemocap
 from serdesc.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-RNG = np.random.default_rng(0)
-
-
-def noise(path: Path, seconds: float = 0.15) -> None:
-    """A short wav that no other equals."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, RNG.uniform(-0.2, 0.2, int(16_000 * seconds)), 16_000, subtype="PCM_16")
-
-
-def tree(root: Path, labels: dict[str, str], texts: dict[str, str] | None = None, seconds: Callable[[str], float] = lambda utt_id: 0.15) -> Path:
-    """A release of these utterances, with what lies about in the real one."""
-    dialogs: dict[str, list[str]] = defaultdict(list)
-    for utt_id in labels:
-        dialogs[utt_id.rsplit("_", 1)[0]].append(utt_id)
-    for k in range(1, 6):
-        for part in ("sentences/wav", "dialog/EmoEvaluation/Categorical", "dialog/EmoEvaluation/Attribute", "dialog/transcriptions"):
-            (root / f"Session{k}" / part).mkdir(parents=True, exist_ok=True)
-    for dialog, ids in dialogs.items():
-        session = root / f"Session{dialog[4]}"
-        evaluation = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""]
-        transcription = []
-        for i, utt_id in enumerate(ids):
-            noise(session / "sentences/wav" / dialog / f"{utt_id}.wav", seconds(utt_id))
-            evaluation += [f"[{i}.2901 - {i}.8357]\t{utt_id}\t{labels[utt_id]}\t[2.5000, 2.5000, 2.5000]", "C-E2:\tNeutral;\t()", "A-E3:\tval 3;", ""]
-            transcription.append(f"{utt_id} [{i:03d}.2901-{i:03d}.8357]: {(texts or {}).get(utt_id, 'Yes, I am.')}")
-        transcription.append(f"{dialog}_MXX0 [099.0000-099.5000]: And then")  # cut short by the other: no wav
-        (session / "dialog/EmoEvaluation" / f"{dialog}.txt").write_text("\n".join(evaluation) + "\n")
-        (session / "dialog/transcriptions" / f"{dialog}.txt").write_text("\n".join(transcription) + "\n")
-        (session / "dialog/EmoEvaluation" / f"._{dialog}.txt").write_bytes(b"\x00\x05\x16\x07\xff\xfe")
-        (session / "dialog/EmoEvaluation/Categorical" / f"{dialog}_e1_cat.txt").write_text(f"{ids[0]} :Anger; ()\n")
-    return root
-
-
-FEW = {  # a woman and a man in every session and class; ids of every form
-    f"Ses0{k}{'FM'[k % 2]}_{dialog}_{speaker}{i:03d}": label
-    for k in range(1, 6)
-    for dialog, speaker, i, label in (
-        ("impro01", "F", 0, "neu"), ("impro05a", "M", 0, "ang"), ("script01_1b", "F", 3, "exc"), ("script02_2", "M", 7, "hap"),
-        ("impro03", "M", 11, "sad"), ("impro03", "F", 12, "sad"), ("script01_1b", "M", 4, "ang"), ("impro01", "M", 1, "neu"),
-    )
-}  # fmt: skip
 
 
 def recipe(*settings: str) -> configs.Config:

@@ -11,6 +11,7 @@ from typing import Callable
 import numpy as np
 import pytest
 import soundfile
+from helpers import HEAD, clip, tables
 from typer.testing import CliRunner
 
 from serdesc import config as configs
@@ -21,35 +22,10 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-HEAD = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
 
 
 def recipe(*settings: str) -> configs.Config:
     return configs.load(ROOT / "egs/meld/conf/meld.yaml", list(settings))
-
-
-def clip(path: Path, hertz: tuple[float, ...], seconds: float = 0.5) -> None:
-    """An mp4 with a tone on each channel."""
-    import av
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    t = np.arange(int(48_000 * seconds)) / 48_000
-    wave = np.stack([0.3 * np.sin(2 * np.pi * f * t) for f in hertz]).astype(np.float32)
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(hertz)]
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=48_000)
-        stream.layout = layout
-        frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout=layout)
-        frame.sample_rate = 48_000
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-
-
-def tables(src: Path, rows: dict[str, list[str]]) -> Path:
-    src.mkdir(parents=True, exist_ok=True)
-    for split in meld.FOLDERS:
-        (src / f"{split}_sent_emo.csv").write_text("\r\n".join([HEAD, *rows.get(split, [])]) + "\r\n", encoding="utf-8", newline="")
-    return src
 
 
 def pitch(wave: np.ndarray) -> float:

@@ -155,8 +155,8 @@ def test_loss_is_the_sum_over_utterances_whatever_the_padding(model: Describer, 
 
 def test_nll_equals_the_llms_own_loss_on_all_positions(model: Describer) -> None:
     model.eval()
-    row = model.input_row(model.prompt, torch.randn(4, model.llm_width), torch.randn(4, model.llm_width), "hello")
-    nll, count = model._nll([row])
+    row = model.build_row(model.prompt, torch.randn(4, model.llm_width), torch.randn(4, model.llm_width), "hello")
+    nll, count = model.nll([row])
     theirs = model.llm(inputs_embeds=row.embeds[None], labels=row.labels[None]).loss
     assert count == 6
     torch.testing.assert_close(nll / count, theirs)
@@ -164,8 +164,8 @@ def test_nll_equals_the_llms_own_loss_on_all_positions(model: Describer) -> None
 
 def test_descriptor_tokens_are_zero_in_the_content_phase_and_matter_in_the_other(model: Describer, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
-    row = model.input_row
-    monkeypatch.setattr(model, "input_row", lambda prompt, s_con, s_des, *rest, **more: (seen.append(s_des), row(prompt, s_con, s_des, *rest, **more))[1])
+    row = model.build_row
+    monkeypatch.setattr(model, "build_row", lambda prompt, s_con, s_des, *rest, **more: (seen.append(s_des), row(prompt, s_con, s_des, *rest, **more))[1])
     x, frames = pad(features(12, 33))
     model(x, frames, TARGETS[:2], "content")
     assert [s.shape[0] for s in seen] == [2, 6] and all(bool((s == 0).all()) for s in seen)

@@ -11,6 +11,7 @@ from test_models import D, L, features
 from torch import Tensor, nn
 
 from serdesc import config as configs
+from serdesc import configfile
 from serdesc import models
 from serdesc.captions import reader
 from serdesc.captions.fields import EMOTIONS
@@ -47,11 +48,11 @@ def test_a_system_is_its_difference_and_no_more(conf: Path, system: str) -> None
 
     with_it, without = (configs.load(paths) for paths in ([conf, Path(system)], conf))
     assert with_it.system == system
-    own = configs._read(configs.SYSTEMS / f"{system}.yaml")
+    own = configfile.read(configfile.SYSTEMS / f"{system}.yaml")
     merged = dataclasses.asdict(without)
-    configs._merge(merged, own)
-    assert with_it == configs._build(Config(), merged, "", [])
-    assert len(yaml.safe_load((configs.SYSTEMS / f"{system}.yaml").read_text())) <= 4
+    configfile.merge(merged, own)
+    assert with_it == configfile.build(Config(), merged, "", [])
+    assert len(yaml.safe_load((configfile.SYSTEMS / f"{system}.yaml").read_text())) <= 4
 
 
 def test_the_names_of_systems_are_offered() -> None:
@@ -82,7 +83,7 @@ def test_one_group_of_tokens_stands_where_content_stood(undivided: Undivided) ->
     x, frames = pad(features(30))
     heard = undivided.encode_speech(x, frames, "descriptor", {})
     assert heard.s_des is None and heard.s_con.shape == (1, 6, undivided.llm_width) and float(heard.kl) == 0
-    row = undivided._rows(undivided.prompt, heard, [None])[0]
+    row = undivided.build_rows(undivided.prompt, heard, [None])[0]
     before, after = len(undivided.prompt.before), len(undivided.prompt.after)
     assert len(row.embeds) == before + 6 + after  # neither the line feed nor a second group
     torch.testing.assert_close(row.embeds[before : before + 6], heard.s_con[0])

@@ -272,7 +272,7 @@ def test_an_experiment_goes_on_with_what_it_was_begun_with(lab: Lab, tmp_path: P
     lab.features.precision = "int8"
     with pytest.raises(UserError, match="features in another precision"):
         lab.train("begun")
-    with exclusive_lock(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is at work on it"):
+    with exclusive_lock(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is writing to it"):
         lab.train("begun")
 
 
@@ -287,7 +287,7 @@ def test_what_is_started_from_is_finished_and_fits(lab: Lab) -> None:
         with pytest.raises(UserError, match=told):
             lab.train(f"from{settings}", f"training.init={exp}", *settings)
     write_json(exp / "checkpoint" / "state.json", {**state, "blocks": state["blocks"] + 2})
-    with pytest.raises(UserError, match=f"trained to block {state['blocks']} of {state['blocks'] + 2}: let `serdesc train` finish it"):
+    with pytest.raises(UserError, match=f"trained to block {state['blocks']} of {state['blocks'] + 2}: finish it with `serdesc train` first"):
         lab.train("half", f"training.init={exp}")
 
 
@@ -302,7 +302,7 @@ def test_answers_are_not_those_of_another_model_or_of_other_settings(lab: Lab, t
 
     assert said(first)[0] == 0
     answers = out.read_bytes()
-    assert said(first, "decoding.batch_size=1") == (0, f"{out} is there already; remove it to decode again\n")
+    assert said(first, "decoding.batch_size=1") == (0, f"{out} exists already; remove it to decode again\n")
     assert said(second)[0] == 2 and "was decoded with another model: remove it" in said(second)[1]
     assert "with another settings" in said(first, "decoding.max_new_tokens=3")[1]
     out.rename(out.with_name(".hyp.jsonl.partial"))
@@ -389,7 +389,7 @@ def test_long_utterances_are_skipped_and_listed(lab: Lab, capsys: pytest.Capture
     skipped = read_jsonl(exp / "skipped.jsonl")
     assert {row["utt_id"] for row in skipped} == {u.utt_id for u in lab.train_part if (u.seconds or 0) > 0.6} and skipped
     assert "are skipped" in capsys.readouterr().out
-    with pytest.raises(UserError, match="nothing to train on"):
+    with pytest.raises(UserError, match="no training data"):
         lab.train("none", "training.max_seconds=0.1")
 
 

@@ -2,12 +2,12 @@
 # Put the jars that SPICE parses with where serdesc looks for them; call it once, where there is internet. Debian has rhino as librhino-java.
 #   tools/get_spice.sh                     through Maven's client where it is installed, else pycocoevalcap's own download, which lacks rhino
 #   tools/get_spice.sh --from ~/jars       from a folder that has them
-# Options: --from DIR --to DIR (default tools/spice)
-from=
-to="$(cd "$(dirname "$0")" && pwd)/spice"
+from=  # directory that has the jars
+to=    # directory to put them in; default: tools/spice
 . "$(dirname "$0")/../utils/parse_options.sh"
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+to=${to:-$here/spice}
 # names, Maven artifact, sha256 of each file that serves: as Maven Central has it; the models' part that SPICE opens; Debian's librhino-java
 wanted() {
   cat <<'LIST'

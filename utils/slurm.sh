@@ -1,19 +1,62 @@
 #!/usr/bin/env bash
-# As utils/run.sh, on a Slurm cluster: one sbatch array job, waited for.
-#   utils/slurm.sh [--max-jobs M] [JOB=1:N | JOB="1 3 5"] LOG COMMAND...
-# Site's options (partition, GPUs, memory, time) come from the variable slurm_options, which cmd.sh sets.
+# Run a command on a Slurm cluster, or one copy of it for each job number, and wait for the end:
+#   slurm.sh [--max-jobs M] [--sbatch-option=value ...] [JOB=1:N | JOB="1 3 5"] LOG COMMAND...
+# Job numbers and logs are those of local.sh. The jobs are one sbatch array; the batch script is for
+# any POSIX sh.
 set -u
-limit=
-[ "${1:-}" = --max-jobs ] && { limit=%$2; shift 2; }
-jobs=(1)
+limit="" options=()
+while [[ ${1:-} == --* ]]; do
+  if [ "$1" = --max-jobs ]; then limit=%$2; shift 2; else options+=("$1"); shift; fi
+done
+jobs=()
 if [[ ${1:-} == JOB=* ]]; then
   range=${1#JOB=}; shift
-  if [[ $range == *:* ]]; then mapfile -t jobs < <(seq "${range%%:*}" "${range##*:}"); else read -ra jobs <<<"$range"; fi
+  if [[ $range =~ ^([0-9]+):([0-9]+)$ ]]; then
+    mapfile -t jobs < <(seq "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}")
+  else
+    read -ra jobs <<<"$range"
+  fi
+  [[ ${jobs[*]} =~ ^[0-9]+(\ [0-9]+)*$ ]] || {
+    echo "slurm.sh: JOB=$range: expected JOB=1:N or numbers, for example JOB=\"1 3\"" >&2; exit 2; }
+  options+=("--array=$(IFS=,; echo "${jobs[*]}")$limit")
 fi
+
+replace() { # replace TEXT NUMBER: set REPLY to TEXT with the number in place of JOB
+  local rest=$1
+  REPLY=
+  while [ ${#jobs[@]} -gt 0 ] && [[ $rest == *JOB* ]]; do
+    REPLY+=${rest%%JOB*} rest=${rest#*JOB}
+    if [[ $rest == [[:alnum:]_]* ]]; then REPLY+=JOB; else REPLY+=$2; fi
+  done
+  REPLY+=$rest
+}
+quote() { # quote TEXT: set REPLY to one word of sh that is TEXT with the number of the array's task
+  local apostrophe="'\\''" task=$'\001'
+  replace "$1" "$task"
+  REPLY=\'${REPLY//\'/"$apostrophe"}\'
+  REPLY=${REPLY//"$task"/"'\"\$SLURM_ARRAY_TASK_ID\"'"}
+}
 log=$1; shift
-for job in "${jobs[@]}"; do mkdir -p "$(dirname "${log//JOB/$job}")"; done # Slurm makes no folders for its logs
-command=$(printf '%q ' "$@")
-array=$(IFS=,; echo "${jobs[*]}")
-# shellcheck disable=SC2086
-sbatch --parsable --wait --array="$array$limit" --output="${log//JOB/%a}" --export=ALL ${slurm_options:-} \
-  --wrap "${command//JOB/\$SLURM_ARRAY_TASK_ID}" >/dev/null || { echo "a Slurm job failed; see ${log//JOB/*}" >&2; exit 1; }
+for number in "${jobs[@]:-}"; do # Slurm makes no directories for its logs
+  replace "$log" "$number"; mkdir -p "$(dirname "$REPLY")"
+done
+command=
+for word in "$@"; do quote "$word"; command+="$REPLY "; done
+quote "$(printf '%q ' "$@")"
+script="printf '# %s\\n# started %s\\n' $REPLY \"\$(date)\"
+$command
+status=\$?
+printf '# ended %s with status %s\\n' \"\$(date)\" \$status
+exit \$status"
+replace "${log//%/%%}" %a
+sbatch --parsable --wait --export=ALL --output="$REPLY" ${options[@]+"${options[@]}"} \
+  --wrap "$script" >/dev/null && exit
+echo "a Slurm job failed:" >&2
+for number in "${jobs[@]:-}"; do
+  replace "$log" "$number"
+  if ! tail -n 1 "$REPLY" 2>/dev/null | grep -q '^# ended .* with status 0$'; then
+    echo "the end of $REPLY:"
+    tail -n 30 "$REPLY" 2>/dev/null | sed 's/^/  /'
+  fi
+done >&2
+exit 1

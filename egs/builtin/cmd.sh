@@ -1,4 +1,4 @@
-# Sourced by run.sh: where the stages' jobs run. The default is this machine.
-cmd="run.sh --max-jobs ${max_jobs:-2}"
-# A Slurm cluster: uncomment, and give your site's options.
-# cmd=slurm.sh; export slurm_options="--partition=gpu --gres=gpu:1 --cpus-per-task=8 --mem=64G --time=24:00:00"
+# Sourced by run.sh: how jobs are started. All of this recipe's jobs run on CPUs.
+train_cmd="local.sh --max-jobs 2"
+# A Slurm cluster: use this instead; options of sbatch for your site are written --name=value.
+# train_cmd="slurm.sh --partition=cpu --cpus-per-task=8 --mem=32G --time=24:00:00"

@@ -1,28 +1,90 @@
 #!/usr/bin/env bash
-# IEMOCAP, leave one session out: the SpeechCraft model fine-tuned on four sessions, and as it is, tested on the fifth.
+# IEMOCAP, five folds, leave one session out (paper, Section 4).
 #   ./run.sh --corpus ~/corpora/IEMOCAP_full_release
-#   ./run.sh --corpus ~/corpora/IEMOCAP_full_release --init none --tag scratch     # no SpeechCraft model
-# Options:
-#   --corpus DIR               folder that holds Session1 ... Session5
-#   --list FILE                TSV that stage 1 compares with: utt_id, seconds, and where it has them test_fold and raw_label
-#   --stage 1 --stop-stage 8   first and last stage: prepare, annotate, extract, train, decode, score, report
-#   --nj 2                     jobs side by side; the results do not depend on it
-#   --ngpu 1                   GPUs a training job; 0: CPU
-#   --folds "1 2 3 4 5"        test sessions
-#   --config FILE --set "key=value ..."   configuration, and settings over it; conf/five.yaml and conf/six.yaml: other label sets
-#   --tag NAME                 name of the experiment, exp/<tag>; the configuration's name by default
-#   --init EXP                 model to start from; none: encoder and LLM alone
-#   --adapt true               fine-tune it on the fold's training part; false: zero-shot only
-#   --system NAME              one of the paper's systems, a file of serdesc/systems, as exp/NAME
-#   --systems all              all of them (or "NAME NAME"), and the paper's tables as stage 8; goes on where it stopped
-#   --other-folds "1"          folds of the systems that are not rows 4 to 7 of Table 2
-#   --dry-run                  print the commands of every stage, do nothing
-corpus= config=conf/iemocap.yaml default_init=../speechcraft/exp/speechcraft/fold1 ngpu=1 adapt=true checked=true
-system_init=../speechcraft/exp/SYSTEM/fold1
-. "$(dirname "$0")/../../utils/recipe.sh"
-settings
-name=$(basename "$config" .yaml)
-data=data/$name$of_data labelled=data/$name-folds$of_folds dump=dump/$name$of_dump exp=exp/${tag:-$name$of_folds}
+#   ./run.sh --corpus ~/corpora/IEMOCAP_full_release --init none --tag scratch
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
+set -euo pipefail
 
-prepare_and_label iemocap "the folder with Session1 ... Session5"
-extract_to_report
+stage=1                   # first stage
+stop_stage=8              # last stage
+corpus=                   # directory with Session1 ... Session5
+list=                     # TSV to compare with: utt_id, seconds, and labels
+config=conf/iemocap.yaml  # also: five, six, improvised, emobox, dev
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
+init=                     # start model, or none; default: egs/speechcraft's
+tag=                      # name in exp/; default: system or configuration
+dump=                     # default: dump/hubert-large/<configuration>
+max_disk=                 # GB of features to store; more are computed live
+folds="1 2 3 4 5"         # test sessions
+adapt=true                # fine-tune the start model; false: zero-shot only
+baselines=true            # also score baselines without the model
+nj=2                      # parallel processes; they do not change results
+ngpu=1                    # GPUs per training; 0: CPU
+allow_cpu=false           # train an LLM of over 1e9 parameters on a CPU
+dry_run=false             # only print the commands
+. "$(dirname "$0")/../../utils/parse_options.sh"
+
+cd "$(dirname "$0")"
+$dry_run || ../../tools/setup.sh
+. ./path.sh
+. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
+name=$(basename "$config" .yaml)
+init=${init:-../speechcraft/exp/${system:-speechcraft}/fold1}
+[[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
+data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/hubert-large/$name}
+conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
+[ "$init" = none ] || conf+=(--set "training.init=$init")
+[ "$ngpu" -gt 0 ] || { conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
+launch=() allow=() results=()
+[ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
+! $allow_cpu || allow=(--allow-cpu)
+! $adapt || results+=("$exp")
+[ "$init" = none ] || results+=("$exp-zero-shot")
+need_corpus "the directory with Session1 ... Session5"
+[ "$init" = none ] || ! { asked 4 || asked 6; } ||
+  need_model "$init" "Train it with ../speechcraft/run.sh, or start without: --init none"
+
+if begin 1 "prepare $data/all and compare it with the published counts"; then
+  run $train_cmd "$data/log/prepare.log" \
+    serdesc prepare iemocap "$corpus" "$data/all" "${conf[@]}" --nj "$nj"
+  run $train_cmd "$data/log/check_data.log" \
+    serdesc check "$data/all" --corpus iemocap ${list:+--list "$list"} --nj "$nj"
+  show "$data"/log/{prepare,check_data}.log
+fi
+if begin 2 "measure, label and caption the folds in $data, and compare their sizes"; then
+  run $train_cmd "$data/log/annotate.log" \
+    serdesc annotate "$data/all" --out "$data" "${conf[@]}" --nj "$nj"
+  run $train_cmd "$data/log/check_folds.log" serdesc check "$data" --corpus iemocap
+  show "$data"/log/{annotate,check_folds}.log
+fi
+if begin 3 "extract the outputs of all encoder layers to $dump"; then
+  run $cuda_cmd JOB="1:$nj" "$dump/log/extract.JOB.log" serdesc extract "$data/all" "$dump" \
+    "${conf[@]}" --shard "JOB/$nj" ${max_disk:+--max-disk "$max_disk"}
+  show "$dump/log/extract.1.log"
+fi
+if $adapt && begin 4 "train each fold, alternating content and descriptor phases"; then
+  run $cuda_cmd JOB="$folds" "$exp/foldJOB/train.log" "${launch[@]}" serdesc train \
+    "$data/foldJOB/train" "$dump" "$exp/foldJOB" "${conf[@]}" "${allow[@]}"
+fi
+if $adapt && begin 5 "decode the test part of each fold"; then
+  run $cuda_cmd JOB="$folds" "$exp/foldJOB/decode.log" \
+    serdesc decode "$data/foldJOB/test" "$dump" "$exp/foldJOB"
+fi
+if [ "$init" != none ] && begin 6 "decode the test part of each fold zero-shot with $init"; then
+  run $cuda_cmd JOB="$folds" "$exp-zero-shot/foldJOB/decode.log" \
+    serdesc decode "$data/foldJOB/test" "$dump" "$init" \
+    --out "$exp-zero-shot/foldJOB/decode_test/hyp.jsonl"
+fi
+if begin 7 "score the captions, and baselines on the same folds"; then
+  for result in "${results[@]}"; do
+    run $train_cmd JOB="$folds" "$result/foldJOB/score.log" serdesc score "$data/foldJOB/test" \
+      --hyp "$result/foldJOB/decode_test/hyp.jsonl" --keep "${conf[@]}"
+    ! $baselines || run $train_cmd "$result/baselines.log" \
+      serdesc baselines "$data" --out "$result/baselines.json" "${conf[@]}" --nj "$nj"
+  done
+fi
+if begin 8 "report the folds together"; then
+  for result in "${results[@]}"; do run serdesc report "$result" "${conf[@]}"; done
+fi

@@ -1,26 +1,76 @@
 #!/usr/bin/env bash
-# The whole path on a made corpus and the built-in small models: speech, features, training, captions, scores.
-#   ./run.sh                            everything, five folds
-#   ./run.sh --quick                    every stage of two folds, briefly trained: does it run?
-#   ./run.sh --stage 4 --stop-stage 6 --folds "1 3" --tag beta1 --set training.beta=1
-# Options:
-#   --stage 1 --stop-stage 8   first and last stage: prepare, annotate, extract, train, decode, score, report
-#   --nj 2                     jobs side by side; the results do not depend on it
-#   --ngpu 0                   GPUs a training job; 0: CPU
-#   --folds "1 2 3 4 5"        test sessions
-#   --config FILE --set "key=value ..."   configuration, and settings over it
-#   --tag mini                 name of the experiment, exp/<tag>; the system's by default
-#   --init NAME                experiment or built-in model to start from, for example describer-mini
-#   --faithful                 stage 6 also asks whether captions are true of the sound, by measures that made no label
-#   --system NAME              one of the paper's systems, a file of serdesc/systems, as exp/NAME
-#   --systems all              all of them (or "NAME NAME"), and the paper's tables as stage 8; goes on where it stopped
-#   --other-folds "1"          folds of the systems that are not rows 4 to 7 of Table 2
-#   --dry-run                  print the commands of every stage, do nothing
-config=conf/mini.yaml quick=false without="ssl_wavlm ssl_wav2vec2"
-. "$(dirname "$0")/../../utils/recipe.sh"
-$quick && { folds="1 2"; tag=quick; set="training.content.epochs=1 training.descriptor.epochs=1 $set"; }
-settings
-data=data/mini$of_data labelled=data/mini$of_folds dump=dump/hubert-mini/mini$of_dump exp=exp/${tag:-mini$of_folds} corpus=downloads/mini
+# mini: a synthetic corpus, made by stage 1, and the built-in models, on a laptop.
+#   ./run.sh                                 # everything, five folds
+#   ./run.sh --config conf/quick.yaml --folds "1 2"     # one epoch a phase
+#   ./run.sh --stage 4 --tag beta1 --set training.beta=1 --folds "1 3"
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
+set -euo pipefail
 
-prepare_and_label mini "made by stage 1"
-extract_to_report
+stage=1                   # first stage
+stop_stage=7              # last stage
+config=conf/mini.yaml     # also: conf/quick.yaml
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
+init=none                 # start model, for example describer-mini, or none
+tag=                      # name in exp/; default: system or configuration
+dump=                     # default: dump/hubert-mini/<configuration>
+max_disk=                 # GB of features to store; more are computed live
+folds="1 2 3 4 5"         # test sessions
+faithful=false            # also compare captions with measurements
+baselines=true            # also score baselines without the model
+nj=2                      # parallel processes; they do not change results
+ngpu=0                    # GPUs per training; 0: CPU
+allow_cpu=false           # train an LLM of over 1e9 parameters on a CPU
+dry_run=false             # only print the commands
+. "$(dirname "$0")/../../utils/parse_options.sh"
+
+cd "$(dirname "$0")"
+$dry_run || ../../tools/setup.sh
+. ./path.sh
+. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
+name=$(basename "$config" .yaml)
+[[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
+data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/hubert-mini/$name}
+conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
+[ "$init" = none ] || conf+=(--set "training.init=$init")
+[ "$ngpu" -gt 0 ] || { conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
+launch=() allow=() truth=()
+[ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
+! $allow_cpu || allow=(--allow-cpu)
+[ "$init" = none ] || ! asked 4 ||
+  need_model "$init" "Train it first, or start without: --init none"
+
+if begin 1 "make the corpus in downloads/mini and prepare $data"; then
+  run $train_cmd "$data/log/prepare.log" \
+    serdesc prepare mini downloads/mini "$data" "${conf[@]}" --nj "$nj"
+  show "$data/log/prepare.log"
+fi
+if begin 2 "measure, label and caption the folds in $data"; then
+  run $train_cmd "$data/log/annotate.log" serdesc annotate "$data" "${conf[@]}" --nj "$nj"
+  show "$data/log/annotate.log"
+fi
+if begin 3 "extract the outputs of all encoder layers to $dump"; then
+  run $cuda_cmd JOB="1:$nj" "$dump/log/extract.JOB.log" serdesc extract "$data" "$dump" \
+    "${conf[@]}" --shard "JOB/$nj" ${max_disk:+--max-disk "$max_disk"}
+  show "$dump/log/extract.1.log"
+fi
+if begin 4 "train each fold, alternating content and descriptor phases"; then
+  run $cuda_cmd JOB="$folds" "$exp/foldJOB/train.log" "${launch[@]}" serdesc train \
+    "$data/foldJOB/train" "$dump" "$exp/foldJOB" "${conf[@]}" "${allow[@]}"
+fi
+if begin 5 "decode the test part of each fold"; then
+  run $cuda_cmd JOB="$folds" "$exp/foldJOB/decode.log" \
+    serdesc decode "$data/foldJOB/test" "$dump" "$exp/foldJOB"
+fi
+if begin 6 "score the captions, and baselines on the same folds"; then
+  # --faithful: the first fold measures all recordings, so the folds follow each other
+  ! $faithful || { train_cmd+=" --max-jobs 1"; truth=(--faithful --nj "$nj"); }
+  run $train_cmd JOB="$folds" "$exp/foldJOB/score.log" serdesc score "$data/foldJOB/test" \
+    --hyp "$exp/foldJOB/decode_test/hyp.jsonl" --keep "${truth[@]}" "${conf[@]}"
+  ! $baselines || run $train_cmd "$exp/baselines.log" \
+    serdesc baselines "$data" --out "$exp/baselines.json" "${conf[@]}" --nj "$nj"
+fi
+if begin 7 "report the folds together"; then
+  run serdesc report "$exp" "${conf[@]}"
+fi

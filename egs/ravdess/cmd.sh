@@ -1,4 +1,7 @@
-# Sourced by run.sh: where the stages' jobs run. The default is this machine.
-cmd="run.sh --max-jobs ${max_jobs:-2}"
-# A Slurm cluster: uncomment, and give your site's options.
-# cmd=slurm.sh; export slurm_options="--partition=gpu --gres=gpu:1 --cpus-per-task=8 --mem=64G --time=24:00:00"
+# Sourced by run.sh: how jobs are started. train_cmd: on CPUs; cuda_cmd: on GPUs, $ngpu each.
+# This machine: at most two CPU jobs and one GPU job at a time.
+train_cmd="local.sh --max-jobs 2"
+cuda_cmd="local.sh --max-jobs 1"
+# A Slurm cluster: use these instead; options of sbatch for your site are written --name=value.
+# train_cmd="slurm.sh --partition=cpu --cpus-per-task=4 --mem=16G --time=24:00:00"
+# cuda_cmd="slurm.sh --partition=gpu --gres=gpu:$ngpu --cpus-per-task=8 --mem=64G --time=2-0"

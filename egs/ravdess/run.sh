@@ -1,26 +1,79 @@
 #!/usr/bin/env bash
-# Real acted emotion: RAVDESS, speaker-independent folds of whole actors, on the built-in small models.
-#   ./run.sh --corpus ~/corpora/ravdess                        eight emotions
+# RAVDESS, folds of whole actors, with the built-in models.
+#   ./run.sh --corpus ~/corpora/ravdess      # eight emotions
 #   ./run.sh --corpus ~/corpora/ravdess --config conf/four.yaml
-# Options:
-#   --corpus DIR               folder that holds Actor_01 ... Actor_24
-#   --stage 1 --stop-stage 8   first and last stage: prepare, annotate, extract, train, decode, score, report
-#   --nj 2                     jobs side by side; the results do not depend on it
-#   --ngpu 0                   GPUs a training job; 0: CPU
-#   --folds "1 2 3 4 5"        groups of test actors, listed in the configuration
-#   --config FILE --set "key=value ..."   configuration, and settings over it
-#   --tag NAME                 name of the experiment, exp/<tag>; the configuration's name by default
-#   --init describer-mini      experiment or built-in model to start from; none, and for --system(s): encoder and LLM alone
-#   --faithful                 stage 6 also asks whether captions are true of the sound, by measures that made no label
-#   --system NAME              one of the paper's systems, a file of serdesc/systems, as exp/NAME
-#   --systems all              all of them (or "NAME NAME"), and the paper's tables as stage 8; goes on where it stopped
-#   --other-folds "1"          folds of the systems that are not rows 4 to 7 of Table 2
-#   --dry-run                  print the commands of every stage, do nothing
-corpus= config=conf/eight.yaml default_init=describer-mini without="ssl_wavlm ssl_wav2vec2"
-. "$(dirname "$0")/../../utils/recipe.sh"
-settings
-name=$(basename "$config" .yaml)
-data=data/ravdess$of_data labelled=data/$name$of_folds dump=dump/hubert-mini/$name$of_dump exp=exp/${tag:-$name$of_folds}
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
+set -euo pipefail
 
-prepare_and_label ravdess "the folder with Actor_01 ..."
-extract_to_report
+stage=1                   # first stage
+stop_stage=7              # last stage
+corpus=                   # directory with Actor_01 ... Actor_24
+config=conf/eight.yaml    # also: conf/four.yaml
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
+init=                     # start model, or none; default describer-mini
+tag=                      # name in exp/; default: system or configuration
+dump=                     # default: dump/hubert-mini/<configuration>
+max_disk=                 # GB of features to store; more are computed live
+folds="1 2 3 4 5"         # groups of test actors in the configuration
+faithful=false            # also compare captions with measurements
+baselines=true            # also score baselines without the model
+nj=2                      # parallel processes; they do not change results
+ngpu=0                    # GPUs per training; 0: CPU
+allow_cpu=false           # train an LLM of over 1e9 parameters on a CPU
+dry_run=false             # only print the commands
+. "$(dirname "$0")/../../utils/parse_options.sh"
+
+cd "$(dirname "$0")"
+$dry_run || ../../tools/setup.sh
+. ./path.sh
+. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
+name=$(basename "$config" .yaml)
+[[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
+init=${init:-$([ -n "$system" ] && echo none || echo describer-mini)}
+data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/hubert-mini/$name}
+conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
+[ "$init" = none ] || conf+=(--set "training.init=$init")
+[ "$ngpu" -gt 0 ] || { conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
+launch=() allow=() truth=()
+[ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
+! $allow_cpu || allow=(--allow-cpu)
+need_corpus "the directory with Actor_01 ... Actor_24"
+[ "$init" = none ] || ! asked 4 ||
+  need_model "$init" "Train it first, or start without: --init none"
+
+if begin 1 "prepare data/ravdess"; then
+  run $train_cmd data/ravdess/log/prepare.log \
+    serdesc prepare ravdess "$corpus" data/ravdess "${conf[@]}" --nj "$nj"
+  show data/ravdess/log/prepare.log
+fi
+if begin 2 "measure, label and caption the folds in $data"; then
+  run $train_cmd "$data/log/annotate.log" \
+    serdesc annotate data/ravdess --out "$data" "${conf[@]}" --nj "$nj"
+  show "$data/log/annotate.log"
+fi
+if begin 3 "extract the outputs of all encoder layers to $dump"; then
+  run $cuda_cmd JOB="1:$nj" "$dump/log/extract.JOB.log" serdesc extract data/ravdess "$dump" \
+    "${conf[@]}" --shard "JOB/$nj" ${max_disk:+--max-disk "$max_disk"}
+  show "$dump/log/extract.1.log"
+fi
+if begin 4 "train each fold, alternating content and descriptor phases"; then
+  run $cuda_cmd JOB="$folds" "$exp/foldJOB/train.log" "${launch[@]}" serdesc train \
+    "$data/foldJOB/train" "$dump" "$exp/foldJOB" "${conf[@]}" "${allow[@]}"
+fi
+if begin 5 "decode the test part of each fold"; then
+  run $cuda_cmd JOB="$folds" "$exp/foldJOB/decode.log" \
+    serdesc decode "$data/foldJOB/test" "$dump" "$exp/foldJOB"
+fi
+if begin 6 "score the captions, and baselines on the same folds"; then
+  # --faithful: the first fold measures all recordings, so the folds follow each other
+  ! $faithful || { train_cmd+=" --max-jobs 1"; truth=(--faithful --nj "$nj"); }
+  run $train_cmd JOB="$folds" "$exp/foldJOB/score.log" serdesc score "$data/foldJOB/test" \
+    --hyp "$exp/foldJOB/decode_test/hyp.jsonl" --keep "${truth[@]}" "${conf[@]}"
+  ! $baselines || run $train_cmd "$exp/baselines.log" \
+    serdesc baselines "$data" --out "$exp/baselines.json" "${conf[@]}" --nj "$nj"
+fi
+if begin 7 "report the folds together"; then
+  run serdesc report "$exp" "${conf[@]}"
+fi

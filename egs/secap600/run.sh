@@ -1,33 +1,59 @@
 #!/usr/bin/env bash
-# Zero-shot on SECap's public test set: 600 Mandarin utterances with free captions of their emotion. Nothing is trained.
+# SECap's public test set, 600 Mandarin utterances, zero-shot.
 #   ./run.sh --corpus ~/corpora/secap --init ../speechcraft/exp/speechcraft/fold1
-# Options:
-#   --corpus DIR               folder that holds wav/, text.txt and fid2captions.json
-#   --init EXP                 the experiment, or the built-in model, that is asked
-#   --stage 1 --stop-stage 7   first and last stage: prepare, annotate, (nothing), (nothing), decode, score, report
-#   --nj 2                     jobs side by side; the results do not depend on it
-#   --ngpu 0                   GPUs; 0: CPU
-#   --config FILE --set "key=value ..."   configuration, and settings over it; the model keeps its own
-#   --language en              language that the model is asked to answer in: en, zh
-#   --refs FILE                translated references, `<utt_id> <caption>` a line: English answers have no score without them
-#   --tag zero_shot            name of the experiment: exp/<tag>
-#   --dry-run                  print the commands of every stage, do nothing
-corpus= init= config=conf/secap600.yaml folds=1 tag=zero_shot baselines=false language=en refs= checked=true
-. "$(dirname "$0")/../../utils/recipe.sh"
-model=${init:-EXP}
-init=none
-settings
-need_model "$model" "Name the experiment that is asked: --init EXP, or --init describer-mini"
-asked="Please caption the input audio according to content and speech descriptor-related information."
-[ "$language" != zh ] || asked="$asked Answer in Chinese."
-data=data/secap600$of_folds labelled=$data exp=exp/$tag
+#   ./run.sh --corpus ~/corpora/secap --init describer-mini --tag describer_mini
+set -euo pipefail
 
-prepare_and_label secap600 "the folder with wav/, text.txt and fid2captions.json"
-if begin 3 "nothing to extract: a model is asked once, so features are computed live"; then :; fi
-if begin 4 "nothing to train: $model is asked as it is"; then :; fi
-if begin 5 "decode"; then
-  [ "$ngpu" -gt 0 ] && device=auto || device=cpu
-  do_ $cmd JOB="$folds" "$exp/foldJOB/decode.log" serdesc decode "$labelled/foldJOB/test" live "$model" \
-    --out "$exp/foldJOB/decode_test/hyp.jsonl" --set device=$device --set "prompt.instruction=$asked"
+stage=1                   # first stage
+stop_stage=5              # last stage
+corpus=                   # directory with wav/, text.txt, fid2captions.json
+config=conf/secap600.yaml  # of the corpus; the model has its own
+set=()                    # key=value over the configuration; repeatable
+init=                     # model to test: a fold or a built-in model
+tag=zero_shot             # name in exp/
+language=en               # language that the prompt asks for: en, zh
+refs=                     # translated references, <utt_id> <caption> a line
+nj=2                      # parallel processes; they do not change results
+ngpu=0                    # 1: decode on a GPU; 0: CPU
+dry_run=false             # only print the commands
+. "$(dirname "$0")/../../utils/parse_options.sh"
+
+cd "$(dirname "$0")"
+$dry_run || ../../tools/setup.sh
+. ./path.sh
+. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
+init=${init:-EXP}
+data=data/$(basename "$config" .yaml) exp=exp/$tag
+conf=(--config "$config" "${set[@]/#/--set=}")
+device=auto
+[ "$ngpu" -gt 0 ] || { device=cpu; conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
+prompt="Please caption the input audio according to content and speech"
+prompt="$prompt descriptor-related information."
+[ "$language" != zh ] || prompt="$prompt Answer in Chinese."
+need_corpus "the directory with wav/, text.txt and fid2captions.json"
+! asked 3 || need_model "$init" "Name the model to test: --init EXP, or --init describer-mini"
+
+if begin 1 "prepare $data and compare it with the published counts"; then
+  run $train_cmd "$data/log/prepare.log" \
+    serdesc prepare secap600 "$corpus" "$data" "${conf[@]}" --nj "$nj"
+  run $train_cmd "$data/log/check.log" serdesc check "$data" --corpus secap600 --nj "$nj"
+  show "$data"/log/{prepare,check}.log
 fi
-score_and_report ${refs:+--refs "$refs" --set "scoring.language=$language"}
+if begin 2 "write the test part with the corpus's captions to $data"; then
+  run $train_cmd "$data/log/annotate.log" serdesc annotate "$data" "${conf[@]}" --nj "$nj"
+  show "$data/log/annotate.log"
+fi
+if begin 3 "decode with $init as it is, computing features live"; then
+  run $cuda_cmd "$exp/fold1/decode.log" \
+    serdesc decode "$data/fold1/test" live "$init" --out "$exp/fold1/decode_test/hyp.jsonl" \
+    --set device=$device --set "prompt.instruction=$prompt"
+fi
+if begin 4 "score the captions"; then
+  run $train_cmd "$exp/fold1/score.log" serdesc score "$data/fold1/test" \
+    --hyp "$exp/fold1/decode_test/hyp.jsonl" --keep "${conf[@]}" \
+    ${refs:+--refs "$refs" --set "scoring.language=$language"}
+fi
+if begin 5 "report"; then
+  run serdesc report "$exp" "${conf[@]}"
+fi

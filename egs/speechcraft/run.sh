@@ -1,27 +1,76 @@
 #!/usr/bin/env bash
-# The paper's training corpus: SpeechCraft's GigaSpeech-m part, 670,070 clips, 2000 of whole recordings held out.
-#   ./run.sh --corpus ~/corpora/speechcraft --gigaspeech ~/corpora/GigaSpeech/GigaSpeech.json --ngpu 8
-#   ./run.sh --config conf/description.yaml                    captions without transcript
-# Options:
-#   --corpus DIR               folder with SpeechCraft's downloads Labels and Instructions (or Descriptions)
-#   --gigaspeech FILE          GigaSpeech.json; its recordings lie beside it, as the paths in it say. Default: in the corpus's folder
-#   --stage 1 --stop-stage 8   first and last stage: prepare, annotate, extract, train, decode, score, report
-#   --nj 2                     jobs side by side; the results do not depend on it
-#   --ngpu 0                   GPUs a training job; 0: CPU
-#   --max-disk 500             GB that features may take; where they need more, they are computed live
-#   --baselines false          what can be had without the model; it hears all recordings again and holds every word in memory
-#   --config FILE --set "key=value ..."   configuration, and settings over it
-#   --tag NAME                 name of the experiment, exp/<tag>; the configuration's name by default
-#   --init none                experiment or built-in model to start from
-#   --system NAME              one of the paper's systems, a file of serdesc/systems, as exp/NAME
-#   --systems all              all of them (or "NAME NAME"), and the paper's tables as stage 8; goes on where it stopped
-#   --other-folds "1"          folds of the systems that are not rows 4 to 7 of Table 2
-#   --dry-run                  print the commands of every stage, do nothing
-corpus= gigaspeech= config=conf/speechcraft.yaml folds=1 max_disk=500 baselines=false checked=true
-. "$(dirname "$0")/../../utils/recipe.sh"
-settings
-name=$(basename "$config" .yaml)
-data=data/$name$of_folds labelled=$data dump=dump/hubert/speechcraft$of_dump exp=exp/${tag:-$name$of_folds}
+# SpeechCraft, the GigaSpeech-m part: 670,070 clips, of which 2000 are held out.
+#   ./run.sh --corpus ~/speechcraft --gigaspeech ~/GigaSpeech/GigaSpeech.json
+#   ./run.sh --corpus ... --config conf/description.yaml    # without transcript
+#   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
+set -euo pipefail
 
-prepare_and_label speechcraft "the folder with SpeechCraft's Labels and Instructions" ${gigaspeech:+--set "prepare.gigaspeech=$gigaspeech"}
-extract_to_report
+stage=1                   # first stage
+stop_stage=7              # last stage
+corpus=                   # directory with Labels and Instructions
+gigaspeech=               # GigaSpeech.json; default: the one in the corpus
+config=conf/speechcraft.yaml  # also: conf/description.yaml
+set=()                    # key=value over the configuration; repeatable
+system=                   # system of the paper, of serdesc/systems/*.yaml
+init=none                 # start model, or none: encoder and LLM only
+tag=                      # name in exp/; default: system or configuration
+dump=                     # default: dump/hubert-large/<configuration>
+max_disk=500              # GB of features to store; more are computed live
+baselines=false           # also score baselines; reads all recordings
+nj=2                      # parallel processes; they do not change results
+ngpu=1                    # GPUs per training; 0: CPU
+allow_cpu=false           # train an LLM of over 1e9 parameters on a CPU
+dry_run=false             # only print the commands
+. "$(dirname "$0")/../../utils/parse_options.sh"
+
+cd "$(dirname "$0")"
+$dry_run || ../../tools/setup.sh
+. ./path.sh
+. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
+name=$(basename "$config" .yaml)
+[[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
+data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/hubert-large/$name}
+conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
+[ "$init" = none ] || conf+=(--set "training.init=$init")
+[ "$ngpu" -gt 0 ] || { conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
+launch=() allow=()
+[ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
+! $allow_cpu || allow=(--allow-cpu)
+need_corpus "the directory with SpeechCraft's Labels and Instructions"
+[ "$init" = none ] || ! asked 4 ||
+  need_model "$init" "Train it first, or start without: --init none"
+
+if begin 1 "prepare $data and compare it with the published counts"; then
+  run $train_cmd "$data/log/prepare.log" \
+    serdesc prepare speechcraft "$corpus" "$data" "${conf[@]}" --nj "$nj" \
+    ${gigaspeech:+--set "prepare.gigaspeech=$gigaspeech"}
+  run $train_cmd "$data/log/check.log" serdesc check "$data" --corpus speechcraft --nj "$nj"
+  show "$data"/log/{prepare,check}.log
+fi
+if begin 2 "hold out recordings; labels and captions are the corpus's"; then
+  run $train_cmd "$data/log/annotate.log" serdesc annotate "$data" "${conf[@]}" --nj "$nj"
+  show "$data/log/annotate.log"
+fi
+if begin 3 "extract the outputs of all encoder layers to $dump"; then
+  run $cuda_cmd JOB="1:$nj" "$dump/log/extract.JOB.log" serdesc extract "$data" "$dump" \
+    "${conf[@]}" --shard "JOB/$nj" ${max_disk:+--max-disk "$max_disk"}
+  show "$dump/log/extract.1.log"
+fi
+if begin 4 "train, alternating content and descriptor phases"; then
+  run $cuda_cmd "$exp/fold1/train.log" "${launch[@]}" serdesc train \
+    "$data/fold1/train" "$dump" "$exp/fold1" "${conf[@]}" "${allow[@]}"
+fi
+if begin 5 "decode the held-out recordings"; then
+  run $cuda_cmd "$exp/fold1/decode.log" \
+    serdesc decode "$data/fold1/test" "$dump" "$exp/fold1"
+fi
+if begin 6 "score the captions, and baselines on the same clips"; then
+  run $train_cmd "$exp/fold1/score.log" serdesc score "$data/fold1/test" \
+    --hyp "$exp/fold1/decode_test/hyp.jsonl" --keep "${conf[@]}"
+  ! $baselines || run $train_cmd "$exp/baselines.log" \
+    serdesc baselines "$data" --out "$exp/baselines.json" "${conf[@]}" --nj "$nj"
+fi
+if begin 7 "report"; then
+  run serdesc report "$exp" "${conf[@]}"
+fi

@@ -1,4 +1,4 @@
-"""Verbs of stages 6 and 7: scores, comparisons, reports and the paper's tables."""
+"""Commands of scoring: scores, comparisons, reports and the paper's tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from serdesc.cli.command import ConfigFile, Data, Jobs, Set, verb
+from serdesc.cli.command import ConfigFile, Data, Jobs, Set, command
 from serdesc.errors import FailedError, UserError
 
 ABSENT = (
@@ -17,7 +17,7 @@ ABSENT = (
 )
 
 
-@verb
+@command
 def score(
     data: Data,
     hyp: Annotated[Path, typer.Option("--hyp", help="Captions: hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt.", show_default=False)],
@@ -33,7 +33,8 @@ def score(
     nj: Jobs = 1,
     config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
-    """Score hypotheses against a fold's labels: every figure with its count, interval and signature.
+    """Score hypotheses against a fold's labels: every figure with its count, interval and
+    signature.
 
     Example: `serdesc score data/mini/fold1/test --hyp exp/mini/fold1/decode_test/hyp.jsonl`
     """
@@ -63,7 +64,9 @@ def score(
         signed["missing"] = "wrong"
         for what, ids in faults.items():
             typer.echo(
-                f"{len(ids)} {what}, {'left out' if what == hypotheses.ERRORS[-1] else 'counted as wrong'}: {' '.join(ids)}",
+                f"{len(ids)} {what},"
+                f" {'left out' if what == hypotheses.ERRORS[-1] else 'counted as wrong'}:"
+                f" {' '.join(ids)}",
                 err=True,
             )
     settings_of = [
@@ -104,7 +107,8 @@ def score(
         report.show(scores, wanted, f"{target}", counted.table)
         if counted.failed:
             raise FailedError(
-                f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in {target}"
+                f"{', '.join(counted.failed)}: not computed, as said above; all other scores are in"
+                f" {target}"
             )
     if faithful:
         from serdesc.scoring import faithfulness
@@ -125,7 +129,7 @@ def score(
         )
 
 
-@verb
+@command
 def compare(
     data: Data,
     hyp_a: Annotated[Path, typer.Argument(help="hyp.jsonl of DATA, or an experiment of its folds.", show_default=False)],
@@ -135,7 +139,8 @@ def compare(
     out: Annotated[Optional[Path], typer.Option("--out", help="JSON to write.")] = None,
     config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
-    """Say whether system A is better than system B: differences, intervals and one-tailed p-values, corrected for their number.
+    """Say whether system A is better than system B: differences, intervals and one-tailed p-values,
+    corrected for their number.
 
     Example: `serdesc compare data/mini exp/mini exp/beta1 --metric ua,wer,cider --unit utterance`
     """
@@ -159,12 +164,13 @@ def compare(
         write_json(out, {"a": str(hyp_a), "b": str(hyp_b), "comparisons": rows})
 
 
-@verb
+@command
 def baselines(
     data: Data, out: Annotated[Path, typer.Option("--out", help="JSON to write.", show_default=False)],
     nj: Jobs = 1, config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
-    """What little can be had without the model, on the same folds: a constant, words alone, reference descriptors, log-mel statistics.
+    """What little can be had without the model, on the same folds: a constant, words alone,
+    reference descriptors, log-mel statistics.
 
     Example: `serdesc baselines data/mini --out exp/mini/baselines.json`
     """
@@ -175,13 +181,14 @@ def baselines(
     typer.echo(str(out))
 
 
-@verb
+@command
 def report(
     exp: Annotated[Path, typer.Argument(help="Experiment with folds in it, for example exp/mini.", show_default=False)],
     part: Annotated[str, typer.Option("--part", help="Which decoded set.")] = "test",
     config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
-    """Pool the folds of an experiment: a table on the terminal, `score_<part>.json`, and a RESULTS.md block with what made it.
+    """Pool the folds of an experiment: a table on the terminal, `score_<part>.json`, and a
+    RESULTS.md block with what made it.
 
     Example: `serdesc report exp/mini`
     """
@@ -191,7 +198,7 @@ def report(
     run.report(exp, part, configs.load(config_files, settings))
 
 
-@verb
+@command
 def table(
     number: Annotated[int, typer.Argument(metavar="1|2|3", help="Which of the paper's tables.", show_default=False)],
     exp: Annotated[list[str], typer.Argument(metavar="EXP...", help="Folders of experiments, one a corpus; or NAME=FOLDER.", show_default=False)],
@@ -202,7 +209,8 @@ def table(
     part: Annotated[str, typer.Option("--part", help="Which decoded set.")] = "test",
     config_files: ConfigFile = None, settings: Set = None,
 ) -> None:  # fmt: skip
-    """The paper's Table 1, 2 or 3: published rows beside the measured ones, with significance marks.
+    """The paper's Table 1, 2 or 3: published rows beside the measured ones, with significance
+    marks.
 
     Example: `serdesc table 2 egs/mini/exp egs/ravdess/exp --format markdown`
     """
@@ -212,7 +220,8 @@ def table(
 
     if out and not form and out.suffix not in typeset.SUFFIXES:
         raise UserError(
-            f"--out {out}: ends in none of {', '.join(typeset.SUFFIXES)}: name it so, or say the form with --format"
+            f"--out {out}: ends in none of {', '.join(typeset.SUFFIXES)}: name it so, or say the"
+            " form with --format"
         )
     form = form or (typeset.SUFFIXES[out.suffix] if out else "terminal")
     if form not in ("terminal", *typeset.FORMS):

@@ -17,7 +17,7 @@ import numpy as np
 from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.data.espeak import Prosody, synthesise
-from serdesc.files import written_aside
+from serdesc.files import atomic_path
 
 SAMPLE_RATE = 16_000
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -114,7 +114,7 @@ def write(line: Line, path: Path, with_phones: bool = False) -> None:
                 f"{start:.4f}\t{name}\t{int(stress)}\n" for start, name, stress in phones if name
             )
         )
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         soundfile.write(aside, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
 
 

@@ -30,7 +30,7 @@ class AudioError(FailedError):
         return self
 
 
-def tell(unusable: Sequence[AudioError], what: str) -> None:
+def print_rejected(unusable: Sequence[AudioError], what: str) -> None:
     """Name what cannot be used, and why, on standard error: the first ten of them."""
     if unusable:
         print(

@@ -15,7 +15,7 @@ from typing import Sequence
 from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import modified_at, written_aside
+from serdesc.files import modified_at, atomic_path
 from serdesc.progress import progress
 
 
@@ -49,7 +49,7 @@ def _copy(utt: Utterance, speed: float, folder: Path) -> Utterance:
         wave = soxr.resample(
             audio.load(utt.wav, span=utt.span), audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE
         )
-        with written_aside(path) as aside:
+        with atomic_path(path) as aside:
             soundfile.write(
                 aside, wave.clip(-1, 1), audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16"
             )

@@ -1,1 +1,1 @@
-"""Features x (L, T, D): the frozen encoder that makes them, and the store that keeps them."""
+"""Speech features x (L, T, D): the frozen encoder, the store on disk or live, and batches."""

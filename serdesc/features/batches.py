@@ -1,4 +1,4 @@
-"""Order and padding. B utterances, L layers, T frames, D encoder width."""
+"""Batch order and padding. B utterances, L layers, T frames, D encoder width."""
 
 from __future__ import annotations
 
@@ -11,36 +11,43 @@ from torch import Tensor
 from serdesc.data.datadir import Utterance
 from serdesc.runtime import seed
 
-BUCKET = 16  # batches that are sorted by length together: little padding, still a different order every epoch
+BUCKET = 16  # batches sorted by length together: little padding, and a new order in every epoch
 
 
 def epoch_batches(
     utterances: Sequence[Utterance], batch_size: int, *order: int | str
 ) -> list[list[Utterance]]:
-    """All utterances in batches of neighbours in length, in an order that depends on `order` (seed, fold, phase, epoch) alone."""
+    """All utterances in shuffled batches of similar length.
+
+    The order depends on `order` (seed, fold, phase, epoch) alone.
+    """
     rng = np.random.default_rng(seed("order", *order))
     shuffled = [utterances[i] for i in rng.permutation(len(utterances))]
-    batches = []
+    batches: list[list[Utterance]] = []
     for start in range(0, len(shuffled), BUCKET * batch_size):
-        bucket = sorted(
-            shuffled[start : start + BUCKET * batch_size], key=lambda utt: utt.seconds or 0.0
-        )
-        batches += [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
+        bucket = shuffled[start : start + BUCKET * batch_size]
+        bucket.sort(key=lambda utt: utt.seconds or 0.0)
+        batches += split_batches(bucket, batch_size)
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def decoding_batches(utterances: Sequence[Utterance], batch_size: int) -> list[list[Utterance]]:
-    """Batches of neighbours in length, always the same for the same data."""
-    ordered = sorted(utterances, key=lambda utt: (utt.seconds or 0.0, utt.utt_id))
+    """Batches of similar length; the same batches for the same data."""
+    return split_batches(
+        sorted(utterances, key=lambda utt: (utt.seconds or 0.0, utt.utt_id)), batch_size
+    )
+
+
+def split_batches(ordered: list[Utterance], batch_size: int) -> list[list[Utterance]]:
+    """Consecutive batches; the last one may be smaller."""
     return [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
 
 
 def pad(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """x (B, L, T, D), zero past each utterance's end, and frames (B,)."""
+    """Collate x (L, T_i, D): x (B, L, T, D), zero after each utterance's end, and T_i (B,)."""
     frames = torch.tensor([x.shape[1] for x in features])
-    padded = features[0].new_zeros(
-        len(features), features[0].shape[0], int(frames.max()), features[0].shape[2]
-    )
+    layers, _, width = features[0].shape
+    padded = features[0].new_zeros(len(features), layers, int(frames.max()), width)
     for row, x in enumerate(features):
         padded[row, :, : x.shape[1]] = x
     return padded, frames

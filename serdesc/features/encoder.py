@@ -1,4 +1,4 @@
-"""Frozen SSL encoders (HuBERT, WavLM, wav2vec2): waves in, the outputs of all transformer layers out."""
+"""Frozen SSL encoders (HuBERT, WavLM, wav2vec2): waves to the outputs of all transformer layers."""
 
 from __future__ import annotations
 
@@ -20,50 +20,49 @@ MEANING = "output of each transformer layer, before the encoder's final layer no
 
 
 def load_pretrained(auto: Any, model: str, **options: Any) -> Any:
-    """`auto.from_pretrained`, with the ways out named where the model cannot be had."""
+    """`auto.from_pretrained` of a Hugging Face id, folder or built-in model.
+
+    Raises UserError that explains how to get the model on a node without internet.
+    """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
         return auto.from_pretrained(resolve(model), **options)
     except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"model '{model}' could not be loaded: {first}\n  On a node without internet, fetch it first where there is some "
-            f"(huggingface-cli download {model}), point HF_HOME to that cache, and set HF_HUB_OFFLINE=1; or give its folder."
+            f"model '{model}' could not be loaded: {reason}\n  For a node without internet,"
+            f" download it on one with internet (huggingface-cli download {model}), set HF_HOME to"
+            " that cache and HF_HUB_OFFLINE=1; or give the model's folder."
         ) from error
 
 
 class Encoder:
-    """Calls give, for each wave, x (L, T, D) in float32 on the CPU. Padding changes nothing: see `batchable`."""
+    """A frozen encoder. Calling it returns x (L, T, D) of each wave, float32 on the CPU.
+
+    Padding has no effect: encoders for which it would have one get batches of one wave
+    (`batchable`).
+    """
 
     def __init__(
         self, model: Any, extractor: Any, config: EncoderConfig, device: torch.device
     ) -> None:
-        if model.config.model_type not in FAMILIES:
+        family = model.config.model_type
+        if family not in FAMILIES:
+            known = ", ".join(FAMILIES)
             raise UserError(
-                f"encoder.model: '{config.model}' is a {model.config.model_type} model; known are {', '.join(FAMILIES)}"
+                f"encoder.model: '{config.model}' is a {family} model; known are {known}"
             )
-        self.model = (
-            model.to(device=device, dtype=DTYPES[config.dtype]).eval().requires_grad_(False)
-        )
-        self.extractor, self.config, self.device = extractor, config, device
+        model.to(device=device, dtype=DTYPES[config.dtype]).eval().requires_grad_(False)
+        self.model, self.extractor, self.config, self.device = model, extractor, config, device
         self.layers: int = model.config.num_hidden_layers + (config.layers == "0..n")
         self.width: int = model.config.hidden_size
-        self.hop = int(np.prod(model.config.conv_stride))
-        # A group norm in the convolutions spans the whole padded wave, so those models hear one wave at a time, and those that do not say.
+        self.hop = int(np.prod(model.config.conv_stride))  # samples per frame
+        # A group norm in the convolutions spans the padding, so those models cannot be batched.
         self.batchable: bool = getattr(model.config, "feat_extract_norm", "unknown") == "layer"
         self._hidden_states: list[Tensor] = []
-        if config.layers == "0..n":
-            model.encoder.layers[0].register_forward_pre_hook(
-                lambda _, inputs: self._hidden_states.append(inputs[0])
-            )
-        for layer in model.encoder.layers:
-            layer.register_forward_hook(
-                lambda _, inputs, out: self._hidden_states.append(
-                    out[0] if isinstance(out, tuple) else out
-                )
-            )
+        self._register_hooks()
 
     @classmethod
     def load(cls, config: EncoderConfig, device: torch.device) -> Encoder:
@@ -72,56 +71,68 @@ class Encoder:
         model = load_pretrained(AutoModel, config.model, dtype=torch.float32)
         return cls(model, load_pretrained(AutoFeatureExtractor, config.model), config, device)
 
+    def _register_hooks(self) -> None:
+        """Collect the layers' outputs; `hidden_states` of transformers changed its last entry."""
+
+        def collect_input(_: Any, inputs: Any) -> None:
+            self._hidden_states.append(inputs[0])
+
+        def collect_output(_: Any, inputs: Any, output: Any) -> None:
+            self._hidden_states.append(output[0] if isinstance(output, tuple) else output)
+
+        layers = self.model.encoder.layers
+        if self.config.layers == "0..n":
+            layers[0].register_forward_pre_hook(collect_input)
+        for layer in layers:
+            layer.register_forward_hook(collect_output)
+
     def frames(self, samples: int) -> int:
-        """T for a wave of so many samples, by the model's own length function."""
+        """T of a wave of that many samples, by the model's own length function."""
         return self.lengths([samples])[0]
 
     def lengths(self, samples: Sequence[int]) -> list[int]:
-        """T of each of many waves."""
-        least, most = (
-            int(seconds * SAMPLE_RATE)
-            for seconds in (self.config.min_seconds, self.config.max_seconds)
-        )
-        frames: list[int] = self.model._get_feat_extract_output_lengths(
-            torch.tensor(list(samples), dtype=torch.long).clamp(least, most)
-        ).tolist()
+        """T of several waves."""
+        shortest = int(self.config.min_seconds * SAMPLE_RATE)
+        longest = int(self.config.max_seconds * SAMPLE_RATE)
+        lengths = torch.tensor(list(samples), dtype=torch.long).clamp(shortest, longest)
+        frames: list[int] = self.model._get_feat_extract_output_lengths(lengths).tolist()
         return frames
 
     def _crop_and_pad(self, wave: np.ndarray) -> np.ndarray:
-        """The wave cut to what is heard of it, with silence behind a short one."""
-        cut = wave[: int(self.config.max_seconds * SAMPLE_RATE)]
-        return np.pad(cut, (0, max(0, int(self.config.min_seconds * SAMPLE_RATE) - len(cut))))
+        """The first max_seconds, padded with silence to at least min_seconds."""
+        cropped = wave[: int(self.config.max_seconds * SAMPLE_RATE)]
+        missing = int(self.config.min_seconds * SAMPLE_RATE) - len(cropped)
+        return np.pad(cropped, (0, max(0, missing)))
 
     @torch.no_grad()  # not inference mode: training takes these features as its input
     def __call__(self, waves: Sequence[np.ndarray]) -> list[Tensor]:
         assert (
             self.batchable or len(waves) == 1
-        ), f"{self.config.model} hears one wave at a time, got {len(waves)}"
-        heard = [self._crop_and_pad(wave) for wave in waves]
+        ), f"{self.config.model}: {len(waves)} waves in a batch"
+        inputs = [self._crop_and_pad(wave) for wave in waves]
         batch = self.extractor(
-            heard,
+            inputs,
             sampling_rate=SAMPLE_RATE,
             padding=True,
             return_tensors="pt",
             return_attention_mask=self.batchable,
         )
-        x = self.hidden_states(
-            batch["input_values"].to(self.device, DTYPES[self.config.dtype]),
-            batch["attention_mask"].to(self.device) if self.batchable else None,
-        ).cpu()
-        assert x.shape[1] == self.layers, f"heard {x.shape[1]} layers of {self.layers}"
-        return [x[i, :, : self.frames(len(wave))] for i, wave in enumerate(heard)]
+        values = batch["input_values"].to(self.device, DTYPES[self.config.dtype])
+        mask = batch["attention_mask"].to(self.device) if self.batchable else None
+        x = self.hidden_states(values, mask).float().cpu()  # (B, L, T, D)
+        assert x.shape[1] == self.layers, f"{x.shape[1]} of {self.layers} layers"
+        return [x[i, :, : self.frames(len(wave))] for i, wave in enumerate(inputs)]
 
-    def hidden_states(self, values: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Outputs of all layers, x (B, L, T, D) in float32, of normalised waves (B, samples)."""
+    def hidden_states(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, L, T, D) of padded waves (B, samples), in the encoder's precision."""
         self._hidden_states.clear()
-        self.model(values, attention_mask=attention_mask)
-        x = torch.stack(self._hidden_states, dim=1).float()
+        self.model(values, attention_mask=mask)
+        x = torch.stack(self._hidden_states, dim=1)
         self._hidden_states.clear()
         return x
 
     def identity(self) -> dict[str, Any]:
-        """What a store must have been made with to stand for this encoder."""
+        """Values of a store's header: model, weights, layers, lengths and their meaning."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())

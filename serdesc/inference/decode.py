@@ -1,4 +1,7 @@
-"""From speech to captions: hyp.jsonl, one line an utterance, equal for equal runs."""
+"""Decoding: captions of a data directory as hyp.jsonl, one line per utterance.
+
+Identical runs give identical bytes, also after an interruption.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Sequence
 
+from serdesc import config as configs
+from serdesc import runtime
+from serdesc.builtin import resolve
 from serdesc.captions import reader, writer
 from serdesc.config import Config, rename_keys
 from serdesc.data import datadir
@@ -15,169 +21,193 @@ from serdesc.data.audio import AudioError
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
-from serdesc.features.store import Features
-from serdesc.files import read_json, write_json, write_jsonl, writing
-from serdesc.models import Model
+from serdesc.features.live import Features
+from serdesc.features.store import open_features
+from serdesc.files import exclusive_lock, read_json, write_errors, write_json, write_jsonl
+from serdesc.models import Model, checkpoint
 from serdesc.progress import progress
 
+Row = dict[str, Any]  # a line of hyp.jsonl
 
-def hypothesis(
-    utt_id: str, response: str, posterior: dict[str, float] | None = None
-) -> dict[str, Any]:
-    """A line of hyp.jsonl: the raw answer, what the reader makes of it, and the emotion's posterior where there is one."""
-    said = reader.read(response).to_dict()
+
+def decode_experiment(
+    data: Path, store: str, exp: Path, hyp: Path, settings: list[str] | None = None
+) -> list[AudioError] | None:
+    """Decode a data directory with a finished experiment, or resume that; writes `hyp`.
+
+    Returns the errors of utterances without usable audio, or None if `hyp` exists already. Raises
+    UserError if `hyp` was decoded with another model, other settings, data or features.
+    """
+    exp = Path(resolve(str(exp)))
+    config = configs.load(exp / "config.yaml", settings)
+    utterances = datadir.read(data)
+    state = read_json(checkpoint.finished(exp) / "state.json")
+    with exclusive_lock(hyp):
+        inputs = inputs_of(state, config, utterances, store)
+        if has_resumable_output(hyp, inputs) and hyp.exists():
+            return None
+        device = runtime.start(config)
+        features = open_features(store, config, device, any_length=True)
+        model, _ = checkpoint.load_model(exp, features, device, settings)
+        rejected = decode(model, features, utterances, hyp)
+    record = hyp.parent.parent / "config.yaml"
+    if hyp.parent.name.startswith("decode_") and not record.exists():
+        configs.dump(config, record)  # decoded by an experiment elsewhere: `report` needs it here
+        write_json(record.with_name("env.json"), runtime.environment())
+    return rejected
+
+
+def hypothesis(utt_id: str, response: str, posterior: dict[str, float] | None = None) -> Row:
+    """A line of hyp.jsonl: the response, the fields read from it, and the emotion's posterior."""
+    fields = reader.read(response).to_dict()
+    unread = [name for name, value in fields.items() if value is None]
     return {
         "utt_id": utt_id,
         "response": response,
-        **said,
+        **fields,
         "posterior": posterior,
-        "unread": [name for name, value in said.items() if value is None],
+        "unread": unread,
     }
 
 
 def hypotheses(
     model: Model, features: Features, utterances: Sequence[Utterance], emotions: Sequence[str] = ()
-) -> list[dict[str, Any]]:
-    """A line of hyp.jsonl for each of a batch of utterances, with posteriors over `emotions` if there are two or more."""
+) -> list[Row]:
+    """Lines of hyp.jsonl of one batch, with posteriors over two or more `emotions`."""
     x, frames = batches.pad(features.load(utterances))
-    said = model.generate(x, frames, model.config.decoding.max_new_tokens)
-    asked = [
-        (
-            [writer.with_emotion(response, emotion) or "" for emotion in emotions]
-            if _names_one(response, emotions)
-            else []
-        )
-        for response in said
-    ]
-    some = [i for i, changed in enumerate(asked) if changed]
-    likely = (
-        dict(zip(some, model.log_likelihoods(x[some], frames[some], [asked[i] for i in some])))
-        if some
-        else {}
-    )
-    posteriors = [_softmax(emotions, likely[i]) if i in likely else None for i in range(len(said))]
-    return [
-        hypothesis(utt.utt_id, response, posterior)
-        for utt, response, posterior in zip(utterances, said, posteriors)
-    ]
-
-
-def _names_one(response: str, emotions: Sequence[str]) -> bool:
-    return len(emotions) > 1 and reader.read(response).emotion is not None
+    responses = model.generate(x, frames, model.config.decoding.max_new_tokens)
+    variants = {}
+    for i, response in enumerate(responses):
+        if len(emotions) > 1 and reader.read(response).emotion is not None:
+            variants[i] = [writer.with_emotion(response, emotion) or "" for emotion in emotions]
+    posteriors: dict[int, dict[str, float]] = {}
+    if variants:
+        rows = list(variants)
+        log_likelihoods = model.log_likelihoods(x[rows], frames[rows], list(variants.values()))
+        for i, values in zip(rows, log_likelihoods):
+            posteriors[i] = _softmax(emotions, values)
+    pairs = enumerate(zip(utterances, responses))
+    return [hypothesis(utt.utt_id, response, posteriors.get(i)) for i, (utt, response) in pairs]
 
 
 def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:
-    top = max(log_likelihoods)
-    shares = [math.exp(value - top) for value in log_likelihoods]
-    return {
-        emotion: float(f"{share / math.fsum(shares):.8g}")
-        for emotion, share in zip(emotions, shares)
-    }
+    largest = max(log_likelihoods)
+    exponentials = [math.exp(value - largest) for value in log_likelihoods]
+    total = math.fsum(exponentials)
+    return {emotion: float(f"{e / total:.8g}") for emotion, e in zip(emotions, exponentials)}
 
 
 def inputs_of(
-    checkpoint: dict[str, Any], config: Config, utterances: Sequence[Utterance], store: str
+    state: dict[str, Any], config: Config, utterances: Sequence[Utterance], store: str
 ) -> dict[str, Any]:
-    """What answers depend on: the trained files by their hashes, settings, data, and where the features come from."""
+    """Everything that hypotheses depend on: hashes of the weights, settings, data and features."""
     settings = {name: asdict(getattr(config, name)) for name in ("prompt", "llm", "decoding")}
-    del (
-        settings["decoding"]["batch_size"],
-        settings["llm"]["gradient_checkpointing"],
-    )  # which change no answer
+    del settings["decoding"]["batch_size"]  # these two change no hypothesis
+    del settings["llm"]["gradient_checkpointing"]
+    features = asdict(config.encoder)
     header = Path(store) / "header.json"
-    features = (
-        {key: value for key, value in read_json(header).items() if key != "versions"}
-        if header.exists()
-        else asdict(config.encoder)
-    )
+    if header.exists():
+        features = read_json(header)
+        features.pop("versions", None)
     return {
-        "model": checkpoint["files"],
+        "model": state["files"],
         "settings": settings,
         "data": datadir.identity(utterances),
         "features": features,
     }
 
 
-def has_resumable_output(out: Path, of: dict[str, Any]) -> bool:
-    """Whether answers of the same source are there, or a part of them. Raises UserError where they are of another."""
-    record = out.with_suffix(".made.json")
-    there = [path for path in (out, partial_of(out)) if path.exists()]
-    made = read_json(record) if there and record.exists() else of
-    rename_keys(made.get("settings", {}), str(record))
-    if differ := [name for name, value in of.items() if made.get(name) != value]:
+def has_resumable_output(hyp: Path, inputs: dict[str, Any]) -> bool:
+    """Whether hypotheses of the same inputs exist, complete or partial; records the inputs if not.
+
+    Raises UserError if they have other inputs.
+    """
+    record = hyp.with_suffix(".made.json")
+    existing = [path for path in (hyp, partial_of(hyp)) if path.exists()]
+    recorded = read_json(record) if existing and record.exists() else inputs
+    rename_keys(recorded.get("settings", {}), str(record))
+    differences = [name for name, value in inputs.items() if recorded.get(name) != value]
+    if differences:
         raise UserError(
-            f"{there[0]}: was decoded with another {' and another '.join(differ)}: remove it to decode again, or name another --out"
+            f"{existing[0]}: was decoded with another {' and another '.join(differences)}: remove"
+            " it to decode again, or name another --out"
         )
-    if not there:
-        write_json(record, of)
-    return bool(there)
+    if not existing:
+        write_json(record, inputs)
+    return bool(existing)
 
 
-def partial_of(out: Path) -> Path:
-    return out.with_name(f".{out.name}.partial")
+def partial_of(hyp: Path) -> Path:
+    """File of the batches that an interrupted run finished."""
+    return hyp.with_name(f".{hyp.name}.partial")
 
 
 def decode(
-    model: Model, features: Features, utterances: Sequence[Utterance], out: Path
+    model: Model, features: Features, utterances: Sequence[Utterance], hyp: Path
 ) -> list[AudioError]:
-    """Write `out`, in order of id. Batches that a stopped run finished are kept beside it and not decoded again.
+    """Write `hyp`, sorted by id; batches of an interrupted run are not decoded again.
 
-    The posterior is over the emotions that occur in `utterances`. Returns what was left out because its audio cannot be used; raises
-    FailedError where that is everything.
+    The posterior is over the emotions that occur in `utterances`. Returns the errors of utterances
+    without usable audio; raises FailedError if no utterance has usable audio.
     """
-    emotions = (
-        sorted({utt.labels.emotion for utt in utterances if utt.labels and utt.labels.emotion})
-        if model.config.decoding.posterior
-        else []
-    )
-    partial = partial_of(out)
-    done = _finished(partial)
-    groups = batches.decoding_batches(utterances, model.config.decoding.batch_size)
-    left = [group for group in groups if not all(utt.utt_id in done for utt in group)]
-    unusable: list[AudioError] = []
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with progress(
-        f"decode {out.parent.parent.name}", sum(map(len, left)), "utterances"
-    ) as advance, partial.open("a", encoding="utf-8") as file:
-        for group in left:
-            rows = _answered(model, features, group, emotions, unusable)
-            done |= {row["utt_id"]: row for row in rows}
-            with writing(partial):
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                file.flush()
-            advance(len(group))
-    wanted = {utt.utt_id for utt in utterances}
-    if unusable and not wanted & done.keys():
+    emotions = _emotions(utterances) if model.config.decoding.posterior else []
+    partial = partial_of(hyp)
+    done = _read_partial(partial)
+    remaining = []
+    for batch in batches.decoding_batches(utterances, model.config.decoding.batch_size):
+        if not all(utt.utt_id in done for utt in batch):
+            remaining.append(batch)
+    rejected: list[AudioError] = []
+    hyp.parent.mkdir(parents=True, exist_ok=True)
+    total = sum(len(batch) for batch in remaining)
+    with progress(f"decode {hyp.parent.parent.name}", total, "utterances") as advance:
+        with partial.open("a", encoding="utf-8") as file:
+            for batch in remaining:
+                rows = _decode_usable(model, features, batch, emotions, rejected)
+                done |= {row["utt_id"]: row for row in rows}
+                with write_errors(partial):
+                    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                    file.flush()
+                advance(len(batch))
+    decoded = sorted({utt.utt_id for utt in utterances} & done.keys())
+    if rejected and not decoded:
         raise FailedError(
-            f"{out}: none of {len(wanted)} utterances could be heard; the first: {unusable[0].place}: {unusable[0]}. Look at wav.scp"
+            f"{hyp}: none of {len(utterances)} utterances has usable audio; the first: "
+            f"{rejected[0].place}: {rejected[0]}. Check wav.scp"
         )
-    write_jsonl(out, [done[utt_id] for utt_id in sorted(wanted & done.keys())])
+    write_jsonl(hyp, [done[utt_id] for utt_id in decoded])
     partial.unlink()
-    return unusable
+    return rejected
 
 
-def _answered(
+def _emotions(utterances: Sequence[Utterance]) -> list[str]:
+    emotions = {utt.labels.emotion for utt in utterances if utt.labels}
+    return sorted(emotion for emotion in emotions if emotion)
+
+
+def _decode_usable(
     model: Model,
     features: Features,
-    group: Sequence[Utterance],
+    batch: Sequence[Utterance],
     emotions: Sequence[str],
-    unusable: list[AudioError],
-) -> list[dict[str, Any]]:
-    """The lines of a batch without the utterances whose audio cannot be used, which are added to `unusable`."""
-    while group:
+    rejected: list[AudioError],
+) -> list[Row]:
+    """Lines of a batch; errors of utterances without usable audio are appended to `rejected`."""
+    while batch:
         try:
-            return hypotheses(model, features, group, emotions)
+            return hypotheses(model, features, batch, emotions)
         except AudioError as error:
-            unusable.append(error)
-            group = [utt for utt in group if utt.utt_id != error.utt_id]
+            rejected.append(error)
+            batch = [utt for utt in batch if utt.utt_id != error.utt_id]
     return []
 
 
-def _finished(partial: Path) -> dict[str, dict[str, Any]]:
-    """What a stopped run had decoded; its last line may be cut off and is then left out."""
-    done: dict[str, dict[str, Any]] = {}
+def _read_partial(partial: Path) -> dict[str, Row]:
+    """Lines that an interrupted run wrote; an incomplete last line is removed."""
+    done: dict[str, Row] = {}
     if partial.exists():
-        for line in partial.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        text = partial.read_text(encoding="utf-8", errors="replace")
+        for line in text.split("\n")[:-1]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:

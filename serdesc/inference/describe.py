@@ -1,81 +1,89 @@
-"""Captions for recordings that belong to no corpus."""
+"""Captions of single recordings."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable, Iterator
+
+import numpy as np
 
 from serdesc import config as configs
 from serdesc import runtime
-from serdesc.builtin import resolve
+from serdesc.builtin import names, resolve
 from serdesc.captions import reader
+from serdesc.captions.fields import Fields
 from serdesc.data import audio
 from serdesc.errors import UserError
 from serdesc.features import batches
 from serdesc.features.encoder import Encoder
-from serdesc.features.store import Live, encode
+from serdesc.features.live import Live, encode
 from serdesc.models import checkpoint
 
 
-def describe(paths: list[Path], model_name: str, as_json: bool, settings: list[str]) -> int:
-    """Print a caption for each file; returns how many files could not be used."""
-    start = time.perf_counter()
-    exp = Path(resolve(model_name))
-    if not (exp / "config.yaml").exists():
-        raise UserError(
-            f"--model {model_name}: no experiment there (config.yaml is missing) and no built-in model of that name"
-        )
-    config = configs.load(exp / "config.yaml", settings)
-    device = runtime.start(config)
-    encoder = Encoder.load(config.encoder, device)
-    model, _ = checkpoint.load_model(exp, Live(encoder), device, settings)
-    loaded = time.perf_counter() - start
-    unusable = 0
-    for path in paths:
-        try:
-            wave = audio.load(path, config.encoder.max_seconds)
-        except audio.AudioError as error:
-            print(f"{path}: {error}", file=sys.stderr)
-            unusable += 1
-            continue
-        began = time.perf_counter()
-        x, frames = batches.pad(encode(encoder, [wave]))
-        caption = model.generate(x, frames, config.decoding.max_new_tokens)[0]
-        _show(path, caption, len(wave) / audio.SAMPLE_RATE, time.perf_counter() - began, as_json)
-        if len(wave) / audio.SAMPLE_RATE >= config.encoder.max_seconds:
-            print(
-                f"{path}: only its first {config.encoder.max_seconds:g} s were heard (encoder.max_seconds)",
-                file=sys.stderr,
-            )
-    if not as_json:
-        print(
-            f"{loaded:.1f} s to start, {config.encoder.model} and {config.llm.model}",
-            file=sys.stderr,
-        )
-    return unusable
+@dataclass(frozen=True)
+class Description:
+    """The caption of a recording."""
 
+    audio: str  # path
+    caption: str
+    fields: Fields  # read from the caption
+    seconds: float  # length of the described audio
+    took: float  # seconds of computation
+    cropped: bool  # the recording is longer: only encoder.max_seconds of it were used
 
-def _show(path: Path, caption: str, seconds: float, took: float, as_json: bool) -> None:
-    fields = {
-        name: value for name, value in reader.read(caption).to_dict().items() if value is not None
-    }
-    if as_json:
-        row: dict[str, Any] = {
-            "audio": str(path),
-            "caption": caption,
-            "fields": fields,
-            "seconds": round(seconds, 3),
-            "took": round(took, 3),
+    def to_dict(self) -> dict[str, Any]:
+        """JSON of `serdesc describe --json`; fields without a value are omitted."""
+        fields = self.fields.to_dict()
+        return {
+            "audio": self.audio,
+            "caption": self.caption,
+            "fields": {name: value for name, value in fields.items() if value is not None},
+            "seconds": round(self.seconds, 3),
+            "took": round(self.took, 3),
         }
-        print(json.dumps(row, ensure_ascii=False), flush=True)
-        return
-    print(f"{path} ({seconds:.1f} s, described in {took:.2f} s)\n  {caption}")
-    shown = "  ".join(
-        f"{name}: {', '.join(value) if isinstance(value, list) else value}"
-        for name, value in fields.items()
-        if name != "transcript"
-    )
-    print(f"  {shown}\n", flush=True)
+
+
+class Captioner:
+    """A trained or built-in model that describes recordings."""
+
+    def __init__(self, model: str = "describer-mini", settings: list[str] | None = None) -> None:
+        """Load the model. Raises UserError if there is none of that name."""
+        exp = Path(resolve(model))
+        if not (exp / "config.yaml").exists():
+            raise UserError(
+                f"--model {model}: no experiment there (config.yaml is missing) and no built-in"
+                f" model of that name; built in are {', '.join(names())}"
+            )
+        self.config = configs.load(exp / "config.yaml", settings)
+        device = runtime.start(self.config)
+        self.encoder = Encoder.load(self.config.encoder, device)
+        self.model, _ = checkpoint.load_model(exp, Live(self.encoder), device, settings)
+
+    def describe(self, wave: np.ndarray, name: str = "") -> Description:
+        """Describe a wave (samples,) at 16 kHz."""
+        start = time.perf_counter()
+        x, frames = batches.pad(encode(self.encoder, [wave]))
+        caption = self.model.generate(x, frames, self.config.decoding.max_new_tokens)[0]
+        seconds = len(wave) / audio.SAMPLE_RATE
+        return Description(
+            audio=name,
+            caption=caption,
+            fields=reader.read(caption),
+            seconds=seconds,
+            took=time.perf_counter() - start,
+            cropped=seconds >= self.config.encoder.max_seconds,
+        )
+
+    def describe_files(
+        self, paths: Iterable[Path]
+    ) -> Iterator[tuple[Path, Description | audio.AudioError]]:
+        """Each path with its description, or with the reason why it has none."""
+        for path in paths:
+            try:
+                wave = audio.load(path, self.config.encoder.max_seconds)
+            except audio.AudioError as error:
+                yield path, error
+            else:
+                yield path, self.describe(wave, str(path))

@@ -1,4 +1,7 @@
-"""From latents to the LLM's embedding space: Section 3.3, Eq. (3), S = Linear(ReLU(Linear(DownSample(Z))))."""
+"""Adapter from latents to the LLM's embedding space: Section 3.3, Eq. (3).
+
+S = Linear(ReLU(Linear(DownSample(Z))))
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ class Adapter(nn.Module):
         )
 
     def tokens(self, frames: Tensor) -> Tensor:
-        """U for each utterance: frames // k, and one token for what is shorter."""
+        """U of each utterance (B,): frames // k, at least one."""
         return (frames // self.k).clamp_min(1)
 
     def forward(self, z: Tensor) -> Tensor:
-        # at entry, z is (B, T, K); DownSample: k frames side by side, the tail dropped
+        # at entry, z is (B, T, K); DownSample: concatenate k frames, drop the rest
         if z.shape[1] < self.k:
             z = functional.pad(z, (0, 0, 0, self.k - z.shape[1]))
         count = z.shape[1] // self.k

@@ -1,4 +1,4 @@
-"""Variational information bottleneck over all layers of the encoder: Section 3.2, Eq. (2)."""
+"""Variational information bottleneck over all encoder layers: Section 3.2, Eq. (2)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Latent(NamedTuple):
 
 
 def weighted_sum(x: Tensor, layer_weights: Tensor, layer_norm: bool) -> Tensor:
-    """x (B, L, T, D) -> (B, T, D): layers weighed by softmax, each normalised before where that is asked for."""
+    """x (B, L, T, D) -> (B, T, D), weights by softmax; layer_norm normalises each layer first."""
     assert x.ndim == 4 and x.shape[1] == len(layer_weights), (x.shape, len(layer_weights))
     if layer_norm:
         x = functional.layer_norm(x, x.shape[-1:])
@@ -49,7 +49,7 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Latent:
         # at entry, x is (B, L, T, D)
         h = self.encoder(weighted_sum(x, self.layer_weights, self.config.layer_norm))
-        spread = functional.softplus(self.sigma(h))
-        # The paper's softplus gives sigma; its ancestor's gives the variance. The floor keeps log(sigma) finite.
-        sigma = (spread if self.config.sigma == "softplus_std" else spread.sqrt()).clamp_min(1e-6)
-        return Latent(self.mu(h), sigma)
+        sigma = functional.softplus(self.sigma(h))
+        if self.config.sigma == "softplus_var":  # the method's ancestor: softplus gives sigma^2
+            sigma = sigma.sqrt()
+        return Latent(self.mu(h), sigma.clamp_min(1e-6))  # the floor keeps log(sigma) finite

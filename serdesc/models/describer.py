@@ -1,4 +1,8 @@
-"""The whole model: two branches, the prompt with both token groups, the LLM, and the losses (Figure 1, Section 3)."""
+"""The paper's model: two branches, the prompt with both token groups, the LLM, and the losses.
+
+Figure 1 and Section 3. B utterances, L layers, T frames, D encoder width, K latent width, U speech
+tokens, H LLM width, N input positions, M target tokens, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +16,22 @@ from torch.nn.utils.rnn import pad_sequence
 
 from serdesc.config import Config
 from serdesc.models import llm as llms
-from serdesc.models import prompt as prompts
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck, Latent
+from serdesc.models.prompt import Prompt, build_prompt
 
-# content: ASR, descriptor tokens zero.  descriptor: the joint target.  joint: one-stage training of both branches at once.
+# content: ASR with zero descriptor tokens. descriptor: the joint target. joint: one-stage training.
 Phase = Literal["content", "descriptor", "joint"]
 TRAINED: dict[str, tuple[str, ...]] = {
     "content": ("content",),
     "descriptor": ("descriptor",),
     "joint": ("content", "descriptor"),
 }
-IGNORE = -100
+IGNORE = -100  # label of a position without loss
 
 
 class Branch(nn.Module):
-    """Bottleneck and adapter of one token group."""
+    """Bottleneck and adapter of one group of speech tokens."""
 
     def __init__(self, layers: int, width: int, llm_width: int, config: Config) -> None:
         super().__init__()
@@ -36,51 +40,50 @@ class Branch(nn.Module):
 
 
 class Loss(NamedTuple):
-    """Sums, so that parts of a batch and devices can be added up before they are divided by the counts."""
+    """Sums over a micro-batch; the trainer divides by the counts of the whole batch."""
 
     llm: Tensor  # -log p over the label tokens
-    kl: Tensor  # over the frames of the branches that draw noise
+    kl: Tensor  # over the frames of the sampled branches
     tokens: int
     frames: int
     utterances: int
 
 
 class SpeechTokens(NamedTuple):
-    """What an LLM gets to hear of a batch."""
+    """The speech tokens of a batch."""
 
     s_con: Tensor  # (B, U, H)
-    s_des: Tensor | None  # (B, U, H); None: there is but one group of speech tokens
+    s_des: Tensor | None  # (B, U, H); None: the model has one group of speech tokens
     tokens: Tensor  # (B,), U of each utterance
-    kl: Tensor  # summed over the frames and branches that draw noise
+    kl: Tensor  # sum over the frames of the sampled branches
 
 
 @dataclass
 class Row:
-    """One row of the LLM's input."""
+    """One row of the LLM's input, before padding."""
 
     embeds: Tensor  # (N, H)
-    mask: Tensor  # (N,), what is attended to
+    mask: Tensor  # (N,), attention mask
     labels: Tensor  # (N,)
 
 
 class Describer(nn.Module):
-    groups = 2  # of speech tokens in the LLM's input
+    groups = 2  # groups of speech tokens in the LLM's input
 
     def __init__(
         self, llm: nn.Module, tokenizer: Any, layers: int, width: int, config: Config
     ) -> None:
         super().__init__()
         self.config = config
-        self.layers, self.width = layers, width  # of the features
+        self.layers, self.width = layers, width  # L, D
         self.tokenizer = tokenizer
         self.llm = llm
-        self.llm_width = int(llms.embeddings(llm).embedding_dim)
+        self.llm_width = int(llms.embeddings(llm).embedding_dim)  # H
         self.build_branches(layers, width, config)
-        self.prompt = prompts.build_prompt(
-            tokenizer, config.prompt.system, config.prompt.instruction
-        )
-        self.content_prompt = prompts.build_prompt(
-            tokenizer, config.prompt.system, config.prompt.content or config.prompt.instruction
+        texts = config.prompt
+        self.prompt = build_prompt(tokenizer, texts.system, texts.instruction)
+        self.content_prompt = build_prompt(
+            tokenizer, texts.system, texts.content or texts.instruction
         )
 
     def build_branches(self, layers: int, width: int, config: Config) -> None:
@@ -92,22 +95,22 @@ class Describer(nn.Module):
         return next(p.device for p in self.parameters())
 
     def sampled_branches(self, phase: Phase) -> tuple[str, ...]:
-        """The branches whose z is drawn in a phase, and whose KL its loss has: those that it trains."""
+        """The branches that a phase trains: their z is sampled and their KL is in the loss."""
         return TRAINED[phase]
 
     def label_count(self, target: str) -> int:
-        """How many label tokens a target has, its end included."""
-        return len(self.tokenizer.encode(target, add_special_tokens=False)) + 1
+        """M of a target, its end token included."""
+        return len(self._encode(target)) + 1
 
     def branch(self, name: str) -> Branch:
         return {"content": self.content, "descriptor": self.descriptor}[name]
 
     def speech_parameters(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
-        return [
-            (f"{name}.{n}", p)
-            for name in TRAINED[phase]
-            for n, p in self.branch(name).named_parameters()
-        ]
+        """Names and parameters of the branches that a phase trains."""
+        named = []
+        for name in TRAINED[phase]:
+            named += [(f"{name}.{n}", p) for n, p in self.branch(name).named_parameters()]
+        return named
 
     def trained(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters that a phase trains, in a fixed order."""
@@ -117,31 +120,32 @@ class Describer(nn.Module):
         return named
 
     def train_phase(self, phase: Phase) -> None:
-        """Training mode; gradients for what this phase trains and for nothing else."""
+        """Training mode; only the parameters that the phase trains require gradients."""
         self.train()
         self.requires_grad_(False)
         for _, parameter in self.trained(phase):
             parameter.requires_grad_(True)
 
-    # ---- speech tokens ---------------------------------------------------------------------------------------------------
+    # ---- speech tokens
+    # -----------------------------------------------------------------------------
 
     def speech_tokens(
         self, name: str, x: Tensor, frames: Tensor, eps: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, Tensor, Latent]:
-        """s (B, U, H), U of each utterance (B,), and the latents. z = mu where no noise is given."""
+        """s (B, U, H) of a branch, U of each utterance (B,), and latents; z = mu without eps."""
         branch = self.branch(name)
         latent = branch.bottleneck(x)  # (B, T, K)
         z = latent.mu
         if eps is not None:
             z = latent.sample(pad_sequence(list(eps), batch_first=True).to(x))
-        # Frames past an utterance's end are zero before the adapter, so that its padding says nothing.
+        # Zero the padding frames before the adapter, so that padding has no effect.
         z = z * frame_mask(frames, x.shape[2])[..., None]
         return branch.adapter(z), branch.adapter.tokens(frames), latent
 
     def encode_speech(
         self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
     ) -> SpeechTokens:
-        """Both groups of speech tokens; in the content phase the descriptor's are zero (Section 3.5)."""
+        """Both groups of speech tokens; s_des is zero in the content phase (Section 3.5)."""
         s_con, tokens, latent_con = self.speech_tokens("content", x, frames, noise.get("content"))
         latents = {"content": latent_con}
         s_des = torch.zeros_like(s_con)
@@ -154,7 +158,8 @@ class Describer(nn.Module):
             kl = kl + (latents[name].kl() * frame_mask(frames, x.shape[2])).sum()
         return SpeechTokens(s_con, s_des, tokens, kl)
 
-    # ---- training --------------------------------------------------------------------------------------------------------
+    # ---- training
+    # ----------------------------------------------------------------------------------
 
     def forward(
         self,
@@ -164,100 +169,98 @@ class Describer(nn.Module):
         phase: Phase,
         eps: dict[str, Sequence[Tensor]] | None = None,
     ) -> Loss:
-        """Sums of -log p(target) and of the KL of the branches that the phase trains. x (B, L, T, D); eps[branch][i] (T_i, K)."""
+        """Sums of -log p(target) (Eq. 4) and of the KL (Eq. 2) of the branches that the phase
+        trains.
+
+        x (B, L, T, D), frames (B,), eps[branch][i] (T_i, K).
+        """
         x, frames = x.to(self.device), frames.to(self.device)
-        heard = self.encode_speech(x, frames, phase, eps or {})
+        speech = self.encode_speech(x, frames, phase, eps or {})
         prompt = self.content_prompt if phase == "content" else self.prompt
         attend = phase != "content" or self.config.prompt.attend_zeros
-        rows = self._rows(prompt, heard, targets, attend)
-        nll, count = self._nll(rows)
-        return Loss(nll, heard.kl, count, int(frames.sum()), len(rows))
+        rows = self.build_rows(prompt, speech, targets, attend)
+        nll, count = self.nll(rows)
+        return Loss(nll, speech.kl, count, int(frames.sum()), len(rows))
 
-    def _rows(
+    def build_rows(
         self,
-        prompt: prompts.Prompt,
-        heard: SpeechTokens,
+        prompt: Prompt,
+        speech: SpeechTokens,
         targets: Sequence[str | None],
         attend: bool = True,
     ) -> list[Row]:
-        return [
-            self.input_row(
-                prompt,
-                heard.s_con[i, :u],
-                None if heard.s_des is None else heard.s_des[i, :u],
-                target,
-                attend,
-            )
-            for i, (u, target) in enumerate(zip(heard.tokens.tolist(), targets, strict=True))
-        ]
+        """The LLM's input for each utterance; without padding of the speech tokens."""
+        rows = []
+        for i, (u, target) in enumerate(zip(speech.tokens.tolist(), targets, strict=True)):
+            s_des = None if speech.s_des is None else speech.s_des[i, :u]
+            rows.append(self.build_row(prompt, speech.s_con[i, :u], s_des, target, attend))
+        return rows
 
-    def input_row(
+    def build_row(
         self,
-        prompt: prompts.Prompt,
+        prompt: Prompt,
         s_con: Tensor,
         s_des: Tensor | None,
         target: str | None,
         attend: bool = True,
     ) -> Row:
-        """Prompt(S) of one utterance, with the target and its end behind it in training. One group of tokens stands in the first's place."""
-        answer = (
-            []
-            if target is None
-            else [*self.tokenizer.encode(target, add_special_tokens=False), prompt.end]
-        )
-        table = llms.embeddings(self.llm)
-        text = table(
-            torch.tensor(
-                [*prompt.before, *prompt.between, *prompt.after, *answer], device=self.device
-            )
-        )
-        before, between, after, tail = text.split(
-            [len(prompt.before), len(prompt.between), len(prompt.after), len(answer)]
-        )
+        """Prompt(S) of one utterance, followed by the target and its end token in training.
+
+        s_con, s_des (U, H); without s_des, the line feed before it is omitted too. attend: whether
+        the descriptor tokens are attended to.
+        """
+        answer = [] if target is None else [*self._encode(target), prompt.end]
+        ids = [*prompt.before, *prompt.between, *prompt.after, *answer]
+        text = llms.embeddings(self.llm)(torch.tensor(ids, device=self.device))
+        sizes = [len(prompt.before), len(prompt.between), len(prompt.after), len(answer)]
+        before, between, after, tail = text.split(sizes)
         if s_des is None:
             between, s_des = between[:0], s_con[:0]
-        embeds = torch.cat(
-            [before, s_con.to(text.dtype), between, s_des.to(text.dtype), after, tail]
-        )
+        parts = [before, s_con.to(text.dtype), between, s_des.to(text.dtype), after, tail]
+        embeds = torch.cat(parts)  # (N, H)
         mask = torch.ones(len(embeds), dtype=torch.long, device=self.device)
         if not attend:
             start = len(before) + len(s_con) + len(between)
             mask[start : start + len(s_des)] = 0
         labels = torch.full((len(embeds),), IGNORE, device=self.device)
-        labels[len(embeds) - len(answer) :] = torch.tensor(
-            answer, dtype=torch.long, device=self.device
-        )
+        answer_ids = torch.tensor(answer, dtype=torch.long, device=self.device)
+        labels[len(embeds) - len(answer) :] = answer_ids
         return Row(embeds, mask, labels)
 
-    def _nll(self, rows: list[Row]) -> tuple[Tensor, int]:
-        """Eq. (4) summed over the batch, and its number of label tokens."""
-        losses, _ = self._losses(rows)
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def nll(self, rows: list[Row]) -> tuple[Tensor, int]:
+        """Sum of -log p over the label tokens of all rows (Eq. 4), and their number."""
+        losses, _ = self.token_losses(rows)
         return losses.sum(), len(losses)
 
-    def _losses(self, rows: list[Row]) -> tuple[Tensor, Tensor]:
-        """-log p of every label token, row after row, and where they stand (B, N). Logits are made only where there is a label."""
+    def token_losses(self, rows: list[Row]) -> tuple[Tensor, Tensor]:
+        """-log p of every label token, row after row, and their positions (B, N - 1).
+
+        Logits are computed at label positions only.
+        """
         embeds = pad_sequence([row.embeds for row in rows], batch_first=True)  # (B, N, H)
         mask = pad_sequence([row.mask for row in rows], batch_first=True)
-        labels = pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE)[
-            :, 1:
-        ]
+        labels = pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE)
+        labels = labels[:, 1:]  # position n predicts token n + 1
         model = self.llm.get_base_model()  # type: ignore[operator]
         hidden = model.model(
             inputs_embeds=embeds, attention_mask=mask, position_ids=positions(mask), use_cache=False
         )
-        wanted = labels != IGNORE
-        logits = model.lm_head(hidden.last_hidden_state[:, :-1][wanted]).float()  # (labels, V)
-        return functional.cross_entropy(logits, labels[wanted], reduction="none"), wanted
+        has_label = labels != IGNORE
+        logits = model.lm_head(hidden.last_hidden_state[:, :-1][has_label]).float()  # (labels, V)
+        losses = functional.cross_entropy(logits, labels[has_label], reduction="none")
+        return losses, has_label
 
-    # ---- decoding --------------------------------------------------------------------------------------------------------
+    # ---- decoding
+    # ----------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
-        """Greedy answers: z = mu, one pass with both token groups."""
-        return self.answer(
-            self._rows(self.prompt, self._encode_for_inference(x, frames), [None] * len(x)),
-            max_new_tokens,
-        )
+        """Greedy decoding with z = mu and both token groups in one pass."""
+        rows = self.build_rows(self.prompt, self._encode_for_inference(x, frames), [None] * len(x))
+        return self.decode_rows(rows, max_new_tokens)
 
     def _encode_for_inference(self, x: Tensor, frames: Tensor) -> SpeechTokens:
         self.eval()
@@ -267,16 +270,18 @@ class Describer(nn.Module):
     def log_likelihoods(
         self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
-        """log p(answer | speech) of any number of answers to each utterance, its end included; z = mu."""
-        heard = self._encode_for_inference(x, frames)
-        found: list[list[float]] = []
-        for i, said in enumerate(answers):
-            rows = self._rows(self.prompt, _repeated(heard, i, len(said)), said)
-            losses, wanted = self._losses(rows)
-            found.append([-float(of_row.sum()) for of_row in losses.split(wanted.sum(1).tolist())])
-        return found
+        """log p(answer | speech) of every answer to each utterance, end token included; z = mu."""
+        speech = self._encode_for_inference(x, frames)
+        results: list[list[float]] = []
+        for i, candidates in enumerate(answers):
+            rows = self.build_rows(self.prompt, _repeat(speech, i, len(candidates)), candidates)
+            losses, has_label = self.token_losses(rows)
+            by_row = losses.split(has_label.sum(1).tolist())
+            results.append([-float(row.sum()) for row in by_row])
+        return results
 
-    def answer(self, rows: list[Row], max_new_tokens: int) -> list[str]:
+    def decode_rows(self, rows: list[Row], max_new_tokens: int) -> list[str]:
+        """Greedy decoding of prepared rows, padded on the left."""
         from transformers import GenerationConfig
 
         embeds = pad_sequence([row.embeds for row in rows], batch_first=True, padding_side="left")
@@ -288,44 +293,43 @@ class Describer(nn.Module):
             eos_token_id=self.prompt.end,
             pad_token_id=self.prompt.end if pad is None else pad,
         )
-        ids = self.llm.generate(inputs_embeds=embeds, attention_mask=mask, generation_config=greedy)  # type: ignore[operator]
-        return [
-            self.tokenizer.decode(_until(row, self.prompt.end), skip_special_tokens=True).strip()
-            for row in ids.tolist()
-        ]
+        ids = self.llm.generate(  # type: ignore[operator]
+            inputs_embeds=embeds, attention_mask=mask, generation_config=greedy
+        )
+        return [self._decode(row) for row in ids.tolist()]
+
+    def _decode(self, ids: list[int]) -> str:
+        """The text before the end token."""
+        if self.prompt.end in ids:
+            ids = ids[: ids.index(self.prompt.end)]
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return text.strip()
 
 
-def _repeated(heard: SpeechTokens, i: int, times: int) -> SpeechTokens:
-    """Utterance i so many times."""
+def _repeat(speech: SpeechTokens, i: int, times: int) -> SpeechTokens:
+    """Utterance i, repeated."""
 
     def repeat(t: Tensor) -> Tensor:
         return t[i : i + 1].expand(times, *t.shape[1:])
 
-    return SpeechTokens(
-        repeat(heard.s_con),
-        None if heard.s_des is None else repeat(heard.s_des),
-        repeat(heard.tokens),
-        heard.kl,
-    )
-
-
-def _until(ids: list[int], end: int) -> list[int]:
-    return ids[: ids.index(end)] if end in ids else ids
+    s_des = None if speech.s_des is None else repeat(speech.s_des)
+    return SpeechTokens(repeat(speech.s_con), s_des, repeat(speech.tokens), speech.kl)
 
 
 def frame_mask(frames: Tensor, length: int) -> Tensor:
-    """(B, T), one where there is speech."""
+    """(B, T), one at an utterance's frames and zero at padding."""
     return (torch.arange(length, device=frames.device) < frames[:, None]).float()
 
 
 def positions(mask: Tensor) -> Tensor:
-    """(B, N) positions that count what is attended to, as generation does."""
+    """(B, N) position ids that count attended positions, as generation does."""
     return (mask.cumsum(-1) - 1).clamp_min(0)
 
 
 def noise(latent: int, frames: Sequence[int], seeds: Sequence[int]) -> list[Tensor]:
-    """eps (T_i, K) of each utterance from its own seed: neither its batch nor its padding changes it."""
-    return [
-        torch.randn(t, latent, generator=torch.Generator().manual_seed(s))
-        for t, s in zip(frames, seeds)
-    ]
+    """eps (T_i, K) of each utterance from its own seed, independent of batch and padding."""
+    eps = []
+    for t, utterance_seed in zip(frames, seeds):
+        generator = torch.Generator().manual_seed(utterance_seed)
+        eps.append(torch.randn(t, latent, generator=generator))
+    return eps

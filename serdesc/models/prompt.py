@@ -11,7 +11,7 @@ from serdesc.errors import UserError
 
 @dataclass(frozen=True)
 class Turns:
-    """What an LLM writes around the turns of a chat. `end` closes the answer, and is what training targets end in."""
+    """Turn markers of a chat model. `end` closes the answer and ends every training target."""
 
     system: str
     user: str
@@ -19,7 +19,8 @@ class Turns:
     end: str
 
 
-# Known by the token that opens a turn. Templates are not asked: Llama 3's adds today's date, and the prompt would change daily.
+# First marker -> markers of a model family. Chat templates are not used: Llama 3's inserts today's
+# date.
 TURNS = {
     "<|start_header_id|>": Turns(  # Llama 3
         system="<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n",
@@ -33,14 +34,14 @@ TURNS = {
         assistant="<|im_end|>\n<|im_start|>assistant\n",
         end="<|im_end|>",
     ),
-    "<|hears|>": Turns(
+    "<|hears|>": Turns(  # llama-mini
         system="<|begin|>", user="<|hears|>", assistant="<|writes|>", end="<|done|>"
-    ),  # llama-mini
+    ),
 }
 
 
 class Tokenizer(Protocol):
-    """What is used of a Hugging Face tokenizer."""
+    """The methods of a Hugging Face tokenizer that are used."""
 
     def get_vocab(self) -> dict[str, int]: ...
 
@@ -50,19 +51,22 @@ class Tokenizer(Protocol):
 
 
 def turns_of(tokenizer: Tokenizer) -> Turns:
+    """The turn markers of a tokenizer's model family. Raises UserError for an unknown family."""
     vocabulary = tokenizer.get_vocab()
-    for mark, turns in TURNS.items():
-        if mark in vocabulary:
+    for marker, turns in TURNS.items():
+        if marker in vocabulary:
             return turns
     raise UserError(
-        f"the LLM's tokenizer has none of the turn markers {', '.join(TURNS)}: take a chat model of a known family, or add its "
-        "markers to TURNS in serdesc/models/prompt.py"
+        f"the LLM's tokenizer has none of the turn markers {', '.join(TURNS)}: use a chat model of"
+        " a known family, or add its markers to TURNS in serdesc/models/prompt.py"
     )
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids around the two groups of speech tokens: before s_con, between s_con and s_des, after s_des; and the answer's end."""
+    """Token ids before s_con (P1), between s_con and s_des (P2), after s_des (P3), and the end
+    token.
+    """
 
     before: list[int]
     between: list[int]
@@ -73,16 +77,17 @@ class Prompt:
 def build_prompt(
     tokenizer: Tokenizer, system: str = SYSTEM, instruction: str = INSTRUCTION
 ) -> Prompt:
+    """The prompt of Figure 1 in the turn markers of the tokenizer's family."""
     turns = turns_of(tokenizer)
 
-    def ids(text: str) -> list[int]:
+    def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False))
 
-    end = ids(turns.end)
+    end = encode(turns.end)
     assert len(end) == 1, f"end of turn {turns.end} is {len(end)} tokens"
     return Prompt(
-        ids(turns.system + system + turns.user),
-        ids("\n"),
-        ids("\n" + instruction + turns.assistant),
-        end[0],
+        before=encode(turns.system + system + turns.user),
+        between=encode("\n"),
+        after=encode("\n" + instruction + turns.assistant),
+        end=end[0],
     )

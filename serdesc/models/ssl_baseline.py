@@ -1,11 +1,13 @@
-"""SSL baselines, systems 1 to 3 of Table 2: a frozen encoder with a pooled classifier of the emotion and a CTC head, trained jointly.
+"""SSL baselines, systems 1 to 3 of Table 2: a frozen encoder with two heads, trained jointly.
 
     x (B, L, T, D) -> weighted sum of layers -> (B, T, D)
-    emotion     mean over the frames, Linear ReLU Linear                 cross-entropy
-    transcript  each frame, Linear ReLU Linear over CHARACTERS           CTC a character (Graves et al. 2006), times `baseline.ctc`
+    emotion     mean over frames, Linear ReLU Linear      cross-entropy
+    transcript  per frame, Linear ReLU Linear             CTC loss per character (Graves et al.
+    2006)
 
-The two losses are added, so UA and WER come from one model. It has the describer's interface: its targets and answers are captions of a
-transcript and an emotion, so it is trained, decoded and scored by the same code.
+The loss is cross-entropy + `baseline.ctc` * CTC. The interface is the describer's: targets and
+answers are captions with a transcript and an emotion, so training, decoding and scoring are the
+same code.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from serdesc.config import Config
 from serdesc.models.bottleneck import weighted_sum
 from serdesc.models.describer import Loss, Phase, frame_mask
 
-CHARACTERS = "_' abcdefghijklmnopqrstuvwxyz"  # the first is CTC's blank
+IGNORE = -1  # label of a target without emotion
+CHARACTERS = "_' abcdefghijklmnopqrstuvwxyz"  # the first one is CTC's blank
 
 
 class SslBaseline(nn.Module):
-    llm = None  # nothing for PEFT to write
+    llm = None  # no LoRA to save
 
     def __init__(self, layers: int, width: int, config: Config) -> None:
         super().__init__()
@@ -48,7 +51,7 @@ class SslBaseline(nn.Module):
         return ()
 
     def label_count(self, target: str) -> int:
-        """The loss is a mean over utterances."""
+        """One per utterance: the loss is a mean over utterances."""
         return 1
 
     def trained(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
@@ -58,7 +61,7 @@ class SslBaseline(nn.Module):
         self.train()
 
     def log_probs(self, x: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """log p of the emotions (B, emotions), and of the characters at each frame (B, T, characters)."""
+        """log p of the emotions (B, emotions) and characters per frame (B, T, characters)."""
         x, frames = x.to(self.device), frames.to(self.device)
         summed = weighted_sum(x, self.layer_weights, self.config.branch.layer_norm)  # (B, T, D)
         pooled = (summed * frame_mask(frames, x.shape[2])[..., None]).sum(1) / frames[:, None]
@@ -72,64 +75,64 @@ class SslBaseline(nn.Module):
         phase: Phase,
         eps: dict[str, Sequence[Tensor]] | None = None,
     ) -> Loss:
-        """Sum over the utterances of both losses. A target without emotion or without transcript adds nothing for it."""
+        """Sum over utterances of both losses; a target without emotion or transcript has none of
+        it.
+        """
         emotions, characters = self.log_probs(x, frames)
-        said = [reader.read(target) for target in targets]
-        wanted = torch.tensor(
-            [EMOTIONS.index(fields.emotion) if fields.emotion else -1 for fields in said],
-            device=self.device,
+        fields = [reader.read(target) for target in targets]
+        labels = [EMOTIONS.index(f.emotion) if f.emotion else IGNORE for f in fields]
+        emotion_loss = functional.nll_loss(
+            emotions,
+            torch.tensor(labels, device=self.device),
+            ignore_index=IGNORE,
+            reduction="sum",
         )
-        of_emotion = functional.nll_loss(emotions, wanted, ignore_index=-1, reduction="sum")
-        labels = [_indices(fields.transcript or "") for fields in said]
-        lengths = torch.tensor([len(row) for row in labels])
-        flat = torch.tensor([i for row in labels for i in row])
+        texts = [_indices(f.transcript or "") for f in fields]
+        lengths = torch.tensor([len(text) for text in texts])
         ctc = functional.ctc_loss(
             characters.transpose(0, 1).cpu(),
-            flat,
+            torch.tensor([i for text in texts for i in text]),
             frames.cpu(),
             lengths,
             reduction="none",
             zero_infinity=True,
         )
-        of_text = (ctc / lengths.clamp_min(1) * (lengths > 0)).sum().to(self.device)
-        return Loss(
-            of_emotion + self.config.baseline.ctc * of_text,
-            x.new_zeros(()),
-            len(said),
-            0,
-            len(said),
-        )
+        ctc_loss = (ctc / lengths.clamp_min(1) * (lengths > 0)).sum().to(self.device)
+        loss = emotion_loss + self.config.baseline.ctc * ctc_loss
+        return Loss(loss, x.new_zeros(()), len(fields), 0, len(fields))
 
     @torch.inference_mode()
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
-        """A caption of the likeliest emotion and of the best path's characters."""
+        """Captions of the most probable emotion and the characters of CTC's best path."""
         self.eval()
         emotions, characters = self.log_probs(x, frames)
-        best = characters.argmax(-1).tolist()
-        texts = [_collapsed(row[:n]) for row, n in zip(best, frames.tolist())]
-        return [
-            writer.render(Fields(transcript=text, emotion=EMOTIONS[i]), "")
-            for text, i in zip(texts, emotions.argmax(-1).tolist())
-        ]
+        captions = []
+        paths = zip(characters.argmax(-1).tolist(), frames.tolist(), emotions.argmax(-1).tolist())
+        for path, count, emotion in paths:
+            fields = Fields(transcript=collapse(path[:count]), emotion=EMOTIONS[emotion])
+            captions.append(writer.render(fields, ""))
+        return captions
 
     @torch.inference_mode()
     def log_likelihoods(
         self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
-        """log p of the emotion that each answer names."""
+        """log p of the emotion in each answer."""
         self.eval()
         emotions = self.log_probs(x, frames)[0].tolist()
-        return [
-            [row[EMOTIONS.index(reader.read(answer).emotion or "")] for answer in said]
-            for row, said in zip(emotions, answers)
-        ]
+        results = []
+        for row, candidates in zip(emotions, answers):
+            named = [reader.read(answer).emotion or "" for answer in candidates]
+            results.append([row[EMOTIONS.index(emotion)] for emotion in named])
+        return results
 
 
 def _indices(text: str) -> list[int]:
     return [CHARACTERS.index(c) for c in text.lower() if c in CHARACTERS[1:]]
 
 
-def _collapsed(path: Sequence[Any]) -> str:
-    """Repetitions as one, blanks left out."""
-    kept = [i for i, before in zip(path, [0, *path]) if i and i != before]
-    return " ".join("".join(CHARACTERS[i] for i in kept).split())
+def collapse(path: Sequence[Any]) -> str:
+    """The text of a CTC path: repetitions merged, blanks removed."""
+    pairs = zip(path, [0, *path])
+    characters = [CHARACTERS[i] for i, previous in pairs if i and i != previous]
+    return " ".join("".join(characters).split())

@@ -1,7 +1,8 @@
-"""No disentanglement: "HuBERT+LLM-SER+SED+ASR", system 1 of Table 1 and 4 of Table 2, alternating multi-task fine-tuning alone.
+"""No disentanglement: "HuBERT+LLM-SER+SED+ASR", system 1 of Table 1 and 4 of Table 2.
 
-One weighted sum of layers and one adapter, both trained in both phases; no bottleneck, no KL. Its tokens stand in the place of
-<Content>; the line feed before <Speech descriptor> and that group are left out.
+One weighted sum of layers and one adapter, trained in both phases; no bottleneck and no KL. Its
+speech tokens replace <Content>; the line feed before <Speech descriptor> and that group are
+omitted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from serdesc.config import Config
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import weighted_sum
-from serdesc.models.describer import Describer, SpeechTokens, Phase, frame_mask
+from serdesc.models.describer import Describer, Phase, SpeechTokens, frame_mask
 
 
 class Undivided(Describer):
@@ -28,10 +29,8 @@ class Undivided(Describer):
         return ()
 
     def speech_parameters(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
-        return [
-            ("layer_weights", self.layer_weights),
-            *((f"adapter.{name}", p) for name, p in self.adapter.named_parameters()),
-        ]
+        adapter = [(f"adapter.{name}", p) for name, p in self.adapter.named_parameters()]
+        return [("layer_weights", self.layer_weights), *adapter]
 
     def encode_speech(
         self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]

@@ -203,8 +203,8 @@ def _answer(
     u, b = speech_tokens(item.frames, model.config), model.config.decoding.batch_size
     with torch.inference_mode():
         s = torch.full((u, model.llm_width), 0.01, device=device)
-        rows = [model.input_row(model.prompt, s, s if model.groups == 2 else None, None)] * b
-        few, many = (_seconds(partial(model.answer, rows, count), device) for count in TOKENS)
+        rows = [model.build_row(model.prompt, s, s if model.groups == 2 else None, None)] * b
+        few, many = (_seconds(partial(model.decode_rows, rows, count), device) for count in TOKENS)
     token = max(many - few, 1e-6) / (TOKENS[1] - TOKENS[0])
     prefill = costs.body(BatchShape(b, prompt + model.groups * u, 0, u, b)) + b * costs.label
     return {"read": Timed(max(few, token), prefill), "write": Timed(token, bytes_per_step(model))}

@@ -217,7 +217,7 @@ def speech_tokens(frames: int, config: Config) -> int:
 
 def groups(config: Config) -> int:
     """Groups of speech tokens in the LLM's input."""
-    return models.kind(config).groups
+    return models.model_class(config).groups
 
 
 def prompt_tokens(words: prompts.Tokenizer, config: Config) -> int:

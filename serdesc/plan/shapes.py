@@ -96,7 +96,7 @@ def describer(
     """The whole model on the meta device, and the source of its LLM's shape."""
     with META:
         model, source = llm(config, **changed)
-        return models.kind(config)(model, tokenizer, layers, width, config), source
+        return models.model_class(config)(model, tokenizer, layers, width, config), source
 
 
 def parts(encoder: Encoder, model: Describer) -> list[Part]:

@@ -121,8 +121,7 @@ def _fake(tensor: Tensor) -> Any:
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
-# ---- passes
-# --------------------------------------------------------------------------------------------------------------
+# ---- passes --------------------------------------------------------------------------------------
 
 
 class Weightless:
@@ -200,7 +199,7 @@ class Weightless:
             s_con = speech.s_con[i, :u]  # (U, H)
             s_des = None if speech.s_des is None else speech.s_des[i, :u]
             target = clip.target if answered else None
-            rows.append(model.input_row(model.prompt, s_con, s_des, target))
+            rows.append(model.build_row(model.prompt, s_con, s_des, target))
         return rows, speech.kl
 
     def _encode_speech(self, x: Tensor, batch: Sequence[Clip], phase: Phase) -> SpeechTokens:
@@ -239,7 +238,7 @@ def encode(encoder: Encoder, waves: int, samples: int) -> PassCost:
     with mode, Tally() as tally:
         values = torch.empty(waves, samples, dtype=DTYPES[encoder.config.dtype])
         mask = torch.ones(waves, samples, dtype=torch.long) if encoder.batchable else None
-        encoder.hidden_states(values, mask)
+        encoder.hidden_states(values, mask).float()  # (B, L, T, D)
     return PassCost(tally.peak, tally.flops)
 
 

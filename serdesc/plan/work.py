@@ -18,7 +18,7 @@ from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.features import batches
 from serdesc.features.encoder import Encoder
-from serdesc.features.store import together
+from serdesc.features.live import batch_by_length
 from serdesc.models.describer import TRAINED, Describer, Phase
 from serdesc.plan import trace
 from serdesc.plan.lengths import Item, groups, in_order, speech_tokens
@@ -123,8 +123,7 @@ class Costs:
         return Passes(speech + self.body(shape) + head, trained + backward + recomputed + head)
 
 
-# ---- batches
-# -------------------------------------------------------------------------------------------------------------
+# ---- batches -------------------------------------------------------------------------------------
 
 
 def padded(batch: Sequence[Item], prompt: int, phase: Phase, config: Config) -> BatchShape:
@@ -166,8 +165,7 @@ def epochs(config: Config) -> dict[Phase, int]:
     return {phase: settings.epochs for phase, settings in phases_of(config.training).items()}
 
 
-# ---- encoder
-# -------------------------------------------------------------------------------------------------------------
+# ---- encoder -------------------------------------------------------------------------------------
 
 
 class Curve(NamedTuple):
@@ -193,15 +191,14 @@ def encoding(seconds: Sequence[float], encoder: Encoder, curve: Curve) -> float:
     """FLOPs to encode recordings of these lengths, each encoder batch padded to its longest."""
     least, most = encoder.config.min_seconds, encoder.config.max_seconds
     encoded = [min(max(length, least), most) for length in seconds]
-    encoder_batches = together([round(length * SAMPLE_RATE) for length in encoded], encoder)
+    encoder_batches = batch_by_length([round(length * SAMPLE_RATE) for length in encoded], encoder)
     flops = 0.0
     for batch in encoder_batches:
         flops += len(batch) * curve(max(encoded[i] for i in batch))
     return flops
 
 
-# ---- decoding
-# ------------------------------------------------------------------------------------------------------------
+# ---- decoding ------------------------------------------------------------------------------------
 
 
 class Answers(NamedTuple):

@@ -111,7 +111,7 @@ def measure_utterances(
                 cache.add(measured)
                 unusable += [error for _, error in block if not isinstance(error, dict)]
                 advance(len(block))
-    audio.tell(unusable, "are not measured")
+    audio.print_rejected(unusable, "are not measured")
     return {utt_id: cache.results[key] for utt_id, key in keys.items() if key in cache.results}
 
 

@@ -143,7 +143,7 @@ def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
     return hyps, sorted(duplicates)
 
 
-# ---- formats ---------------------------------------------------------------------------------
+# ---- formats -------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Numbered:

@@ -193,7 +193,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-# ---- hypotheses of two systems ----------------------------------------------------------------
+# ---- hypotheses of two systems -------------------------------------------------------------------
 
 
 def answers(

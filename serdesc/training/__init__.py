@@ -1,1 +1,1 @@
-"""Two-phase fine-tuning: what is trained when, for how long, and how a run goes on after it was stopped."""
+"""Two-phase fine-tuning: schedule, examples and trainer."""

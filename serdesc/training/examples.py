@@ -1,4 +1,4 @@
-"""Training examples: an utterance with what each phase asks for."""
+"""Training examples: an utterance and the target of each phase."""
 
 from __future__ import annotations
 
@@ -14,59 +14,67 @@ from serdesc.errors import UserError
 
 @dataclass(frozen=True)
 class Example:
-    """An utterance with the target of each phase. Where there are fields to say, each epoch says them in other words."""
+    """An utterance with its targets."""
 
     utterance: Utterance
     transcript: str
     caption: str
-    reworded: Fields | None = None
+    paraphrased: Fields | None = None  # rendered in a new wording in every epoch
     copies: tuple[Example, ...] = ()  # at other speeds
 
     def at_speed(self, seed: int) -> Example:
-        """What an epoch hears: the utterance, or one of its copies, all alike likely."""
+        """This example or one of its copies, each with the same probability."""
         return (self, *self.copies)[seed % (1 + len(self.copies))]
 
     def target(self, phase: str, epoch: int) -> str:
+        """Content phase: the transcript. Other phases: the caption."""
         if phase == "content":
             return self.transcript
-        return (
-            self.caption
-            if self.reworded is None
-            else writer.render(self.reworded, f"{self.utterance.utt_id} {epoch}")
-        )
+        if self.paraphrased is None:
+            return self.caption
+        return writer.render(self.paraphrased, f"{self.utterance.utt_id} {epoch}")
 
 
 def examples(
     utterances: Sequence[Utterance], config: Config
 ) -> tuple[list[Example], list[Utterance]]:
-    """Training examples, copies at other speeds within their originals; and the utterances that are too long."""
-    outputs, skipped = config.target, []
-    out: dict[str, Example] = {}
+    """Training examples, with copies at other speeds inside their originals; and skipped
+    utterances.
+
+    Utterances over training.max_seconds are skipped. Raises UserError for one without text or
+    labels.
+    """
+    target, skipped = config.target, []
+    by_id: dict[str, Example] = {}
     for utt in sorted(utterances, key=lambda utt: utt.uniq is not None):  # originals first
-        if utt.text is None or utt.labels is None:
-            what, step = (
-                ("text", "add it")
-                if utt.text is None
-                else ("labels", "run `serdesc annotate` and train on a fold's folder")
-            )
-            raise UserError(f"'{utt.utt_id}' has no {what}: {step}.")
+        text, labels = _text_and_labels(utt)
         if (utt.seconds or 0.0) > config.training.max_seconds:
             skipped.append(utt)
-        else:
-            reworded = (
-                writer.select(utt.labels, outputs) if config.training.paraphrase_targets else None
-            )
-            example = Example(utt, utt.text, caption_of(utt, outputs), reworded)
-            if utt.uniq is None:
-                out[utt.utt_id] = example
-            elif utt.uniq in out:
-                out[utt.uniq] = replace(out[utt.uniq], copies=(*out[utt.uniq].copies, example))
-    return list(out.values()), skipped
+            continue
+        paraphrased = writer.select(labels, target) if config.training.paraphrase_targets else None
+        example = Example(utt, text, caption_of(utt, target), paraphrased)
+        if utt.uniq is None:
+            by_id[utt.utt_id] = example
+        elif utt.uniq in by_id:
+            original = by_id[utt.uniq]
+            by_id[utt.uniq] = replace(original, copies=(*original.copies, example))
+    return list(by_id.values()), skipped
 
 
-def caption_of(utt: Utterance, outputs: TargetConfig) -> str:
-    """The target of the descriptor phase: the reference caption, or one with fewer outputs from the same fields."""
+def _text_and_labels(utt: Utterance) -> tuple[str, Fields]:
+    if utt.text is None:
+        raise UserError(f"'{utt.utt_id}' has no text: add it.")
+    if utt.labels is None:
+        raise UserError(
+            f"'{utt.utt_id}' has no labels: run `serdesc annotate` and train on a fold's folder."
+        )
+    return utt.text, utt.labels
+
+
+def caption_of(utt: Utterance, target: TargetConfig) -> str:
+    """Target of the descriptor phase: the reference caption, or one rendered with fewer outputs."""
     fields = utt.labels or Fields()
-    if utt.caption is not None and writer.select(fields, outputs) == fields:
+    selected = writer.select(fields, target)
+    if utt.caption is not None and selected == fields:
         return utt.caption
-    return writer.render(writer.select(fields, outputs), utt.utt_id)
+    return writer.render(selected, utt.utt_id)

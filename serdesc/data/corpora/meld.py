@@ -21,7 +21,7 @@ from serdesc.data import audio
 from serdesc.data.corpora import Known, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_text, written_aside
+from serdesc.files import read_text, atomic_path
 
 FOLDERS = {
     "train": ("train_splits", "train"),
@@ -131,7 +131,7 @@ def convert(utt: Utterance, folder: Path) -> Utterance:
     of = f"{clip} {clip.stat().st_size} {clip.stat().st_mtime_ns}" if clip.exists() else ""
     if made_of is None or (made_of != of if of else made_of.rsplit(" ", 2)[0] != str(clip)):
         wave, rate = decode(clip)
-        with written_aside(target) as aside, soundfile.SoundFile(
+        with atomic_path(target) as aside, soundfile.SoundFile(
             aside, "w", audio.SAMPLE_RATE, 1, format="FLAC", subtype="PCM_16"
         ) as file:
             file.comment = of
