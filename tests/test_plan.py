@@ -163,11 +163,11 @@ def test_flops_by_arithmetic_are_those_that_are_multiplied_out(kind: str, phase:
 def test_the_papers_floors() -> None:
     encoder, model = built(Config())
     assert work.Curve.of(encoder)(10) / 10 == pytest.approx(36e9, rel=0.1)
-    shape = work.Shape(8, 130, 219, 43, 8 * 50)
+    shape = work.BatchShape(8, 130, 219, 43, 8 * 50)
     assert work.Costs.of(model).step(shape, "descriptor").both / (8 * 130) == pytest.approx(32e9, rel=0.1)
     assert memory.weights(model, "none") == pytest.approx(16.06e9, rel=1e-3)
     assert memory.weights(model, "4bit") == pytest.approx(5.7e9, rel=0.02)  # as transformers' documentation measures 4-bit Llama 3.1 8B
-    assert memory.cached(model.llm.get_base_model().config, 2) == 131_072  # bytes a position
+    assert memory.kv_cache(model.llm.get_base_model().config, 2) == 131_072  # bytes a position
 
 
 # ---- memory ----

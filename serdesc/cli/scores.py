@@ -117,6 +117,7 @@ def score(
         terminal.print_table(
             faithfulness.cells(faithfulness.write(target, found, config.scoring)),
             "claimed and measured",
+            labels=2,
         )
     if counterfactual:
         from serdesc.inference import counterfactual as changes

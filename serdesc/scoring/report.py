@@ -45,7 +45,9 @@ def show(
         if "substitutions" in s.counts and s.value is not None:
             terminal.print_lines([_errors(by_name[s.metric].unit, s.counts)], "  ")
     if emotions := confusion(counts for _, counts in table.get("ua", [])):
-        terminal.print_table(_confusion_rows(emotions), "emotion, predicted as")
+        terminal.print_table(
+            _confusion_rows(emotions), "emotions: reference in rows, prediction in columns"
+        )
     for note in dict.fromkeys(s.note for s in scores if s.note):
         units = [by_name[s.metric].unit for s in scores if s.note == note]
         terminal.print_lines([f"not computed: {', '.join(units)}: {note}"], "  ")
@@ -148,7 +150,7 @@ def report(exp: Path, part: str, config: Config) -> None:
         )
         terminal.print_lines([f"{line}: {rest}"], "  ")
     if agreement:
-        terminal.print_table(agreement, "claimed and measured")
+        terminal.print_table(agreement, "claimed and measured", labels=2)
 
 
 @dataclass(frozen=True)
