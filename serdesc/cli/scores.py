@@ -79,7 +79,7 @@ def score(
     target, source = out or scoring.scores_of(hyp), scoring.ScoreInputs.of(
         hyp, utterances, settings_of
     )
-    if keep and source.made(target):
+    if keep and source.are_scored(target):
         typer.echo(f"{target}: kept, of the same answers, labels and settings")
     else:
         counted = scoring.rows(utterances, hyps, config.target, wanted, config.scoring)

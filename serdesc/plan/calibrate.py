@@ -68,10 +68,7 @@ def measure_speed(
     )
     slower = cards.SLOWER[config.llm.quantization]
     if slower < 1:
-        notes += (
-            f"measured in {config.llm.dtype}; {config.llm.quantization} weights are dequantized "
-            f"for each matrix product: {slower:g} times the speed",
-        )
+        notes += (f"measured in {config.llm.dtype}; {cards.dequantized(config)}",)
     name = f"this machine ({device}, {torch.get_num_threads()} threads)"
     gpu = device.type == "cuda"
     memory = torch.cuda.get_device_properties(device).total_memory / 1e9 if gpu else cards.here()

@@ -65,10 +65,7 @@ def card(name: str, config: Config) -> Speed:
         f"CUDA and fragmentation of its allocator take {CONTEXT:g} GB",
     ]
     if slower < 1:
-        notes.append(
-            f"{config.llm.quantization} weights are dequantized for each matrix product: "
-            f"{slower:g} times the speed"
-        )
+        notes.append(dequantized(config))
     return Speed(
         name=name,
         memory=row["memory"],
@@ -79,6 +76,15 @@ def card(name: str, config: Config) -> Speed:
         bandwidth=row["bandwidth"] * 1e9 * READING,
         launch=LAUNCH,
         notes=tuple(notes),
+    )
+
+
+def dequantized(config: Config) -> str:
+    """The note on the assumed speed with quantized weights."""
+    quantization = config.llm.quantization
+    return (
+        f"{quantization} weights are dequantized for each matrix product: "
+        f"{SLOWER[quantization]:g} times the speed"
     )
 
 

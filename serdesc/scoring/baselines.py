@@ -1,13 +1,12 @@
 """Trivial baselines on the same folds, without encoder and LLM.
 
-constant               most frequent value of each field in the training part, and a caption of
-these words alone            emotion by logistic regression over the words of the reference
-transcript reference descriptors  emotion by a decision tree over pitch, energy, speed, age and
-gender of the
-                       reference
+constant               most frequent value of each field in the training part, and a caption of it
+words alone            emotion by logistic regression over the words of the reference transcript
+reference descriptors  emotion by a decision tree over the reference's pitch, energy, speed, age and
+                       gender
 log-mel statistics     each field by logistic regression over mean and standard deviation of 64
-                       log-mel bands; unlike the encoder's input, the wave is not normalised, so
-                       loudness is visible
+                       log-mel bands; the wave is not normalised, so unlike the encoder's input it
+                       retains the loudness
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class Experiment:
         return values
 
     def rows(self, metric: Metric, folds: Collection[str] | None = None) -> Rows:
-        """Pooled rows of all or some folds; CIDEr is counted anew on the pooled set."""
+        """Pooled rows of all or some folds; CIDEr is computed on the pooled set."""
         pooled = [fold for fold in self.lines if folds is None or fold in folds]
         rows = [row for fold in pooled for row in self.counts(metric, fold)]
         if not (metric.of_set and metric.captions and len(pooled) > 1 and rows):

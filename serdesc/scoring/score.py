@@ -266,7 +266,7 @@ class ScoreInputs:
         key = files.digest(sha256, datadir.identity(utterances), settings, __version__)
         return cls(hyp.name, sha256, key)
 
-    def made(self, out: Path) -> bool:
+    def are_scored(self, out: Path) -> bool:
         """True if `out` has the scores of these inputs, and every value could be computed."""
         if not out.exists() or not beside(out, ROWS).exists():
             return False

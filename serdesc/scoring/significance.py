@@ -3,8 +3,7 @@
     t               paired one-tailed t-test over the units' values (the paper's test); over
                     utterances only if the metric is a mean over utterances, or for captions
     randomisation   approximate randomisation: outputs of A and B are swapped at random, unit by
-    unit
-                    (Noreen 1989); any metric
+                    unit (Noreen 1989); any metric
     mcnemar         exact, one-tailed, over utterances that one system has correct and the other
                     incorrect; for accuracy only
     bootstrap       95 % interval of the difference; a p-value only for 50 units or more, because
@@ -77,12 +76,8 @@ def compare(
     bootstrap resamples. Raises UserError if the systems were scored on different utterances.
     """
     check_same_utterances(metric, a, b)
-    unit_of: dict[str, Callable[[Utterance], str]] = {
-        "utterance": lambda utt: utt.utt_id,
-        "speaker": lambda utt: utt.spk,
-        "fold": lambda utt: (fold_of or {})[utt.utt_id],
-    }
-    sides = [UnitSums.of(rows, unit_of[unit]) for rows in (a, b)]
+    unit_of = _unit_function(unit, fold_of or {})
+    sides = [UnitSums.of(rows, unit_of) for rows in (a, b)]
     sign = 1.0 if metric.higher_is_better else -1.0
     units = len(sides[0].sums)
     rng = np.random.default_rng(seed)
@@ -106,6 +101,14 @@ def compare(
         interval=percentiles(sign * drawn) if units > 1 else None,
         p=p,
     )
+
+
+def _unit_function(unit: str, fold_of: Mapping[str, str]) -> Callable[[Utterance], str]:
+    if unit == "fold":
+        return lambda utt: fold_of[utt.utt_id]
+    if unit == "speaker":
+        return lambda utt: utt.spk
+    return lambda utt: utt.utt_id
 
 
 def _values(metric: Metric, sums: UnitSums, unit: str) -> np.ndarray:
