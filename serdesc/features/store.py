@@ -183,7 +183,9 @@ def _metadata(path: Path, group: list[Utterance]) -> dict[str, Any] | None:
     except (OSError, SafetensorError, KeyError):
         return None
     ids = sorted([*metadata["utterances"], *metadata.get(REJECTED, {})])
-    return metadata if ids == [utt.utt_id for utt in group] else None
+    if ids != [utt.utt_id for utt in group]:
+        return None
+    return metadata
 
 
 def _is_stale(
