@@ -1,3 +1,3 @@
-"""serdesc hears speech and says what was said, how, and what it means for the emotion."""
+"""Explainable speech emotion recognition: speech in, one caption with transcript, descriptors and emotion out."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -59,4 +59,4 @@ def plan(
     from serdesc.plan import planner
 
     resolved = configs.load([config, *(more or [])], settings)
-    planner.tell(resolved, data, gpu, memory, calibrate, out)
+    planner.run(resolved, data, gpu, memory, calibrate, out)

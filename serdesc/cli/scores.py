@@ -40,7 +40,7 @@ def score(
     """
     from serdesc import config as configs
     from serdesc.data import datadir
-    from serdesc.scoring import hypotheses, metrics, report, typeset
+    from serdesc.scoring import hypotheses, metrics, report, terminal
     from serdesc.scoring import score as scoring
 
     decoded = hyp.absolute().parent  # of an experiment: its fold's configuration lies beside
@@ -65,7 +65,7 @@ def score(
         for what, ids in faults.items():
             typer.echo(
                 f"{len(ids)} {what},"
-                f" {'left out' if what == hypotheses.FAULTS[-1] else 'counted as wrong'}:"
+                f" {'left out' if what == hypotheses.ERRORS[-1] else 'counted as wrong'}:"
                 f" {' '.join(ids)}",
                 err=True,
             )
@@ -79,7 +79,7 @@ def score(
     target, source = out or scoring.scores_of(hyp), scoring.ScoreInputs.of(
         hyp, utterances, settings_of
     )
-    if keep and source.made(target):
+    if keep and source.are_scored(target):
         typer.echo(f"{target}: kept, of the same answers, labels and settings")
     else:
         counted = scoring.rows(utterances, hyps, config.target, wanted, config.scoring)
@@ -114,14 +114,15 @@ def score(
         from serdesc.scoring import faithfulness
 
         found = faithfulness.rows(data, train or data.parent / "train", hyps, config.measure, nj)
-        typeset.terminal(
+        terminal.print_table(
             faithfulness.cells(faithfulness.write(target, found, config.scoring)),
-            "claimed and heard",
+            "claimed and measured",
+            labels=2,
         )
     if counterfactual:
         from serdesc.inference import counterfactual as changes
 
-        typeset.terminal(
+        terminal.print_table(
             changes.cells(
                 changes.run(utterances, counterfactual, target.parent, settings or [], limit)
             ),
@@ -216,7 +217,7 @@ def table(
     """
     from serdesc import config as configs
     from serdesc.files import write_text
-    from serdesc.scoring import significance, tables, typeset
+    from serdesc.scoring import significance, tables, terminal, typeset
 
     if out and not form and out.suffix not in typeset.SUFFIXES:
         raise UserError(
@@ -230,10 +231,10 @@ def table(
         raise UserError(f"--unit {unit}: not one of {', '.join(significance.UNITS)}")
     made = tables.table(number, exp, part, unit, configs.load(config_files, settings), descriptors)
     if form == "terminal" and not out:
-        typeset.terminal(made.rows, made.title)
-        text = "\n".join(made.notes)
-    else:
-        text = typeset.set_table(made.rows, made.title, made.notes, form)
+        terminal.print_table(made.terminal, made.title, tables.LABELS)
+        terminal.print_lines(made.notes, "  ")
+        return
+    text = typeset.set_table(made.rows, made.title, made.notes, form)
     if out:
         write_text(out, text + "\n")
     typer.echo(str(out) if out else text)

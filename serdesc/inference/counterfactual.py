@@ -30,8 +30,8 @@ from serdesc.inference import decode
 from serdesc.models import checkpoint
 from serdesc.progress import progress
 from serdesc.scoring import metrics
+from serdesc.scoring.bootstrap import total
 from serdesc.scoring.hypotheses import read_hypotheses
-from serdesc.scoring.score import total
 
 SCALES = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}  # from the lowest to the highest value
 WINDOW = 1600  # samples of the loudness window: 0.1 s

@@ -156,7 +156,7 @@ def test_help_and_scoring_import_no_torch() -> None:
         (("extract", "nowhere", "store", "--shard", "3/2"), "1 <= I <= N"),
         (("score", "nowhere", "--hyp", "none.jsonl"), "no such data directory"),
         (("train", "nowhere", "store", "exp", "--set", "beta=1"), "beta: no such key"),
-        (("report", "nowhere"), "stages 4 to 6"),
+        (("report", "nowhere"), "Train, decode and score first"),
         (("describe", "x.wav", "--model", "nowhere"), "no built-in model"),
         (("check", "nowhere"), "no such data directory"),
     ],

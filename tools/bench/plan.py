@@ -112,7 +112,7 @@ def compare(config: Config, data: Path, folder: Path) -> None:
     row("decoding", hours["decoding"] * 3600, seconds(lambda: decode(runs[0].model, features, utterances, folder / "hyp.jsonl")), "s")
     longest = sorted(utterances, key=lambda utt: utt.seconds or 0.0)[-config.training.batch_size :]
     needed = tree["memory"]["as configured"] / 1e9
-    row("peak memory of training", needed, trace.held(lambda: train(config, longest, features, folder / "m")) / 1e9, "GB", naive[1])
+    row("peak memory of training", needed, trace.measured_peak(lambda: train(config, longest, features, folder / "m")) / 1e9, "GB", naive[1])
     print(f"load of the machine after {os.getloadavg()[0]:.1f}; calibration: {[line for line in tree['assumed'] if 'calibrated' in line][0]}")
 
 
