@@ -6,7 +6,7 @@ packages are imported inside the functions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence, overload
@@ -34,8 +34,6 @@ __all__ = [
     "render_caption",
     "score",
 ]
-
-Audio = "str | Path | np.ndarray"
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,9 @@ def render_caption(fields: Fields | Mapping[str, Any], seed: str = "") -> str:
 
 
 @overload
-def describe(audio: str | Path | np.ndarray, rate: int | None = ..., model: str = ...) -> Description: ...
+def describe(
+    audio: str | Path | np.ndarray, rate: int | None = ..., model: str = ...
+) -> Description: ...
 
 
 @overload
@@ -113,6 +113,28 @@ def _describe_one(captioner: Captioner, audio: Any, rate: int | None) -> Descrip
     return captioner.describe(audio_files.from_samples(audio, rate, limit))
 
 
+def score(
+    data: str | Path,
+    hyp: str | Path,
+    refs: str | Path | None = None,
+    metric: str = "",
+    settings: list[str] | None = None,
+) -> pd.DataFrame:
+    """Scores of a file of hypotheses against a data directory; nothing is written.
+
+    hyp: hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt. refs: other reference captions.
+    metric: names separated by commas, all by default. One row per metric: value, chance, n, low and
+    high end of the 95 % interval, unit, signature, and a note if there is no value.
+    """
+    from serdesc.scoring import evaluate
+
+    hypotheses = Path(hyp)
+    config = evaluate.load_config(hypotheses, settings=settings)
+    references = Path(refs) if refs else None
+    request = evaluate.Request.of(Path(data), hypotheses, config, metric, references)
+    return evaluate.evaluate(request).frame()
+
+
 def load_data(path: str | Path) -> pd.DataFrame:
     """A data directory: one row per utterance, indexed by utt_id.
 
@@ -123,9 +145,10 @@ def load_data(path: str | Path) -> pd.DataFrame:
 
     from serdesc.data import datadir
 
+    columns = [field.name for field in fields(datadir.Utterance) if field.name != "labels"]
     rows = []
     for utt in datadir.read(Path(path)):
-        row = {name: getattr(utt, name) for name in datadir.COLUMNS}
+        row = {column: getattr(utt, column) for column in columns}
         if utt.labels is not None:
             for name, value in utt.labels.to_dict().items():
                 row[f"label_{name}"] = value

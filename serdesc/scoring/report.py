@@ -74,6 +74,16 @@ def corrected(comparisons: Sequence[Comparison]) -> dict[str, dict[str, float]]:
     return table
 
 
+def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Comparisons as JSON, with the corrected p-values of each test."""
+    adjusted = corrected(comparisons)
+    rows = []
+    for comparison in comparisons:
+        holm_values = {test: adjusted[test].get(comparison.metric) for test in TESTS}
+        rows.append({**comparison.to_dict(), "holm": holm_values})
+    return rows
+
+
 def show_comparisons(
     comparisons: Sequence[Comparison],
     notes: Mapping[str, str],
