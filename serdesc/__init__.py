@@ -5,7 +5,7 @@
     serdesc.describe("voice.wav").caption
     serdesc.read_caption("A woman with low pitch says 'no', sounding sad.").emotion
 
-The functions are defined in serdesc/api.py: they return dataclasses or DataFrames, print nothing, and
+The functions are in serdesc/api.py; they return dataclasses or DataFrames, print nothing, and raise
 raise UserError or FailedError. Importing serdesc imports neither torch nor transformers.
 """
 
