@@ -69,11 +69,11 @@ def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[s
     elif text and (sounds := espeak.phonemes(text, config.language)):
         out["speed"] = round(seconds / len(sounds), 6)
     for name in config.traits:
-        if name not in traits.every():
+        if name not in traits.by_name():
             raise UserError(
-                f"measure.traits: no trait '{name}'; known are {', '.join(traits.every())}"
+                f"measure.traits: no trait '{name}'; known are {', '.join(traits.by_name())}"
             )
-        if (value := traits.every()[name].measure(wave)) is not None:
+        if (value := traits.by_name()[name].measure(wave)) is not None:
             out[name] = round(value, 6)
     return out
 
@@ -158,7 +158,7 @@ def fit(training: Sequence[Utterance]) -> Thresholds:
         energy=bounds(v, THIRDS) if (v := values("energy")) else None,
         speed=bounds(v, THIRDS) if (v := values("speed")) else None,
         rate=bounds(v, THIRDS) if (v := values("rate")) else None,
-        more={name: bounds(v, THIRDS) for name in traits.every() if (v := values(name))},
+        more={name: bounds(v, THIRDS) for name in traits.by_name() if (v := values(name))},
     )
 
 
@@ -183,6 +183,6 @@ def labels(utt: Utterance, thresholds: Thresholds) -> Fields:
         transcript=utt.text, emotion=utt.emotion, pitch=pitch, energy=energy, speed=speed,
         age=age_group(utt.age) if utt.age is not None else None, gender=utt.gender, emphasis=utt.emphasis,
         more=tuple(
-            (name, bin3(measured[name], bounds, traits.every()[name].values)) for name, bounds in sorted(thresholds.more.items()) if name in measured
+            (name, bin3(measured[name], bounds, traits.by_name()[name].values)) for name, bounds in sorted(thresholds.more.items()) if name in measured
         ),
     )  # fmt: skip

@@ -27,7 +27,7 @@ from serdesc.scoring.score import score
 from serdesc.scoring.significance import Comparison, compare, holm
 
 LAYOUT = Path(__file__).with_name("paper.yaml")
-DESCRIPTORS = ("pitch", "energy", "speed", "age", "gender", "emphasis", *traits.every())
+DESCRIPTORS = ("pitch", "energy", "speed", "age", "gender", "emphasis", *traits.by_name())
 OF_CLASSES = ("ua", "wa", "macro_f1", "weighted_f1")  # their headline is the mean of the folds
 CAPTIONS = ("bleu4", "meteor", "rouge_l", "cider", "spice")
 NOT_RUN = "not_run.txt"  # in an experiment's folder: why there is nothing else in it

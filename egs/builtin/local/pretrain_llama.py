@@ -33,10 +33,10 @@ SEED = 3
 VOCABULARY, BATCH, PEAK_RATE = 900, 16, 2e-3
 VOWELS, CONSONANTS = "aeiouy", "bcdfghjklmnpqrstvwxz"
 PHRASE_TABLES = {
-    "pitch": writer.PITCH,
-    "energy": writer.ENERGY,
-    "speed": writer.SPEED,
-    "emotion": writer.EMOTION,
+    "pitch": writer.PITCH_PHRASES,
+    "energy": writer.ENERGY_PHRASES,
+    "speed": writer.SPEED_PHRASES,
+    "emotion": writer.EMOTION_WORDS,
 }
 
 
@@ -142,7 +142,7 @@ class Interface:
             if getattr(fields, name)
         ]
         if fields.age or fields.gender:
-            traits.append(self.ids(" " + writer.WHO[fields.age, fields.gender][0]))
+            traits.append(self.ids(" " + writer.SPEAKER_PHRASES[fields.age, fields.gender][0]))
         descriptors = []
         for i in range(len(content)):
             slot = list(stressed[i])
