@@ -116,7 +116,7 @@ def _fold(folder: Path, labels: Sequence[str]) -> Fold:
         for name in annotate.PARTS
     }
     return Fold(
-        int(folder.name[4:]), **{name: folds.labelled(part, labels) for name, part in parts.items()}
+        int(folder.name[4:]), **{name: folds.with_labels(part, labels) for name, part in parts.items()}
     )
 
 
@@ -134,7 +134,7 @@ def _split(every: Sequence[Utterance], config: Config) -> tuple[Fold, int]:
     known = config.measure.source == "corpus" or all(
         utt.measure for utt in made[0].train + made[0].test
     )
-    return annotate.labelled(made[0], config)[1] if known else made[0], len(made)
+    return annotate.label_fold(made[0], config)[1] if known else made[0], len(made)
 
 
 @dataclass(frozen=True, slots=True)

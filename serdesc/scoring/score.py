@@ -259,7 +259,7 @@ class Provenance:
 
     @classmethod
     def of(cls, data: Path, config: Config) -> Provenance:
-        noted = data.parent.parent / datadir.LABELLED
+        noted = data.parent.parent / datadir.LABELS_RECORD
         made = read_json(noted) if noted.exists() else {}
         rename_keys(made.get("settings", {}), str(noted), "prepare")
         folds = FoldsConfig(**made["folds"]) if "folds" in made else config.folds
@@ -277,7 +277,7 @@ class Provenance:
             "labels": "+".join(self.folds.labels) or "all",
         }
         told |= _non_default(
-            {key: self.prepare[key] for key in datadir.CHOICES}, PrepareConfig(), ""
+            {key: self.prepare[key] for key in datadir.PREPARE_KEYS}, PrepareConfig(), ""
         )
         sees = metric.captions or metric.settings.get("field") in (
             *MEASURED,

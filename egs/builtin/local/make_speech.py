@@ -124,7 +124,7 @@ def main() -> None:
     made = lines(texts)
     wavs.mkdir(parents=True, exist_ok=True)
     missing = [line for line in made if not (wavs / f"{line.utt_id}.wav").exists()]
-    espeak.each_in_child(
+    espeak.run_forked(
         lambda i: acting.write(missing[i], wavs / f"{missing[i].utt_id}.wav", with_phones=True),
         range(len(missing)),
         args.nj,
