@@ -123,7 +123,9 @@ def _load(
 ) -> np.ndarray:
     with open_audio(path) as file:
         rate, expected = file.samplerate, file.frames
-        first, last = (round(second * rate) for second in span) if span else (0, expected)
+        first, last = 0, expected
+        if span:
+            first, last = round(span[0] * rate), round(span[1] * rate)
         if span and (first >= expected or last > expected + TOLERANCE * rate):
             raise AudioError(
                 f"ends at {expected / rate:.2f} s, before the end of the segment at"

@@ -116,7 +116,8 @@ def _fold(folder: Path, labels: Sequence[str]) -> Fold:
         for name in annotate.PARTS
     }
     return Fold(
-        int(folder.name[4:]), **{name: folds.with_labels(part, labels) for name, part in parts.items()}
+        int(folder.name[4:]),
+        **{name: folds.with_labels(part, labels) for name, part in parts.items()},
     )
 
 

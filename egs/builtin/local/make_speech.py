@@ -135,15 +135,15 @@ def main() -> None:
     args = parser.parse_args()
     *sources, wavs, out = args.sources
     texts = [utt.text for source in sources for utt in datadir.read(source) if utt.text]
-    every = lines(texts)
+    drawn = lines(texts)
     wavs.mkdir(parents=True, exist_ok=True)
-    missing = [line for line in every if not (wavs / f"{line.utt_id}.wav").exists()]
+    missing = [line for line in drawn if not (wavs / f"{line.utt_id}.wav").exists()]
 
     def synthesise(i: int) -> None:
         acting.write(missing[i], wavs / f"{missing[i].utt_id}.wav", with_phones=True)
 
     espeak.run_forked(synthesise, range(len(missing)), args.nj)
-    datadir.write(out, [acting.utterance(line, wavs / f"{line.utt_id}.wav") for line in every])
+    datadir.write(out, [acting.utterance(line, wavs / f"{line.utt_id}.wav") for line in drawn])
 
 
 if __name__ == "__main__":

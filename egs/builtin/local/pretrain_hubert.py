@@ -118,6 +118,10 @@ def evaluate(
     return means(rows)
 
 
+def hours(recordings: list[Recording]) -> float:
+    return sum(len(recording.wave) for recording in recordings) / 16_000 / 3600
+
+
 def save(model: HubertModel, folder: Path) -> None:
     model.save_pretrained(folder)
     extractor = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
@@ -141,8 +145,7 @@ def main() -> None:
     hubert_model.BF16 = args.bf16
     torch.manual_seed(SEED)
     train, heldout = load(args.train, other_voices=True), load(args.heldout, other_voices=False)
-    hours = [sum(len(r.wave) for r in part) / 57.6e6 for part in (train, heldout)]
-    print(f"{hours[0]:.2f} h of training data, {hours[1]:.2f} h of held-out data", flush=True)
+    print(f"{hours(train):.2f} h to train on, {hours(heldout):.2f} h held out", flush=True)
     model = HubertModel(CONFIG)
     log = []
     for part, steps in PARTS.items():

@@ -17,6 +17,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 import torch
@@ -116,6 +117,11 @@ def llama_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
+def as_bags(ids: Sequence[int]) -> list[list[int]]:
+    """One bag a token."""
+    return [[i] for i in ids]
+
+
 class Interface:
     """Training examples as embeddings: simulated speech tokens in the prompt, and the target.
 
@@ -154,10 +160,11 @@ class Interface:
         content: list[list[int]] = [[]] * int(self.rng.integers(0, 6))
         stressed: list[list[int]] = [[]] * len(content)
         for word in (fields.transcript or "").split():
-            emphasis = self.ids(" emphasis") if word in (fields.emphasis or ()) else []
+            is_stressed = word in (fields.emphasis or ())
             letters = self.letters(word)
             content = content + letters
-            stressed = stressed + [[*bag, *emphasis] if emphasis and bag else [] for bag in letters]
+            for bag in letters:
+                stressed.append([*bag, *self.ids(" emphasis")] if is_stressed and bag else [])
         if transcribe:
             return content, [[]] * len(content)
         phrases = []
@@ -183,11 +190,9 @@ class Interface:
         if not transcribe:
             text = writer.render(fields, str(self.rng.integers(1 << 40)))
         target = [*self.ids(text), self.prompt.end]
-        before, between, after = (
-            [[i] for i in ids]
-            for ids in (self.prompt.before, self.prompt.between, self.prompt.after)
-        )
-        row = [*before, *content, *between, *descriptors, *after, *([i] for i in target)]
+        before, between = as_bags(self.prompt.before), as_bags(self.prompt.between)
+        after = as_bags([*self.prompt.after, *target])
+        row = [*before, *content, *between, *descriptors, *after]
         is_speech = torch.zeros(len(row))
         is_speech[len(before) : len(before) + len(content)] = 1
         if not transcribe:
@@ -218,8 +223,9 @@ class Interface:
         """(N, H) embeddings of each row's bags."""
         bags = [bag for row in rows for bag in row]
         sizes = torch.tensor([len(bag) for bag in bags])
+        ids = torch.tensor([i for bag in bags for i in bag])
         flat = nn.functional.embedding_bag(
-            torch.tensor([i for bag in bags for i in bag]),
+            ids,
             embed.weight,
             sizes.cumsum(0) - sizes,
             mode="sum",

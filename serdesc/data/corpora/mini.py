@@ -93,7 +93,9 @@ def _draw_sessions(seed: int) -> list[list[Sentence]]:
 
 def _every_word_elsewhere(sessions: list[list[Sentence]]) -> bool:
     """Whether each word of a session occurs in another session."""
-    vocabularies = [{word for words, _ in session for word in words} for session in sessions]
+    vocabularies: list[set[str]] = []
+    for session in sessions:
+        vocabularies.append({word for words, _ in session for word in words})
     for i, vocabulary in enumerate(vocabularies):
         others: set[str] = set().union(*vocabularies[:i], *vocabularies[i + 1 :])
         if not vocabulary <= others:
@@ -160,13 +162,12 @@ def make(folder: Path, config: PrepareConfig, nj: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     missing = [line for line in lines() if not audio.seconds_or_none(_wav(folder, line))]
     if missing:
+
+        def synthesise(i: int) -> None:
+            acting.write(missing[i], _wav(folder, missing[i]))
+
         with progress("synthesise", len(missing), "utterances") as advance:
-            espeak.run_forked(
-                lambda i: acting.write(missing[i], _wav(folder, missing[i])),
-                range(len(missing)),
-                nj,
-                lambda: advance(1),
-            )
+            espeak.run_forked(synthesise, range(len(missing)), nj, done=lambda: advance(1))
 
 
 def utterances(folder: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:

@@ -44,12 +44,12 @@ KINDS = ("label", "description", "instruction")
 SEGMENT = re.compile(r"(?:AUD|POD|YOU)\d{10}_S\d{7}")
 # key of a label string -> field, and its values in lower case -> those of the field
 VOCABULARY: dict[str, tuple[str, dict[str, str]]] = {
-    "age": ("age", {**{age: age for age in AGES}, "youth adult": "young adult"}),
-    "gender": ("gender", {gender: gender for gender in GENDERS}),
-    "pitch": ("pitch", {value: value for value in PITCH}),
-    "volume": ("energy", {value: value for value in ENERGY}),
-    "speed": ("speed", {value: value for value in SPEED}),
-    "emotion": ("emotion", {emotion: emotion for emotion in EMOTIONS}),
+    "age": ("age", {**dict(zip(AGES, AGES)), "youth adult": "young adult"}),
+    "gender": ("gender", dict(zip(GENDERS, GENDERS))),
+    "pitch": ("pitch", dict(zip(PITCH, PITCH))),
+    "volume": ("energy", dict(zip(ENERGY, ENERGY))),
+    "speed": ("speed", dict(zip(SPEED, SPEED))),
+    "emotion": ("emotion", dict(zip(EMOTIONS, EMOTIONS))),
 }
 PUNCTUATION = {"<COMMA>": ",", "<PERIOD>": ".", "<QUESTIONMARK>": "?", "<EXCLAMATIONPOINT>": "!"}
 _TAG = re.compile(r"\s*<[A-Z]+>")
