@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
-# Set up, check style and types, and run all tests.
-#   tests/run.sh              tests/run.sh -k store      (what follows goes to pytest, and style and types are left out)
+# Install, check style and types, and run the tests.
+#   tests/run.sh                 everything; markers: recipes, slow, java, real_data
+#   tests/run.sh --quick         style and the unit tests of every module, within a minute
+#   tests/run.sh -k store        options of pytest: only these tests, without style and types
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh
 bin=tools/venv/bin
+sources="serdesc tests tools/bench egs/*/local"
 export PYTHONUTF8=1 TOKENIZERS_PARALLELISM=false
-if [ $# -eq 0 ]; then
-  $bin/black --check serdesc tests egs/*/local || { echo "formatting differs: $bin/black serdesc tests egs/*/local" >&2; exit 1; }
-  $bin/flake8 serdesc tests egs/*/local
-  $bin/mypy
-fi
-# Files side by side: fixtures of a file are made once. A core each, for the tests compute on one thread.
+style() {
+  $bin/black --quiet --check $sources || {
+    echo "the format differs: run $bin/black $sources" >&2; exit 1; }
+  $bin/flake8 $sources
+}
+case "${1:-}" in
+  "") style; $bin/mypy ;;
+  --quick) shift; style; set -- -m "not (slow or recipes or java or real_data)" "$@" ;;
+esac
+# Tests of one file share fixtures, so whole files run in parallel; each test computes on one thread.
 $bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"

@@ -37,10 +37,10 @@ def script(name: str) -> ModuleType:
 
 def test_three_models_with_a_card_each_in_twenty_megabytes() -> None:
     assert builtin.names() == ["describer-mini", "hubert-mini", "llama-mini"]
-    files = [p for p in builtin.HERE.rglob("*") if p.is_file()]
+    files = [p for p in builtin.FOLDER.rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files if p.suffix == ".safetensors") <= 20e6
     for name in builtin.names():
-        card = (builtin.HERE / name / "README.md").read_text()
+        card = (builtin.FOLDER / name / "README.md").read_text()
         assert all(word in card.lower() for word in ("data", "licence", "command", "seconds", "held-out")), name
 
 

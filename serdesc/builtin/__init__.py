@@ -1,16 +1,18 @@
-"""The small models that come with serdesc: one folder each, with a card. egs/builtin made them."""
+"""The built-in small models: one folder each, with a model card. egs/builtin trains them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    return sorted(p.name for p in HERE.iterdir() if (p / "README.md").exists())
+    """Names of the built-in models."""
+    cards = FOLDER.glob("*/README.md")
+    return sorted(card.parent.name for card in cards)
 
 
 def resolve(model: str) -> str:
-    """The folder of a built-in model; every other name (a folder, a Hugging Face id) as it is."""
-    return str(HERE / model) if model in names() else model
+    """The folder of a built-in model; any other folder or Hugging Face id unchanged."""
+    return str(FOLDER / model) if model in names() else model

@@ -25,7 +25,9 @@ def annotate(
 
     The thresholds of a fold's labels are computed from its training part.
 
-    Example: `serdesc annotate data/ravdess --config conf/ravdess.yaml --nj 4`
+    Example:
+
+        serdesc annotate data/ravdess --config conf/eight.yaml --nj 4
     """
     from serdesc import config as configs
     from serdesc.data.annotate import annotate as annotate_data

@@ -42,7 +42,9 @@ def check(
 ) -> None:
     """Check a data directory, its folds, a feature store or an experiment, and list all errors.
 
-    Example: `serdesc check data/iemocap --corpus iemocap --nj 4`
+    Example:
+
+        serdesc check data/iemocap --corpus iemocap --nj 4
     """
     if (path / "feats.scp").exists() or (path / "header.json").exists():
         _check_store(path)

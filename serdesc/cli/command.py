@@ -19,7 +19,7 @@ app = typer.Typer(
         "descriptors and emotion. One command per stage of a recipe, in the order of the data flow."
     ),
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",  # keeps the line breaks of examples
     pretty_exceptions_enable=False,
 )
 
@@ -55,7 +55,8 @@ OUT_OF_MEMORY = (
     "training.gradient_accumulation_steps, llm.gradient_checkpointing or llm.quantization in "
     "training, decoding.batch_size in decoding, encoder.batch_seconds in extraction"
 )
-EXTRA = ("torch", "transformers", "peft", "safetensors")  # packages of serdesc[model]
+# Packages that tools/requirements-score.txt leaves out.
+MODEL_PACKAGES = ("torch", "transformers", "peft", "safetensors")
 PATH_ERRORS = {
     errno.ENOENT: "no such file",
     errno.EISDIR: "a folder, where a file is expected",
@@ -98,9 +99,9 @@ def describe_error(error: Exception, name: str) -> tuple[str, int]:
     if isinstance(error, UserError):
         return str(error), 2
     if isinstance(error, ModuleNotFoundError):
-        if error.name not in EXTRA:
+        if error.name not in MODEL_PACKAGES:
             return "", 1
-        install = "pip install 'serdesc[model]'"
+        install = "pip install torch transformers peft safetensors"
         return f"the package {error.name} is not installed, which models need: {install}", 2
     if isinstance(error, FailedError):
         return _describe_failure(error), 1

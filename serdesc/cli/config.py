@@ -22,7 +22,10 @@ def config(
 ) -> None:
     """Print the resolved configuration of files, systems and settings, or the value of one key.
 
-    Example: `serdesc config training --config egs/mini/conf/mini.yaml --config two_stage`
+    Example:
+
+        serdesc config training --config egs/mini/conf/mini.yaml \\
+          --config two_stage
     """
     import yaml
 

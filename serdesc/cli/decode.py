@@ -25,7 +25,10 @@ def decode(
 ) -> None:
     """Caption a data directory with a trained experiment and its own configuration.
 
-    Example: `serdesc decode data/mini/fold1/test dump/hubert-mini/mini exp/mini/fold1`
+    Example:
+
+        serdesc decode data/mini/fold1/test dump/hubert-mini/mini \\
+          exp/mini/fold1
     """
     from serdesc.data.audio import print_rejected
     from serdesc.inference.decode import decode_experiment

@@ -21,7 +21,7 @@ def describe(
     audio: Annotated[
         list[Path],
         typer.Argument(
-            metavar="AUDIO...",
+            metavar="AUDIO",
             help="Files of any format that libsndfile reads.",
             show_default=False,
         ),
@@ -36,7 +36,9 @@ def describe(
 ) -> None:
     """Caption recordings: transcript, pitch, energy, speed, age, gender, emphasis and emotion.
 
-    Example: `serdesc describe my_voice.wav`
+    Example:
+
+        serdesc describe my_voice.wav
     """
     from serdesc.data.audio import AudioError
     from serdesc.inference.describe import Captioner

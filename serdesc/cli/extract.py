@@ -31,7 +31,9 @@ def extract(
 
     Utterances whose label is not in folds.labels are left out.
 
-    Example: `serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml`
+    Example:
+
+        serdesc extract data/mini dump/hubert-mini/mini --config conf/mini.yaml
     """
     from serdesc import config as configs
     from serdesc.data.audio import print_rejected

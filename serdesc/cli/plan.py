@@ -51,10 +51,12 @@ def plan(
 ) -> None:
     """Estimate parameters, disk, tokens, memory and hours of a run, and settings that fit a card.
 
-    Example: `serdesc plan egs/iemocap/conf/iemocap.yaml data/iemocap --gpu a100-40`
+    Example:
+
+        serdesc plan egs/iemocap/conf/iemocap.yaml data/iemocap --gpu a100-40
     """
     from serdesc import config as configs
     from serdesc.plan import planner
 
     resolved = configs.load([config, *(more or [])], settings)
-    planner.tell(resolved, data, gpu, memory, calibrate, out)
+    planner.run(resolved, data, gpu, memory, calibrate, out)

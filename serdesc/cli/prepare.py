@@ -37,7 +37,9 @@ def prepare(
 ) -> None:
     """Turn a downloaded corpus into a Kaldi-style data directory.
 
-    Example: `serdesc prepare ravdess ~/corpora/ravdess data/ravdess`
+    Example:
+
+        serdesc prepare ravdess ~/corpora/ravdess data/ravdess
     """
     from serdesc import config as configs
     from serdesc.data.prepare import prepare as prepare_corpus

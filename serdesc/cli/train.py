@@ -22,8 +22,10 @@ def train(
 ) -> None:
     """Fine-tune branches, adapters and LoRA on a fold's training part, or resume that.
 
-    Example: `serdesc train data/mini/fold1/train dump/hubert-mini/mini exp/mini/fold1
-    --config conf/mini.yaml`
+    Example:
+
+        serdesc train data/mini/fold1/train dump/hubert-mini/mini \\
+          exp/mini/fold1 --config conf/mini.yaml
     """
     from serdesc import config as configs
     from serdesc.training.trainer import train_experiment

@@ -1,4 +1,4 @@
-"""Features of utterances, stored on disk or computed live: `features.load(utterances)`.
+"""The feature store on disk, and the choice between a store and live features.
 
 A store is a folder of safetensors shards, `header.json` (how the features were made) and
 `feats.scp` (utterance -> shard). Shards and encoder batches depend on the data alone, so any number
@@ -13,7 +13,7 @@ import json
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Callable, Protocol, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from serdesc.data import audio, datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features.encoder import Encoder
+from serdesc.features.live import Features, Live, encode, load_wave
 from serdesc.files import (
     apply_umask,
     atomic_path,
@@ -42,59 +43,6 @@ FORMAT = 1
 REJECTED = "rejected"  # key of a shard's metadata: utterance -> why its audio cannot be used
 SCALE = "#scale"  # suffix of an utterance's id: the scales of its 8-bit values
 PACKAGES = ("torch", "transformers", "safetensors")
-
-
-class Features(Protocol):
-    """A source of features."""
-
-    layers: int  # L
-    width: int  # D
-    made_by: dict[str, Any]  # the encoder's identity
-    precision: str  # the store's dtype, or "live"
-    rejected: dict[str, str]  # utterance -> reason; live features find out when they are loaded
-
-    def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """x (L, T, D) of each utterance, float32 on the CPU. Raises AudioError."""
-        ...
-
-
-class Live:
-    """Features computed when they are loaded."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder, self.layers, self.width = encoder, encoder.layers, encoder.width
-        self.made_by = encoder.identity()
-        self.rejected: dict[str, str] = {}
-        self.precision = "live"
-
-    def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        return encode(self.encoder, [load_wave(utt, self.encoder) for utt in utterances])
-
-
-def load_wave(utt: Utterance, encoder: Encoder) -> np.ndarray:
-    return audio.load(utt.wav, encoder.config.max_seconds, utt.span, utt.utt_id)
-
-
-def encode(encoder: Encoder, waves: list[np.ndarray]) -> list[Tensor]:
-    """x (L, T, D) of each wave, in order; waves of similar length share a batch."""
-    features: dict[int, Tensor] = {}
-    for batch in batch_by_length([len(wave) for wave in waves], encoder):
-        features.update(zip(batch, encoder([waves[i] for i in batch])))
-    return [features[i] for i in range(len(waves))]
-
-
-def batch_by_length(samples: Sequence[int], encoder: Encoder) -> list[list[int]]:
-    """Indices in batches of at most encoder.batch_seconds of audio, padding included."""
-    limit = 0.0
-    if encoder.batchable:
-        limit = encoder.config.batch_seconds * audio.SAMPLE_RATE
-    batches: list[list[int]] = []
-    for i in sorted(range(len(samples)), key=lambda i: (samples[i], i)):
-        if batches and samples[i] * (len(batches[-1]) + 1) <= limit:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
 
 
 # ---- writing -------------------------------------------------------------------------------------
@@ -235,7 +183,9 @@ def _metadata(path: Path, group: list[Utterance]) -> dict[str, Any] | None:
     except (OSError, SafetensorError, KeyError):
         return None
     ids = sorted([*metadata["utterances"], *metadata.get(REJECTED, {})])
-    return metadata if ids == [utt.utt_id for utt in group] else None
+    if ids != [utt.utt_id for utt in group]:
+        return None
+    return metadata
 
 
 def _is_stale(

@@ -24,14 +24,14 @@ from serdesc.data import audio, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features.encoder import Encoder
-from serdesc.features.store import Live
+from serdesc.features.live import Live
 from serdesc.files import atomic_path, digest, read_json, write_json
 from serdesc.inference import decode
 from serdesc.models import checkpoint
 from serdesc.progress import progress
 from serdesc.scoring import metrics
+from serdesc.scoring.bootstrap import total
 from serdesc.scoring.hypotheses import read_hypotheses
-from serdesc.scoring.score import total
 
 SCALES = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}  # from the lowest to the highest value
 WINDOW = 1600  # samples of the loudness window: 0.1 s
@@ -109,7 +109,7 @@ def _load(utt: Utterance) -> np.ndarray:
 def transform_all(
     utterances: Sequence[Utterance], change: Change, folder: Path, hashes: Mapping[str, str]
 ) -> list[Utterance]:
-    """The utterances with transformed recordings, written to `folder` with at most their old peak."""
+    """The utterances with transformed recordings in `folder`, at most as loud as before (peak)."""
     import soundfile
 
     transformed = []
@@ -165,7 +165,8 @@ def followed(
             continue
         could_follow += 1
         if new_value is not None:
-            steps.append(change.direction * (scale.index(new_value) - scale.index(old_value)))
+            step = change.direction * (scale.index(new_value) - scale.index(old_value))
+            steps.append(step)
         if increase is not None:
             measured.append(change.direction * increase > 0)
     return {
@@ -174,7 +175,7 @@ def followed(
         "n": could_follow,
         "at the end": at_end,
         "followed": _percent(sum(step > 0 for step in steps), could_follow),
-        "stayed": _percent(sum(step == 0 for step in steps), could_follow),
+        "stayed": _percent(steps.count(0), could_follow),
         "against": _percent(sum(step < 0 for step in steps), could_follow),
         "measure moved": _percent(sum(measured), len(measured)),
         "words changed": _word_changes(before, after),
@@ -247,12 +248,9 @@ class CounterfactualTest:
         for utt, old, new in zip(self.utterances, measured, measured_after):
             rises[utt.utt_id] = rise(change.field, old, new)
         both = [utt_id for utt_id in before if utt_id in after]
-        return followed(
-            name,
-            [before[utt_id] for utt_id in both],
-            [after[utt_id] for utt_id in both],
-            [rises[utt_id] for utt_id in both],
-        )
+        fields_before = [before[utt_id] for utt_id in both]
+        fields_after = [after[utt_id] for utt_id in both]
+        return followed(name, fields_before, fields_after, [rises[utt_id] for utt_id in both])
 
     def _decode(self, name: str, utterances: Sequence[Utterance]) -> dict[str, Fields]:
         """Fields of the captions, cached under a hash of weights, settings, change and samples."""

@@ -21,7 +21,8 @@ from serdesc.data.audio import AudioError
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
-from serdesc.features.store import Features, open_features
+from serdesc.features.live import Features
+from serdesc.features.store import open_features
 from serdesc.files import exclusive_lock, read_json, write_errors, write_json, write_jsonl
 from serdesc.models import Model, checkpoint
 from serdesc.progress import progress

@@ -18,7 +18,7 @@ from serdesc.data import audio
 from serdesc.errors import UserError
 from serdesc.features import batches
 from serdesc.features.encoder import Encoder
-from serdesc.features.store import Live, encode
+from serdesc.features.live import Live, encode
 from serdesc.models import checkpoint
 
 

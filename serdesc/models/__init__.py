@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from serdesc.config import Config
-from serdesc.features.store import Features
+from serdesc.features.live import Features
 from serdesc.models import llm as llms
 from serdesc.models.describer import Describer
 from serdesc.models.ssl_baseline import SslBaseline

@@ -22,7 +22,7 @@ from serdesc import config as configs
 from serdesc import models
 from serdesc.config import Config
 from serdesc.errors import FailedError, UserError
-from serdesc.features.store import Features
+from serdesc.features.live import Features
 from serdesc.files import apply_umask, read_json, write_errors, write_json
 from serdesc.models import Model
 from serdesc.models import llm as llms

@@ -25,6 +25,8 @@ from serdesc.models.bottleneck import weighted_sum
 from serdesc.models.describer import Loss, Phase, frame_mask
 
 IGNORE = -1  # label of a target without emotion
+EMOTION_LABELS: dict[str | None, int] = {name: i for i, name in enumerate(EMOTIONS)}
+EMOTION_LABELS[None] = IGNORE
 CHARACTERS = "_' abcdefghijklmnopqrstuvwxyz"  # the first one is CTC's blank
 
 
@@ -80,7 +82,7 @@ class SslBaseline(nn.Module):
         """
         emotions, characters = self.log_probs(x, frames)
         fields = [reader.read(target) for target in targets]
-        labels = [EMOTIONS.index(f.emotion) if f.emotion else IGNORE for f in fields]
+        labels = [EMOTION_LABELS[f.emotion] for f in fields]
         emotion_loss = functional.nll_loss(
             emotions,
             torch.tensor(labels, device=self.device),

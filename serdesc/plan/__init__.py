@@ -1,1 +1,1 @@
-"""What an experiment will need, said before anything runs: parameters, disk, tokens, memory and hours."""
+"""Resource estimates before a run: parameters, disk space, tokens, memory and hours."""

@@ -1,4 +1,7 @@
-"""Settings that fit a card: first those that change no result (parts of a batch, recomputing), then fewer bits."""
+"""Settings that fit into memory.
+
+First those that change no result (gradient accumulation, checkpointing), then quantization.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ BITS = ("none", "8bit", "4bit")
 
 @dataclass(frozen=True)
 class Choice:
+    """The settings that fit, or the smallest ones if none do."""
+
     gradient_accumulation_steps: int
     gradient_checkpointing: bool
     quantization: str
@@ -20,12 +25,12 @@ class Choice:
     fits: bool
 
     def part(self, config: Config) -> int:
-        """Utterances that are worked off together."""
+        """Utterances per forward pass in training."""
         return -(-config.training.batch_size // self.gradient_accumulation_steps)
 
     def settings(self, config: Config) -> list[str]:
-        """What differs from the configuration, as `--set` takes it."""
-        wanted = {
+        """The settings that differ from the configuration, in the format of `--set`."""
+        values = {
             "training.gradient_accumulation_steps": (
                 self.gradient_accumulation_steps,
                 config.training.gradient_accumulation_steps,
@@ -37,11 +42,11 @@ class Choice:
             "llm.quantization": (self.quantization, config.llm.quantization),
             "decoding.batch_size": (self.decoding_batch, config.decoding.batch_size),
         }
-        return [f"{key}={new}" for key, (new, old) in wanted.items() if new != old]
+        return [f"{key}={new}" for key, (new, old) in values.items() if new != old]
 
 
-def ways(config: Config, gpu: bool) -> Iterator[tuple[str, bool, int]]:
-    """quantization, checkpointing and accumulation_steps: first as configured, then what costs least time and changes least."""
+def candidates(config: Config, gpu: bool) -> Iterator[tuple[str, bool, int]]:
+    """(quantization, checkpointing, accumulation steps): as configured, then by cost in time."""
     bits = BITS[BITS.index(config.llm.quantization) :] if gpu else (config.llm.quantization,)
     for quantization in bits:
         for checkpointing in (True,) if config.llm.gradient_checkpointing else (False, True):
@@ -50,31 +55,25 @@ def ways(config: Config, gpu: bool) -> Iterator[tuple[str, bool, int]]:
 
 
 def accumulations(training: TrainingConfig) -> list[int]:
-    """The configured one, then more parts, all of one size."""
-    batch, own = training.batch_size, training.gradient_accumulation_steps
-    return [own, *(n for n in range(own + 1, batch + 1) if batch % n == 0)]
+    """The configured number of steps, then larger ones that divide the batch evenly."""
+    batch, configured = training.batch_size, training.gradient_accumulation_steps
+    return [configured, *(n for n in range(configured + 1, batch + 1) if batch % n == 0)]
 
 
-def choose(config: Config, made: Training, decode: Decoding, room: float, gpu: bool) -> Choice:
-    """The first way that leaves no need beyond `room` bytes; the smallest there is where none does."""
+def choose(config: Config, training: Training, decode: Decoding, room: float, gpu: bool) -> Choice:
+    """The first candidate that fits into `room` bytes; the smallest one if none fits."""
     batch = config.training.batch_size
-    for quantization, checkpointing, accumulation_steps in ways(config, gpu):
-        if (
-            made.peak(-(-batch // accumulation_steps), checkpointing, quantization) <= room
-            and decode.peak(1, quantization) <= room
-        ):
-            return Choice(
-                accumulation_steps,
-                checkpointing,
-                quantization,
-                _together(config, decode, quantization, room),
-                True,
-            )
+    for quantization, checkpointing, accumulation_steps in candidates(config, gpu):
+        part = -(-batch // accumulation_steps)
+        trains = training.peak(part, checkpointing, quantization) <= room
+        if trains and decode.peak(1, quantization) <= room:
+            size = _decoding_batch(config, decode, quantization, room)
+            return Choice(accumulation_steps, checkpointing, quantization, size, True)
     return Choice(accumulation_steps, checkpointing, quantization, 1, False)
 
 
-def _together(config: Config, decode: Decoding, quantization: str, room: float) -> int:
-    """Utterances of a decoding batch: the configured number, halved until it fits."""
+def _decoding_batch(config: Config, decode: Decoding, quantization: str, room: float) -> int:
+    """The configured decoding batch size, halved until it fits."""
     size = config.decoding.batch_size
     while size > 1 and decode.peak(size, quantization) > room:
         size //= 2

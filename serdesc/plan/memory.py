@@ -1,4 +1,4 @@
-"""Peak memory in bytes: what lies there all the time by arithmetic, what comes and goes by a pass of fake tensors (trace.py)."""
+"""Peak memory in bytes: weights and optimizer by arithmetic, activations by trace.py."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from serdesc.plan.trace import Clip, Weightless
 from serdesc.runtime import DTYPES
 from serdesc.training.phases import phases_of
 
-# Bytes of a frozen weight: 8 bits, and 4 bits with one 8-bit scale in 64 weights (and a float32 scale of 256 scales): bitsandbytes' nf4, doubled.
+# Bytes of a frozen weight. 4 bits: bitsandbytes' nf4 with double quantization, an 8-bit scale per
+# 64 weights and a float32 scale per 256 scales.
 QUANTIZED = {"8bit": 1.0, "4bit": 0.5 + 1 / 64 + 4 / (64 * 256)}
 
 
 def weights(model: Describer, quantization: str) -> int:
-    """The LLM's own weights; in fewer bits only the linear layers in its body are kept."""
+    """Bytes of the LLM's frozen weights; only linear layers of its body are quantized."""
     llm = model.llm.get_base_model()  # type: ignore[operator]
     frozen: dict[str, nn.Parameter] = {
         name: p for name, p in llm.named_parameters() if "lora_" not in name
@@ -34,47 +35,39 @@ def weights(model: Describer, quantization: str) -> int:
         for name, m in llm.model.named_modules(prefix="model")
         if isinstance(m, nn.Linear)
     }
-    few = sum(p.numel() for name, p in frozen.items() if name in linear)
-    return int(few * QUANTIZED[quantization]) + int(
-        sum(p.nbytes for name, p in frozen.items() if name not in linear)
-    )
+    quantized = sum(p.numel() for name, p in frozen.items() if name in linear)
+    rest = sum(p.nbytes for name, p in frozen.items() if name not in linear)
+    return int(quantized * QUANTIZED[quantization]) + int(rest)
 
 
-def unpacked(model: Describer, quantization: str) -> int:
-    """The largest linear layer, which a product needs in full."""
+def dequantized(model: Describer, quantization: str) -> int:
+    """Bytes of the largest linear layer, which is dequantized for a matrix product."""
     if quantization == "none":
         return 0
     body = model.llm.get_base_model().model  # type: ignore[operator]
-    return (
-        max(p.numel() for m in body.modules() if isinstance(m, nn.Linear) for p in m.parameters())
-        * DTYPES[model.config.llm.dtype].itemsize
-    )
+    sizes = [p.numel() for m in body.modules() if isinstance(m, nn.Linear) for p in m.parameters()]
+    return max(sizes) * DTYPES[model.config.llm.dtype].itemsize
 
 
 @dataclass(frozen=True)
 class Training:
-    """Bytes of a training step: what is fixed, and what each utterance of a part adds at the longest of the data."""
+    """Bytes of a training step: a fixed part, and a part per utterance of the longest length."""
 
-    encoder: int  # its weights, where features are computed live
+    encoder: int  # its weights, if features are computed live
     llm: dict[str, int]  # quantization -> bytes
     trained: int  # branches and LoRA, float32
     gradients: int
-    moments: int  # AdamW's, of every phase
-    unpacked: dict[str, int]
+    moments: int  # of AdamW, for every phase
+    dequantized: dict[str, int]  # quantization -> bytes
     utterance: dict[bool, int]  # checkpointing -> features, activations and logits of one utterance
-    waiting: int  # features of a whole step, in main memory
-    shared: bool  # main memory is the model's memory too: there is no GPU
+    queued: int  # features of a whole step, in main memory
+    shared: bool  # no GPU: the model is in main memory too
 
     def fixed(self, quantization: str) -> int:
-        own = (
-            self.encoder
-            + self.llm[quantization]
-            + self.trained
-            + self.gradients
-            + self.moments
-            + self.unpacked[quantization]
-        )
-        return own + (self.waiting if self.shared else 0)
+        weights = self.encoder + self.llm[quantization] + self.trained
+        optimizer = self.gradients + self.moments
+        size = weights + optimizer + self.dequantized[quantization]
+        return size + (self.queued if self.shared else 0)
 
     def peak(self, part: int, checkpointing: bool, quantization: str) -> int:
         return self.fixed(quantization) + part * self.utterance[checkpointing]
@@ -88,14 +81,15 @@ def training(
     live: bool,
     gpu: bool,
 ) -> Training:
+    """Training on these utterances; `live`: with the encoder, `gpu`: on a GPU."""
     config = model.config
-    waiting = sorted((item.frames for item in measured), reverse=True)[: config.training.batch_size]
+    frames = sorted((item.frames for item in measured), reverse=True)[: config.training.batch_size]
     sizes = {
         phase: sum(p.nbytes for _, p in model.trained(phase))
         for phase in phases_of(config.training)
     }
     once = {id(p): p.nbytes for phase in sizes for _, p in model.trained(phase)}
-    every = sum(
+    trained = sum(
         p.nbytes
         for name, p in model.named_parameters()
         if not name.startswith("llm.") or "lora_" in name
@@ -104,15 +98,15 @@ def training(
     return Training(
         encoder=sum(p.nbytes for p in encoder.model.parameters()) if live else 0,
         llm={level: weights(model, level) for level in levels},
-        trained=every,
+        trained=trained,
         gradients=sum(once.values()),
         moments=2 * sum(sizes.values()),
-        unpacked={level: unpacked(model, level) for level in levels},
+        dequantized={level: dequantized(model, level) for level in levels},
         utterance={
             checkpointing: _heaviest(passes, measured, config, checkpointing)
             for checkpointing in (False, True)
         },
-        waiting=sum(waiting) * encoder.layers * encoder.width * 4,
+        queued=sum(frames) * encoder.layers * encoder.width * 4,
         shared=not gpu,
     )
 
@@ -120,27 +114,29 @@ def training(
 def _heaviest(
     passes: Weightless, measured: Sequence[Item], config: Config, checkpointing: bool
 ) -> int:
-    """Of the longest utterance, in the phase that needs most; as half of two, since the weighted sum copies a batch and not a single one."""
-    return (
-        max(
-            passes.train([heard(measured, phase, config)] * 2, phase, checkpointing).peak
-            for phase in phases_of(config.training)
-        )
-        // 2
-    )
+    """Bytes of the longest utterance in the phase that needs most.
+
+    Half of a batch of two: the weighted sum copies a batch, but not a single utterance.
+    """
+    peaks = []
+    for phase in phases_of(config.training):
+        clips = [longest_clip(measured, phase, config)] * 2
+        peaks.append(passes.train(clips, phase, checkpointing).peak)
+    return max(peaks) // 2
 
 
-def heard(measured: Sequence[Item], phase: Phase, config: Config) -> Clip:
+def longest_clip(measured: Sequence[Item], phase: Phase, config: Config) -> Clip:
+    """The utterance that needs most memory in a phase."""
     first = longest(measured, 1, phase, config)[0]
     return Clip(first.frames, first.target(phase))
 
 
 def extraction(encoder: Encoder, config: Config, seconds: float) -> int:
-    """The encoder's weights, and a batch of the longest recordings."""
+    """Bytes of the encoder's weights and of a batch of recordings of `seconds`."""
     seconds = min(max(seconds, config.encoder.min_seconds), config.encoder.max_seconds)
     waves = max(1, int(config.encoder.batch_seconds // seconds)) if encoder.batchable else 1
-    weighs = int(sum(p.nbytes for p in encoder.model.parameters()))
-    return weighs + trace.encode(encoder, waves, round(seconds * SAMPLE_RATE)).peak
+    weights = int(sum(p.nbytes for p in encoder.model.parameters()))
+    return weights + trace.encode(encoder, waves, round(seconds * SAMPLE_RATE)).peak
 
 
 @dataclass(frozen=True)
@@ -150,41 +146,41 @@ class Decoding:
     encoder: int
     llm: dict[str, int]
     trained: int
-    unpacked: dict[str, int]
-    cache: int  # keys and values of one utterance to the end of the longest answer
-    prompt: int  # what one utterance's prompt adds while it is read
-    posterior: int  # what one utterance's answers add, one utterance at a time
+    dequantized: dict[str, int]
+    cache: int  # keys and values of one utterance, up to the end of the longest response
+    prompt: int  # activations of the prefill of one utterance
+    posterior: int  # activations of the candidates of one utterance, computed one by one
 
     def peak(self, batch: int, quantization: str) -> int:
-        passing = max(batch * (self.cache + self.prompt), self.posterior)
-        return (
-            self.encoder
-            + self.llm[quantization]
-            + self.trained
-            + self.unpacked[quantization]
-            + passing
-        )
+        activations = max(batch * (self.cache + self.prompt), self.posterior)
+        weights = self.encoder + self.llm[quantization] + self.trained
+        return weights + self.dequantized[quantization] + activations
 
 
 def decoding(
-    passes: Weightless, made: Training, measured: Sequence[Item], prompt: int, emotions: int
+    passes: Weightless, train: Training, measured: Sequence[Item], prompt: int, emotions: int
 ) -> Decoding:
+    """Decoding of these utterances, with prompts of `prompt` tokens."""
     config = passes.model.config
-    longest_heard = heard(measured, "descriptor", config)
-    positions = (
-        prompt
-        + passes.model.groups * (longest_heard.frames // config.adapter.k)
-        + config.decoding.max_new_tokens
-    )
+    clip = longest_clip(measured, "descriptor", config)
+    speech = passes.model.groups * (clip.frames // config.adapter.k)
+    positions = prompt + speech + config.decoding.max_new_tokens
+    llm_config = passes.model.llm.get_base_model().config  # type: ignore[operator]
+    posterior = 0
+    if config.decoding.posterior and emotions > 1:
+        posterior = passes.likelihoods(clip, emotions).peak
     return Decoding(
-        encoder=made.encoder, llm=made.llm, trained=made.trained, unpacked=made.unpacked,
-        cache=positions * cached(passes.model.llm.get_base_model().config, DTYPES[config.llm.dtype].itemsize),  # type: ignore[operator]
-        prompt=passes.decode([longest_heard] * 2).peak // 2,
-        posterior=passes.likelihoods(longest_heard, emotions).peak if config.decoding.posterior and emotions > 1 else 0,
-    )  # fmt: skip
+        encoder=train.encoder,
+        llm=train.llm,
+        trained=train.trained,
+        dequantized=train.dequantized,
+        cache=positions * kv_cache(llm_config, DTYPES[config.llm.dtype].itemsize),
+        prompt=passes.decode([clip] * 2).peak // 2,
+        posterior=posterior,
+    )
 
 
-def cached(shape: Any, itemsize: int) -> int:
-    """Bytes of keys and values of one position."""
+def kv_cache(shape: Any, itemsize: int) -> int:
+    """Bytes of the keys and values of one position."""
     head = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
     return int(2 * shape.num_hidden_layers * shape.num_key_value_heads * head * itemsize)

@@ -1,4 +1,4 @@
-"""The plan of an experiment: everything that is known of it before it runs, as one tree of numbers (JSON) that show.py prints."""
+"""The plan of an experiment: resource estimates as one tree (JSON); show.py prints it."""
 
 from __future__ import annotations
 
@@ -19,49 +19,50 @@ from serdesc.files import free_gb, write_json
 from serdesc.models.describer import Describer
 from serdesc.plan import calibrate, cards, choose, lengths, memory, shapes, show, trace, work
 from serdesc.plan.cards import Speed
-from serdesc.plan.lengths import Corpus, Item
+from serdesc.plan.lengths import DataParts, Item
 from serdesc.plan.show import Tree
 
 ASSUMED = (
-    "every epoch costs what the first does, and answers are as long as the references",
+    "every epoch costs what the first does, and responses are as long as the references",
     "one card, one process; GB are 10^9 bytes",
-    "memory is that of the longest utterances of DATA together, with fused attention; bitsandbytes' own buffers are not counted",
+    "memory is that of the longest utterances of DATA together, with fused attention; "
+    "bitsandbytes' own buffers are not counted",
 )
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What the sections of the plan are made from."""
+class Inputs:
+    """The inputs of the sections of a plan."""
 
     config: Config
-    corpus: Corpus
+    data: DataParts
     encoder: Encoder
     model: Describer
-    short: list[Utterance]  # what is not too long to train on, each at its slowest
+    slowest: list[Utterance]  # training utterances within max_seconds, each at its lowest speed
     train: list[Item]
-    scale: float  # utterances that one of `train` stands for
+    scale: float  # number of utterances per item of `train`
     test: list[Item]
     test_scale: float
     prompt: int  # tokens
-    emotions: int  # that a posterior is over
+    emotions: int  # classes of the posterior
 
-    def worst(self, utterances: list[Utterance], measured: list[Item]) -> list[Item]:
-        """What was measured, with the longest in their place: a sample may have missed them, and a slower copy is longer."""
-        last = {
-            utt.uniq or utt.utt_id: utt
-            for utt in sorted(utterances, key=_seconds)[-self.config.training.batch_size :]
-        }
-        others = [item for item in measured if item.utterance.utt_id not in last]
-        return (
-            others
-            + lengths.items([*last.values()], self.encoder, self.model.tokenizer, self.config)[0]
-        )
+    def with_longest(self, utterances: list[Utterance], measured: list[Item]) -> list[Item]:
+        """The measured items, with the longest utterances added or replaced.
+
+        A sample may lack the longest ones, and a copy at a lower speed is longer.
+        """
+        by_length = sorted(utterances, key=_seconds)[-self.config.training.batch_size :]
+        longest = {utt.uniq or utt.utt_id: utt for utt in by_length}
+        others = [item for item in measured if item.utterance.utt_id not in longest]
+        tokenizer = self.model.tokenizer
+        items, _, _ = lengths.items([*longest.values()], self.encoder, tokenizer, self.config)
+        return others + items
 
 
-def tell(
+def run(
     config: Config, data: Path, gpu: str, room: float | None, calibrated: bool, out: Path | None
 ) -> None:
-    """The plan on the terminal, and as JSON where it is asked for."""
+    """Print the plan, and write it to `out` as JSON if given."""
     device = runtime.start(config) if calibrated else None
     tree = plan(config, data, gpu, room, device)
     show.show(tree)
@@ -76,114 +77,116 @@ def plan(
     room: float | None = None,
     calibrated: torch.device | None = None,
 ) -> Tree:
-    """`room`: GB to stay below; the machine's by default. Without a card and without calibration no hours are told."""
-    setting, sources, notes = _setting(config, data)
-    costs, curve = work.Costs.of(setting.model), work.Curve.of(setting.encoder)
-    rows = shapes.parts(setting.encoder, setting.model)
-    speed = _speed(setting, gpu, calibrated)
-    on_gpu = speed.gpu if speed else room is not None  # who names a size has a card in mind
-    within, spare = room or (speed.memory if speed else cards.here()), (
-        cards.CONTEXT if on_gpu else cards.PROGRAM
-    )
-    live, told = _features(setting)
-    passes = trace.Weightless(setting.model)
-    heard = setting.worst(setting.short, setting.train)
-    made = memory.training(setting.model, passes, heard, setting.encoder, live, on_gpu)
-    decode = memory.decoding(
-        passes,
-        made,
-        setting.worst(setting.corpus.test, setting.test) or heard,
-        setting.prompt,
-        setting.emotions,
-    )
-    choice = choose.choose(config, made, decode, (within - spare) * 1e9, on_gpu)
+    """The resource estimates of an experiment.
+
+    `room`: limit of memory in GB; by default that of the GPU or the machine. `calibrated`: the
+    device to measure. Without `gpu` and `calibrated` there are no hours. Raises UserError for
+    models without an LLM, unknown cards and data without training utterances.
+    """
+    inputs, sources, notes = _inputs(config, data)
+    costs, curve = work.Costs.of(inputs.model), work.Curve.of(inputs.encoder)
+    rows = shapes.parts(inputs.encoder, inputs.model)
+    speed = _speed(inputs, gpu, calibrated)
+    on_gpu = speed.gpu if speed else room is not None  # a given limit is taken as a GPU's memory
+    limit = room or (speed.memory if speed else cards.here())
+    spare = cards.CONTEXT if on_gpu else cards.PROGRAM
+    live, feature_section = _features(inputs)
+    passes = trace.Weightless(inputs.model)
+    training_items = inputs.with_longest(inputs.slowest, inputs.train)
+    test_items = inputs.with_longest(inputs.data.test, inputs.test) or training_items
+    train = memory.training(inputs.model, passes, training_items, inputs.encoder, live, on_gpu)
+    decode = memory.decoding(passes, train, test_items, inputs.prompt, inputs.emotions)
+    choice = choose.choose(config, train, decode, (limit - spare) * 1e9, on_gpu)
     if gpu and choice.quantization != config.llm.quantization:
-        speed = cards.card(gpu, replace(config, llm=replace(config.llm, quantization=choice.quantization)))  # type: ignore[arg-type]
+        llm = replace(config.llm, quantization=choice.quantization)  # type: ignore[arg-type]
+        speed = cards.card(gpu, replace(config, llm=llm))
     return {
         "models": {"encoder": config.encoder.model, "llm": config.llm.model, **sources},
         "parameters": [row._asdict() for row in rows],
-        "features": told,
-        "tokens": _tokens(setting, costs, curve, choice),
-        "memory": _memory(setting, made, decode, choice, within, spare),
+        "features": feature_section,
+        "tokens": _tokens(inputs, costs, curve, choice),
+        "memory": _memory(inputs, train, decode, choice, limit, spare),
         "settings": [*choice.settings(config)],
         "fits": choice.fits,
-        "hours": _hours(setting, costs, curve, choice, speed, live) if speed else None,
+        "hours": _hours(inputs, costs, curve, choice, speed, live) if speed else None,
         "machine": speed.name if speed else None,
         "assumed": [*ASSUMED, *notes, *(speed.notes if speed else ())],
     }
 
 
-def _setting(config: Config, data: Path) -> tuple[Setting, dict[str, str], list[str]]:
+def _inputs(config: Config, data: Path) -> tuple[Inputs, dict[str, str], list[str]]:
+    """The inputs, the sources of the models' shapes, and notes on assumptions."""
     if config.model == "ssl_baseline":
         raise UserError(
-            "model: 'ssl_baseline' has no LLM and no plan: `--config full` on the same encoder says its disk and hours of extraction"
+            "model: 'ssl_baseline' has no LLM and no plan: `--config full` with the same encoder "
+            "estimates its disk space and hours of extraction"
         )
-    corpus = lengths.corpus(data, config)
-    encoder, heard_of = shapes.encoder(config.encoder)
-    found = shapes.shape(config.llm.model)
-    words, note = lengths.tokenizer(config.llm.model, found.config.model_type)
-    model, read_of = shapes.describer(config, encoder.layers, encoder.width, words)
-    short = [utt for utt in corpus.train if _seconds(utt) <= config.training.max_seconds]
-    if not (originals := datadir.originals(short)):
+    parts = lengths.data_parts(data, config)
+    encoder, encoder_source = shapes.encoder(config.encoder)
+    model_type = shapes.shape(config.llm.model).config.model_type
+    tokenizer, note = lengths.tokenizer(config.llm.model, model_type)
+    model, llm_source = shapes.describer(config, encoder.layers, encoder.width, tokenizer)
+    short = [utt for utt in parts.train if _seconds(utt) <= config.training.max_seconds]
+    originals = datadir.originals(short)
+    if not originals:
         raise UserError(
-            f"{data}: no training utterance is shorter than training.max_seconds = {config.training.max_seconds}"
+            f"{data}: no training utterance is shorter than training.max_seconds = "
+            f"{config.training.max_seconds}"
         )
-    train, scale, notes = lengths.items(originals, encoder, words, config)
-    test, test_scale, more = lengths.items(corpus.test, encoder, words, config)
-    emotions = len(
-        {utt.labels.emotion if utt.labels else utt.emotion for utt in corpus.test} - {None}
+    train, scale, train_notes = lengths.items(originals, encoder, tokenizer, config)
+    test, test_scale, test_notes = lengths.items(parts.test, encoder, tokenizer, config)
+    emotions = {utt.labels.emotion if utt.labels else utt.emotion for utt in parts.test}
+    slowest = {utt.uniq or utt.utt_id: utt for utt in sorted(short, key=_seconds)}
+    inputs = Inputs(
+        config=config,
+        data=parts,
+        encoder=encoder,
+        model=model,
+        slowest=[*slowest.values()],
+        train=train,
+        scale=scale,
+        test=test,
+        test_scale=test_scale,
+        prompt=lengths.prompt_tokens(tokenizer, config),
+        emotions=len(emotions - {None}),
     )
-    slowest = [*{utt.uniq or utt.utt_id: utt for utt in sorted(short, key=_seconds)}.values()]
-    setting = Setting(
-        config,
-        corpus,
-        encoder,
-        model,
-        slowest,
-        train,
-        scale,
-        test,
-        test_scale,
-        lengths.prompt_tokens(words, config),
-        emotions,
-    )
-    said = dict.fromkeys([*corpus.notes, note, *notes, *more])
-    return (
-        setting,
-        {"encoder shape from": heard_of, "llm shape from": read_of},
-        [line for line in said if line],
-    )
+    notes = dict.fromkeys([*parts.notes, note, *train_notes, *test_notes])
+    sources = {"encoder shape from": encoder_source, "llm shape from": llm_source}
+    return inputs, sources, [line for line in notes if line]
 
 
 def _seconds(utt: Utterance) -> float:
     return utt.seconds or 0.0
 
 
-def _speed(setting: Setting, gpu: str, calibrated: torch.device | None) -> Speed | None:
+def _speed(inputs: Inputs, gpu: str, calibrated: torch.device | None) -> Speed | None:
     if gpu and calibrated:
         raise UserError(
-            f"--gpu {gpu} and --calibrate: a card is looked up, this machine is measured: take one of them"
+            f"--gpu {gpu} and --calibrate: the first names a card, the second measures this "
+            "machine: use one of them"
         )
     if gpu:
-        return cards.card(gpu, setting.config)
+        return cards.card(gpu, inputs.config)
     if calibrated is None:
         return None
-    part = -(
-        -setting.config.training.batch_size // setting.config.training.gradient_accumulation_steps
-    )
-    return calibrate.measure(
-        setting.config, setting.train, setting.model.tokenizer, setting.encoder, part, calibrated
+    training = inputs.config.training
+    part = -(-training.batch_size // training.gradient_accumulation_steps)
+    return calibrate.measure_speed(
+        inputs.config, inputs.train, inputs.model.tokenizer, inputs.encoder, part, calibrated
     )
 
 
-def _features(setting: Setting) -> tuple[bool, Tree]:
-    """Bytes in every precision of the store, and whether the configured one has room; else features are computed live."""
-    store = setting.config.store
-    every, free = setting.corpus.every, free_gb(Path.cwd())
-    sizes = {dtype: stores.size(every, setting.encoder, replace(store, dtype=dtype)) for dtype in stores.BYTES}  # type: ignore[arg-type]
+def _features(inputs: Inputs) -> tuple[bool, Tree]:
+    """Whether features must be computed live, and the size of the store in every precision."""
+    store = inputs.config.store
+    every, free = inputs.data.every, free_gb(Path.cwd())
+    sizes: dict[str, int] = {}
+    for dtype in stores.BYTES:
+        variant = replace(store, dtype=dtype)  # type: ignore[arg-type]
+        sizes[dtype] = stores.size(every, inputs.encoder, variant)
     live = sizes[store.dtype] / 1e9 > free
     hours = sum(utt.seconds or 0.0 for utt in every) / 3600
-    told = {
+    section = {
         "hours of speech": hours,
         "utterances": len(every),
         "bytes": sizes,
@@ -191,15 +194,15 @@ def _features(setting: Setting) -> tuple[bool, Tree]:
         "free GB": free,
         "live": live,
     }
-    return live, told
+    return live, section
 
 
-def _tokens(setting: Setting, costs: work.Costs, curve: work.Curve, choice: choose.Choice) -> Tree:
+def _tokens(inputs: Inputs, costs: work.Costs, curve: work.Curve, choice: choose.Choice) -> Tree:
     """An epoch of each phase, and one decoding of the test part."""
-    config, out = setting.config, {}
+    config, out = inputs.config, {}
     for phase in work.epochs(config):
         shapes_of = work.epoch(
-            setting.train, setting.prompt, phase, config, choice.gradient_accumulation_steps
+            inputs.train, inputs.prompt, phase, config, choice.gradient_accumulation_steps
         )
         step = sum(
             (
@@ -209,110 +212,127 @@ def _tokens(setting: Setting, costs: work.Costs, curve: work.Curve, choice: choo
             work.Passes(0, 0),
         )
         out[phase] = {
-            "prompt": setting.prompt * len(setting.train) * setting.scale,
-            "speech": setting.model.groups
-            * sum(lengths.speech_tokens(item.frames, config) for item in setting.train)
-            * setting.scale,
-            "target": sum(item.tokens(phase) for item in setting.train) * setting.scale,
-            "with padding": sum(s.b * s.n for s in shapes_of) * setting.scale,
-            "forward": step.forward * setting.scale,
-            "backward": step.backward * setting.scale,
+            "prompt": inputs.prompt * len(inputs.train) * inputs.scale,
+            "speech": inputs.model.groups
+            * sum(lengths.speech_tokens(item.frames, config) for item in inputs.train)
+            * inputs.scale,
+            "target": sum(item.tokens(phase) for item in inputs.train) * inputs.scale,
+            "with padding": sum(s.b * s.n for s in shapes_of) * inputs.scale,
+            "forward": step.forward * inputs.scale,
+            "backward": step.backward * inputs.scale,
         }
     return {
         "epoch": out,
-        "encoder": _encoder_flops(setting, curve),
-        "decoding": _decoding(setting, costs),
+        "encoder": _encoder_flops(inputs, curve),
+        "decoding": _decoding(inputs, costs),
     }
 
 
-def _encoder_flops(setting: Setting, curve: work.Curve) -> float:
-    """FLOPs to hear all of the data once, in the padded batches of the store; utterances that training skips are heard too."""
-    config = setting.config
-    groups = stores.shards(setting.corpus.every, config.store.shard_seconds)
+def _encoder_flops(inputs: Inputs, curve: work.Curve) -> float:
+    """FLOPs of the extraction, in the padded batches of the store."""
+    shards = stores.shards(inputs.data.every, inputs.config.store.shard_seconds)
     return sum(
-        work.hearing([utt.seconds or 0.0 for utt in group], setting.encoder, curve)
-        for group in groups
+        work.encoding([utt.seconds or 0.0 for utt in shard], inputs.encoder, curve)
+        for shard in shards
     )
 
 
-def _live_flops(setting: Setting, curve: work.Curve) -> float:
-    """FLOPs to hear the training part once, in the batches that are trained on."""
-    config, items = setting.config, [item.utterance for item in setting.train]
+def _live_flops(inputs: Inputs, curve: work.Curve) -> float:
+    """FLOPs to encode the training part once, in the batches of training."""
+    config, items = inputs.config, [item.utterance for item in inputs.train]
     order = batches.epoch_batches(items, config.training.batch_size, config.seed, 1, 0)
-    return setting.scale * sum(
-        work.hearing([utt.seconds or 0.0 for utt in batch], setting.encoder, curve)
+    return inputs.scale * sum(
+        work.encoding([utt.seconds or 0.0 for utt in batch], inputs.encoder, curve)
         for batch in order
     )
 
 
-def _decoding(setting: Setting, costs: work.Costs) -> Tree:
-    asked = list(work.answers(setting.test, setting.prompt, setting.config, setting.emotions))
+def _decoding(inputs: Inputs, costs: work.Costs) -> Tree:
+    decoded = list(work.answers(inputs.test, inputs.prompt, inputs.config, inputs.emotions))
     return {
-        "reading": sum(work.reading(costs, batch) for batch in asked) * setting.test_scale,
-        "steps": sum(batch.steps for batch in asked) * setting.test_scale,
-        "utterances": len(setting.corpus.test),
+        "reading": sum(work.prefill(costs, batch) for batch in decoded) * inputs.test_scale,
+        "steps": sum(batch.steps for batch in decoded) * inputs.test_scale,
+        "utterances": len(inputs.data.test),
     }
 
 
 def _memory(
-    setting: Setting,
-    made: memory.Training,
+    inputs: Inputs,
+    train: memory.Training,
     decode: memory.Decoding,
     choice: choose.Choice,
     room: float,
     spare: float,
 ) -> Tree:
-    config, part = setting.config, choice.part(setting.config)
-    longest = max(utt.seconds or 0.0 for utt in setting.corpus.every)
+    config, part = inputs.config, choice.part(inputs.config)
+    longest = max(utt.seconds or 0.0 for utt in inputs.data.every)
+    accumulation_steps = config.training.gradient_accumulation_steps
+    configured_part = -(-config.training.batch_size // accumulation_steps)
+    quantization, checkpointing = choice.quantization, choice.gradient_checkpointing
+    rows = {
+        "LLM": train.llm[quantization] + train.dequantized[quantization],
+        "branches and LoRA": train.trained,
+        "their gradients": train.gradients,
+        "AdamW": train.moments,
+        "encoder, live": train.encoder,
+        "features of a step, waiting": train.queued if train.shared else 0,
+        "a part's features, activations, logits": part * train.utterance[checkpointing],
+    }
     return {
         "part": part,
-        "rows": {
-            "LLM": made.llm[choice.quantization] + made.unpacked[choice.quantization], "branches and LoRA": made.trained, "their gradients": made.gradients,
-            "AdamW": made.moments, "encoder, live": made.encoder, "features of a step, waiting": made.waiting if made.shared else 0,
-            "a part's features, activations, logits": part * made.utterance[choice.gradient_checkpointing],
-        },
-        "training": made.peak(part, choice.gradient_checkpointing, choice.quantization),
-        "as configured": made.peak(-(-config.training.batch_size // config.training.gradient_accumulation_steps), config.llm.gradient_checkpointing, config.llm.quantization),
-        "with checkpointing": made.peak(part, True, choice.quantization),
-        "without checkpointing": made.peak(part, False, choice.quantization),
-        "features waiting in main memory": made.waiting,
-        "extraction": memory.extraction(setting.encoder, config, longest),
-        "decoding": decode.peak(choice.decoding_batch, choice.quantization),
+        "rows": rows,
+        "training": train.peak(part, checkpointing, quantization),
+        "as configured": train.peak(
+            configured_part, config.llm.gradient_checkpointing, config.llm.quantization
+        ),
+        "with checkpointing": train.peak(part, True, quantization),
+        "without checkpointing": train.peak(part, False, quantization),
+        "features waiting in main memory": train.queued,
+        "extraction": memory.extraction(inputs.encoder, config, longest),
+        "decoding": decode.peak(choice.decoding_batch, quantization),
         "cache": choice.decoding_batch * decode.cache,
         "room GB": room,
         "spare GB": spare,
-    }  # fmt: skip
+    }
 
 
 def _hours(
-    setting: Setting,
+    inputs: Inputs,
     costs: work.Costs,
     curve: work.Curve,
     choice: choose.Choice,
     speed: Speed,
     live: bool,
 ) -> Tree:
-    """Of one fold, and of all of them; extraction is done once."""
-    config, llm = setting.config, setting.model.llm.get_base_model().config  # type: ignore[operator]
-    least = 3 * llm.num_hidden_layers * speed.launch
+    """Hours of one fold, and of all folds with one extraction."""
+    config = inputs.config
+    llm = inputs.model.llm.get_base_model().config  # type: ignore[operator]
+    launch = 3 * llm.num_hidden_layers * speed.launch
     training = 0.0
     for phase, epochs in work.epochs(config).items():
         shapes_of = work.epoch(
-            setting.train, setting.prompt, phase, config, choice.gradient_accumulation_steps
+            inputs.train, inputs.prompt, phase, config, choice.gradient_accumulation_steps
         )
         seconds = [
             costs.step(s, phase, choice.gradient_checkpointing, config.training.lora).both
             / speed.training
             for s in shapes_of
         ]
-        training += epochs * setting.scale * sum(max(s, least) for s in seconds)
-    cost = _decoding(setting, costs)
-    token = max(work.written(setting.model) / speed.bandwidth, llm.num_hidden_layers * speed.launch)
-    heard = _encoder_flops(setting, curve) / speed.encoding
-    again = _live_flops(setting, curve) / speed.encoding * sum(work.epochs(config).values())
-    fold = training + (again if live else 0.0)
-    decoding = cost["reading"] / speed.reading + cost["steps"] * token
+        training += epochs * inputs.scale * sum(max(s, launch) for s in seconds)
+    cost = _decoding(inputs, costs)
+    bandwidth_bound = work.bytes_per_step(inputs.model) / speed.bandwidth
+    step = max(bandwidth_bound, llm.num_hidden_layers * speed.launch)
+    encoded = _encoder_flops(inputs, curve) / speed.encoding
+    live_encoding = _live_flops(inputs, curve) / speed.encoding * sum(work.epochs(config).values())
+    fold = training + (live_encoding if live else 0.0)
+    decoding = cost["reading"] / speed.reading + cost["steps"] * step
+    extraction = 0.0 if live else encoded
+    folds = inputs.data.folds
     return {
-        "extraction": 0.0 if live else heard / 3600, "training": fold / 3600, "decoding": decoding / 3600, "folds": setting.corpus.folds,
-        "all": ((0.0 if live else heard) + setting.corpus.folds * (fold + decoding)) / 3600, "live adds": again / 3600,
-    }  # fmt: skip
+        "extraction": extraction / 3600,
+        "training": fold / 3600,
+        "decoding": decoding / 3600,
+        "folds": folds,
+        "all": (extraction + folds * (fold + decoding)) / 3600,
+        "live adds": live_encoding / 3600,
+    }

@@ -1,4 +1,7 @@
-"""Models without their weights: the shape from the model's folder, the local cache, shapes.yaml or the hub; built on the meta device."""
+"""Models without weights, built on the meta device.
+
+Their configuration comes from the model's directory, the local cache, shapes.yaml or the hub.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ TABLE = Path(__file__).with_name("shapes.yaml")
 META = torch.device("meta")
 
 
-class Shape(NamedTuple):
+class ModelShape(NamedTuple):
     config: Any  # transformers' configuration
     source: str  # where it was found
 
@@ -36,25 +39,31 @@ class Part(NamedTuple):
 
 
 def table() -> dict[str, dict[str, Any]]:
+    """Model -> arguments of its configuration, for models that are not on this machine."""
     import yaml
 
     rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return rows
 
 
-def shape(model: str) -> Shape:
-    """Files of this machine are asked first, the hub last: a plan needs no network for a model of the table."""
+def shape(model: str) -> ModelShape:
+    """The configuration of a model; the hub is queried last, so a plan rarely needs a network.
+
+    Raises UserError if the model is not found.
+    """
     from transformers import AutoConfig
 
     if Path(resolve(model)).is_dir():
-        return Shape(load_pretrained(AutoConfig, model), "its folder")
+        return ModelShape(load_pretrained(AutoConfig, model), "its directory")
     try:
-        return Shape(AutoConfig.from_pretrained(model, local_files_only=True), "the local cache")
+        config = AutoConfig.from_pretrained(model, local_files_only=True)
+        return ModelShape(config, "the local cache")
     except (OSError, ValueError):
-        if model in (known := table()):
-            return Shape(AutoConfig.for_model(**known[model]), "the built-in table")
+        known = table()
+        if model in known:
+            return ModelShape(AutoConfig.for_model(**known[model]), "the built-in table")
     try:
-        return Shape(load_pretrained(AutoConfig, model), "the hub")
+        return ModelShape(load_pretrained(AutoConfig, model), "the hub")
     except UserError as error:
         raise UserError(
             f"{error}\n  Or plan with a model of the built-in table: {', '.join(known)}"
@@ -62,56 +71,52 @@ def shape(model: str) -> Shape:
 
 
 def encoder(config: EncoderConfig) -> tuple[Encoder, str]:
-    """The encoder on the meta device: it knows its frames, layers and width, and hears nothing."""
+    """The encoder on the meta device, for frames, layers and width; and the source of its shape."""
     from transformers import AutoModel
 
-    found = shape(config.model)
+    configuration, source = shape(config.model)
     with META:
-        return Encoder(AutoModel.from_config(found.config), None, config, META), found.source
+        return Encoder(AutoModel.from_config(configuration), None, config, META), source
 
 
 def llm(config: Config, **changed: int) -> tuple[nn.Module, str]:
-    """The LLM with LoRA, its weights drawn on torch's default device; `changed` are arguments of its shape."""
+    """The LLM with LoRA on torch's default device; `changed`: settings of its shape."""
     from transformers import AutoModelForCausalLM
 
-    found = shape(config.llm.model)
+    configuration, source = shape(config.llm.model)
     for name, value in changed.items():
-        setattr(found.config, name, value)
-    return (
-        llms.with_lora(
-            AutoModelForCausalLM.from_config(found.config, dtype=DTYPES[config.llm.dtype]),
-            config.llm,
-        ),
-        found.source,
-    )
+        setattr(configuration, name, value)
+    model = AutoModelForCausalLM.from_config(configuration, dtype=DTYPES[config.llm.dtype])
+    return llms.with_lora(model, config.llm), source
 
 
 def describer(
     config: Config, layers: int, width: int, tokenizer: Any, **changed: int
 ) -> tuple[Describer, str]:
+    """The whole model on the meta device, and the source of its LLM's shape."""
     with META:
         model, source = llm(config, **changed)
         return models.model_class(config)(model, tokenizer, layers, width, config), source
 
 
-def parts(heard: Encoder, model: Describer) -> list[Part]:
-    """The encoder, the LLM, LoRA, and what stands between: each branch's bottleneck and adapter."""
+def parts(encoder: Encoder, model: Describer) -> list[Part]:
+    """The encoder, the LLM, LoRA, and the bottleneck and adapter of each branch."""
     lora = [p for _, p in llms.lora_parameters(model.llm)]
-    own = {id(p) for p in lora}
-    rest = [p for p in model.llm.parameters() if id(p) not in own]
+    lora_ids = {id(p) for p in lora}
+    frozen = [p for p in model.llm.parameters() if id(p) not in lora_ids]
     rows = [
-        ("encoder", list(heard.model.parameters()), False),
-        ("LLM", rest, False),
+        ("encoder", list(encoder.model.parameters()), False),
+        ("LLM", frozen, False),
         ("LoRA", lora, model.config.training.lora),
     ]
-    between: dict[str, list[nn.Parameter]] = {}
+    branches: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        if not name.startswith("llm."):
-            first, second, *_ = name.split(".") + [""]
-            between.setdefault(
-                f"{first} {second}" if first in TRAINED["joint"] else first.replace("_", " "), []
-            ).append(parameter)
-    rows += [(name, between[name], True) for name in between]
+        if name.startswith("llm."):
+            continue
+        first, second, *_ = name.split(".") + [""]
+        part = f"{first} {second}" if first in TRAINED["joint"] else first.replace("_", " ")
+        branches.setdefault(part, []).append(parameter)
+    rows += [(name, parameters, True) for name, parameters in branches.items()]
     return [
         Part(name, sum(p.numel() for p in ps), trained, sum(p.nbytes for p in ps))
         for name, ps, trained in rows

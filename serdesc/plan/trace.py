@@ -1,8 +1,9 @@
-"""Running a model without its numbers: what one pass holds in memory at most, and the products that it multiplies out.
+"""Peak memory and FLOPs of a pass through a model without weights, on PyTorch's fake tensors.
 
-PyTorch's fake tensors have a shape and no storage, and every operator accepts them. So the real modules run, forward and backward, in a
-second for Llama-3.1-8B, and what they would have allocated is counted by the tensors that are alive. B utterances, L layers, T frames,
-D encoder width, U speech tokens, H LLM width, V vocabulary.
+Fake tensors have a shape and no storage, and every operator accepts them. The real modules run,
+forward and backward, in a second for Llama-3.1-8B; allocations are counted from the tensors that
+are alive. B utterances, L layers, T frames, D encoder width, U speech tokens, H LLM width, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -22,58 +23,58 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from serdesc.features.encoder import Encoder
-from serdesc.models.describer import Describer, Phase, Row, positions
+from serdesc.models.describer import Describer, Phase, Row, SpeechTokens, positions
 from serdesc.runtime import DTYPES
 
-ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"  # fused, as on a GPU: the (T, T) weights are never stored
+# Fused as on a GPU: the (T, T) attention weights are never stored.
+ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
 
 
 @dataclass(frozen=True)
-class Passed:
-    """What passes through a model cost."""
+class PassCost:
+    """The cost of passes through a model."""
 
-    peak: int  # bytes of tensors alive at most, the model's own left out
+    peak: int  # maximum bytes of live tensors, without the model's parameters and buffers
     forward: int  # FLOPs of matrix products, convolutions and attention
-    backward: int = 0  # FLOPs, a recomputed forward pass included
+    backward: int = 0  # FLOPs, recomputation of the forward pass included
 
 
 @dataclass(frozen=True)
 class Clip:
-    """An utterance of a batch: its frames T, and the target that is said of it."""
+    """An utterance of a batch: its number of frames T, and its target."""
 
     frames: int
     target: str
 
 
 class Tally(TorchDispatchMode):
-    """Counts FLOPs, and bytes of tensors alive, of what runs inside."""
+    """Counts the FLOPs and the bytes of live tensors of all operators inside its context."""
 
     def __init__(self) -> None:
         super().__init__()
         self.flops = self.live = self.peak = 0
-        self._held: dict[int, weakref.ref[Any]] = {}
+        self._alive: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = {_storage(tensor)._cdata for tensor in _tensors((args, kwargs))}
+        inputs = {_storage(tensor)._cdata for tensor in _tensors((args, kwargs))}
         out = func(*args, **kwargs)
         self.flops += _flops(func, args, kwargs, out)
         for tensor in _tensors(out):
             storage = _storage(tensor)
-            if (
-                storage._cdata not in given and storage._cdata not in self._held
-            ):  # not a view of what was there
-                self._hold(storage)
+            is_view = storage._cdata in inputs or storage._cdata in self._alive
+            if not is_view:
+                self._allocate(storage)
         return out
 
-    def _hold(self, storage: Any) -> None:
+    def _allocate(self, storage: Any) -> None:
         key, size = storage._cdata, storage.nbytes()
         self.live += size
         self.peak = max(self.peak, self.live)
-        self._held[key] = weakref.ref(storage, lambda _: self._let_go(key, size))
+        self._alive[key] = weakref.ref(storage, lambda _: self._free(key, size))
 
-    def _let_go(self, key: int, size: int) -> None:
-        del self._held[key]
+    def _free(self, key: int, size: int) -> None:
+        del self._alive[key]
         self.live -= size
 
 
@@ -86,27 +87,32 @@ def _storage(tensor: Tensor) -> Any:
 
 
 def _flops(func: Any, args: Any, kwargs: Any, out: Any) -> int:
-    """FLOPs of an operator; 0 for all that is not a product."""
+    """FLOPs of an operator; 0 if it is no matrix product, convolution or attention."""
     packet = func._overloadpacket
     if packet.__name__ == ATTENTION:
         return int(sdpa_flop_count(*(tensor.shape for tensor in args[:3])))
     if packet.__name__ == f"{ATTENTION}_backward":  # gradient, then q, k, v
         return int(sdpa_backward_flop_count(*(tensor.shape for tensor in args[:4])))
-    return (
-        int(flop_registry[packet](*args, **kwargs, out_val=out)) if packet in flop_registry else 0
-    )
+    if packet not in flop_registry:
+        return 0
+    return int(flop_registry[packet](*args, **kwargs, out_val=out))
 
 
 def weightless(model: nn.Module) -> FakeTensorMode:
-    """Put fake tensors in place of the model's own (which may lie on the meta device); the mode in which it can then run."""
-    mode, made = FakeTensorMode(allow_non_fake_inputs=True), {}
+    """Replace the model's tensors by fake ones, and return the mode in which it can run.
+
+    The model may be on the meta device. Tied weights remain tied.
+    """
+    mode, fakes = FakeTensorMode(allow_non_fake_inputs=True), {}
     with mode:
         for module in model.modules():
             for table in (module._parameters, module._buffers):
                 for name, tensor in table.items():
-                    if tensor is not None and id(tensor) not in made:  # tied weights stay one
-                        made[id(tensor)] = _fake(tensor)
-                    table[name] = None if tensor is None else made[id(tensor)]
+                    if tensor is None:
+                        continue
+                    if id(tensor) not in fakes:
+                        fakes[id(tensor)] = _fake(tensor)
+                    table[name] = fakes[id(tensor)]
     return mode
 
 
@@ -115,18 +121,18 @@ def _fake(tensor: Tensor) -> Any:
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
-# ---- passes --------------------------------------------------------------------------------------------------------------
+# ---- passes --------------------------------------------------------------------------------------
 
 
 class Weightless:
-    """A Describer of fake tensors, and what passes through it cost."""
+    """A Describer of fake tensors, and the cost of passes through it."""
 
     def __init__(self, model: Describer) -> None:
         self.model, self.mode = model, weightless(model)
 
-    def train(self, batch: Sequence[Clip], phase: Phase, checkpointing: bool = False) -> Passed:
-        """A part of a training step, up to the gradients."""
-        self._recompute(checkpointing)
+    def train(self, batch: Sequence[Clip], phase: Phase, checkpointing: bool = False) -> PassCost:
+        """Forward and backward pass of one part of a training step."""
+        self._set_checkpointing(checkpointing)
         self.model.train_phase(phase)
         with self.mode, Tally() as tally:
             loss = self._loss(batch, phase)
@@ -134,13 +140,13 @@ class Weightless:
             loss.backward()  # type: ignore[no-untyped-call]
             del loss
         self.model.zero_grad()
-        return Passed(tally.peak, forward, tally.flops - forward)
+        return PassCost(tally.peak, forward, tally.flops - forward)
 
-    def _recompute(self, wanted: bool) -> None:
+    def _set_checkpointing(self, enabled: bool) -> None:
         llm = self.model.llm.get_base_model()  # type: ignore[operator]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            if wanted:
+            if enabled:
                 llm.gradient_checkpointing_enable(
                     gradient_checkpointing_kwargs={"use_reentrant": False}
                 )
@@ -148,39 +154,35 @@ class Weightless:
                 llm.gradient_checkpointing_disable()
 
     @torch.no_grad()
-    def decode(self, batch: Sequence[Clip]) -> Passed:
-        """The prompts of a batch heard, before the first answered token."""
+    def decode(self, batch: Sequence[Clip]) -> PassCost:
+        """Prefill of the prompts of a batch, up to the first token of the response."""
         self.model.eval()
         with self.mode, Tally() as tally:
             x = self._x(batch)
             rows = self._rows(x, batch, "descriptor", answered=False)[0]
             hidden = _hidden(self.model, rows)
             self.model.llm.get_base_model().lm_head(hidden[:, -1])  # type: ignore[operator]
-        return Passed(tally.peak, tally.flops)
+        return PassCost(tally.peak, tally.flops)
 
     @torch.no_grad()
-    def likelihoods(self, heard: Clip, answers: int) -> Passed:
-        """An utterance's answer in so many forms, for the posterior."""
+    def likelihoods(self, clip: Clip, answers: int) -> PassCost:
+        """The posterior of one utterance: its response in `answers` variants."""
         self.model.eval()
         with self.mode, Tally() as tally:
-            x = self._x([heard])
-            rows = self._rows(x, [heard], "descriptor")[0]
-            _nll(self.model, rows * answers, answers * self._labels([heard]))
-        return Passed(tally.peak, tally.flops)
+            x = self._x([clip])
+            rows = self._rows(x, [clip], "descriptor")[0]
+            _nll(self.model, rows * answers, answers * self._labels([clip]))
+        return PassCost(tally.peak, tally.flops)
 
     def _x(self, batch: Sequence[Clip]) -> Tensor:
-        return torch.empty(
-            len(batch), self.model.layers, max(heard.frames for heard in batch), self.model.width
-        )  # (B, L, T, D)
+        frames = max(clip.frames for clip in batch)
+        return torch.empty(len(batch), self.model.layers, frames, self.model.width)  # (B, L, T, D)
 
     def _labels(self, batch: Sequence[Clip]) -> int:
-        return sum(
-            len(self.model.tokenizer.encode(heard.target, add_special_tokens=False)) + 1
-            for heard in batch
-        )
+        return sum(self.model.label_count(clip.target) for clip in batch)
 
     def _loss(self, batch: Sequence[Clip], phase: Phase) -> Tensor:
-        """Describer.forward's sum, without the questions that a tensor can only answer by its values."""
+        """The sum of Describer.forward, without operations that depend on tensor values."""
         x = self._x(batch)  # lives until the forward pass ends
         rows, kl = self._rows(x, batch, phase)
         return _nll(self.model, rows, self._labels(batch)) + kl
@@ -188,28 +190,25 @@ class Weightless:
     def _rows(
         self, x: Tensor, batch: Sequence[Clip], phase: Phase, answered: bool = True
     ) -> tuple[list[Row], Tensor]:
-        """The LLM's input, with the answer behind the prompt or without, and the KL."""
-        model, frames = self.model, torch.tensor([one.frames for one in batch])
-        drawn = model.sampled_branches(phase) if model.training else ()
-        heard = model.encode_speech(
-            x,
-            frames,
-            phase,
-            {
-                name: [torch.empty(one.frames, model.config.branch.latent) for one in batch]
-                for name in drawn
-            },
-        )
+        """The LLM's input, with the target after the prompt if `answered`, and the KL."""
+        model = self.model
+        speech = self._encode_speech(x, batch, phase)
         rows = []
-        for i, one in enumerate(batch):
-            u = max(1, one.frames // model.config.adapter.k)
-            s_des = None if heard.s_des is None else heard.s_des[i, :u]
-            rows.append(
-                model.build_row(
-                    model.prompt, heard.s_con[i, :u], s_des, one.target if answered else None
-                )
-            )
-        return rows, heard.kl
+        for i, clip in enumerate(batch):
+            u = max(1, clip.frames // model.config.adapter.k)
+            s_con = speech.s_con[i, :u]  # (U, H)
+            s_des = None if speech.s_des is None else speech.s_des[i, :u]
+            target = clip.target if answered else None
+            rows.append(model.build_row(model.prompt, s_con, s_des, target))
+        return rows, speech.kl
+
+    def _encode_speech(self, x: Tensor, batch: Sequence[Clip], phase: Phase) -> SpeechTokens:
+        """The speech tokens; in training with noise, which is freed on return."""
+        model, frames = self.model, torch.tensor([clip.frames for clip in batch])
+        noise: dict[str, Sequence[Tensor]] = {}
+        for name in model.sampled_branches(phase) if model.training else ():
+            noise[name] = [torch.empty(clip.frames, model.config.branch.latent) for clip in batch]
+        return model.encode_speech(x, frames, phase, noise)
 
 
 def _hidden(model: Describer, rows: list[Row]) -> Tensor:
@@ -223,35 +222,35 @@ def _hidden(model: Describer, rows: list[Row]) -> Tensor:
 
 
 def _nll(model: Describer, rows: list[Row], count: int) -> Tensor:
-    """Eq. (4) of `count` label tokens: which positions they have does not matter here."""
+    """Eq. (4) of `count` label tokens; their positions do not affect the cost."""
     hidden = _hidden(model, rows)[:, :-1].flatten(0, 1)[torch.arange(count)]
-    logits = model.llm.get_base_model().lm_head(hidden).float()  # type: ignore[operator]  # (labels, V)
+    llm = model.llm.get_base_model()  # type: ignore[operator]
+    logits = llm.lm_head(hidden).float()  # (labels, V)
     return functional.cross_entropy(
         logits, torch.zeros(count, dtype=torch.long), reduction="none"
     ).sum()
 
 
 @torch.no_grad()
-def encode(encoder: Encoder, waves: int, samples: int) -> Passed:
-    """One pass of the frozen encoder over so many waves of equal length."""
+def encode(encoder: Encoder, waves: int, samples: int) -> PassCost:
+    """One pass of the frozen encoder over `waves` waves of `samples` samples."""
     mode = weightless(encoder.model)
     with mode, Tally() as tally:
         values = torch.empty(waves, samples, dtype=DTYPES[encoder.config.dtype])
         mask = torch.ones(waves, samples, dtype=torch.long) if encoder.batchable else None
-        x = encoder.hidden_states(values, mask).float()  # (B, L, T, D)
-        del x
-    return Passed(tally.peak, tally.flops)
+        encoder.hidden_states(values, mask).float()  # (B, L, T, D)
+    return PassCost(tally.peak, tally.flops)
 
 
-def held(work: Callable[[], object]) -> int:
-    """Bytes that torch's allocator had given out at most, above those at the start, while work is really done: to hold a plan against."""
+def measured_peak(work: Callable[[], object]) -> int:
+    """Peak bytes of torch's allocator during `work`, above the start; measured to check a plan."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
-    live = most = 0
+    live = peak = 0
     for event in profiled.profiler.kineto_results.events():
         if event.name() == "[memory]":
             live += event.nbytes()
-            most = max(most, live)
-    return most
+            peak = max(peak, live)
+    return peak

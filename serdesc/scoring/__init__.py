@@ -1,1 +1,1 @@
-"""Scores from references and hypotheses: counts of each utterance first, one figure from their sum second. No torch."""
+"""Scores of hypotheses: counts per utterance first, values from summed counts second. No torch."""

@@ -1,4 +1,4 @@
-"""Results that cost much to get, kept between runs: a JSON line each, under a key of all that it depends on."""
+"""Cache of expensive results between runs: one JSON line per result, its key covers all inputs."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from typing import Any, Mapping
 
 
 class ResultCache:
-    """What `path` holds, and what is added to it. Several processes may add at once; a line that a kill cut off counts as absent."""
+    """The results in the file `path`, by key. Several processes may append at the same time.
+
+    A line that is truncated (the process was killed) or has another format counts as absent.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.known: dict[str, Any] = {}
-        for line in (
-            path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ()
-        ):
+        self.results: dict[str, Any] = {}
+        if not path.exists():
+            return
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)
-                self.known[row["key"]] = row["value"]
-            except (ValueError, KeyError, TypeError):  # cut off, or by an older version
+                self.results[row["key"]] = row["value"]
+            except (ValueError, KeyError, TypeError):  # truncated, or from an older version
                 continue
 
-    def add(self, found: Mapping[str, Any]) -> None:
-        """One write for all of them, at the end of the file."""
-        self.known.update(found)
+    def add(self, results: Mapping[str, Any]) -> None:
+        """Append the results in a single write."""
+        self.results.update(results)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = "".join(
-            json.dumps({"key": name, "value": value}) + "\n" for name, value in found.items()
-        )
+        rows = [json.dumps({"key": key, "value": value}) + "\n" for key, value in results.items()]
         with self.path.open("ab") as file:
-            file.write((b"" if self._ends_well() else b"\n") + lines.encode())
+            separator = b"" if self._ends_with_newline() else b"\n"
+            file.write(separator + "".join(rows).encode())
 
-    def _ends_well(self) -> bool:
+    def _ends_with_newline(self) -> bool:
+        """True for an empty file too."""
         with self.path.open("rb") as file:
             if not file.seek(0, 2):
                 return True

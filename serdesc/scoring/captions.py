@@ -1,8 +1,9 @@
-"""What of a caption is compared, and as which tokens.
+"""The text of a caption that caption metrics compare, and its tokenisation.
 
-A caption quotes the transcript, so n-grams of the whole mostly measure speech recognition. `caption_text: style` takes the quoted
-transcript out of both sides; `full` leaves it in. English is tokenised as the COCO caption tools do (Stanford's PTB tokenizer, lower
-case); Mandarin by characters, by jieba, or by characters with Latin words whole.
+A caption quotes the transcript, so n-grams of the whole caption mostly measure speech recognition.
+`caption_text: style` removes the quoted transcript from both sides; `full` retains it. English is
+tokenised as in the COCO caption tools (Stanford's PTB tokenizer, lower case); Mandarin by
+characters, by jieba, or by characters with Latin words whole.
 """
 
 from __future__ import annotations
@@ -17,35 +18,15 @@ from serdesc.captions import reader
 from serdesc.config import ScoringConfig
 from serdesc.scoring import java
 
-# What COCO's caption evaluation leaves out after tokenising.
-PTB_MARKS = frozenset(
-    (
-        "''",
-        "'",
-        "``",
-        "`",
-        "-LRB-",
-        "-RRB-",
-        "-LCB-",
-        "-RCB-",
-        ".",
-        "?",
-        "!",
-        ",",
-        ":",
-        "-",
-        "--",
-        "...",
-        ";",
-    )
-)
+# The punctuation tokens that COCO's caption evaluation removes.
+PTB_MARKS = frozenset("'' ' `` ` -LRB- -RRB- -LCB- -RCB- . ? ! , : - -- ... ;".split())
 _HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[A-Za-z]+")
 _LATIN_OR_CHARACTER = re.compile(r"[a-z0-9]+|\S")
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Captions of two sides, in one order, as they are compared; tokens are separated by spaces."""
+    """Hypothesis and reference captions in the same order; tokens are separated by spaces."""
 
     hyps: list[str]
     refs: list[str]
@@ -53,7 +34,7 @@ class Captions:
 
     @cached_property
     def tokens(self) -> tuple[list[str], list[str]]:
-        """Tokenised (hyps, refs), both in one call."""
+        """Tokenised (hyps, refs), in a single call of the tokenizer."""
         tokenised = tokenise([*self.hyps, *self.refs], self.config)
         return tokenised[: len(self.hyps)], tokenised[len(self.hyps) :]
 
@@ -63,14 +44,14 @@ class Captions:
 
     @classmethod
     def of_tokens(cls, hyps: list[str], refs: list[str], config: ScoringConfig) -> Captions:
-        """Captions that were tokenised before."""
-        made = cls(hyps, refs, config)
-        made.__dict__["tokens"] = (hyps, refs)
-        return made
+        """Captions that are already tokenised."""
+        captions = cls(hyps, refs, config)
+        captions.__dict__["tokens"] = (hyps, refs)
+        return captions
 
 
 def chosen(caption: str, config: ScoringConfig) -> str:
-    """The caption on one line, with or without the transcript that it quotes."""
+    """The compared part of a caption on one line: with or without its quoted transcript."""
     text = reader.without_transcript(caption) if config.caption_text == "style" else caption
     return " ".join(text.split())
 
@@ -79,42 +60,43 @@ LANGUAGES = {"en": "English", "zh": "Mandarin"}
 
 
 def language(texts: Sequence[str]) -> str:
-    """zh where there are more Chinese characters than Latin words, else en."""
+    """zh if the texts have more Chinese characters than Latin words, else en."""
     whole = " ".join(texts)
     return "zh" if len(_HAN.findall(whole)) > len(_LATIN_WORD.findall(whole)) else "en"
 
 
 def refuse_other_languages(hyps: Sequence[str], refs: Sequence[str], config: ScoringConfig) -> None:
-    """Raises NotComputed where captions in one language would be scored against references in another."""
-    said, wanted = language(hyps), language(refs)
-    if wanted != config.language:
+    """Raises NotComputed if hypotheses, references and scoring.language differ in language."""
+    of_hyps, of_refs = language(hyps), language(refs)
+    if of_refs != config.language:
         raise java.NotComputed(
-            f"the references are in {LANGUAGES[wanted]}, but scoring.language is {config.language}: set it to {wanted}"
+            f"the references are in {LANGUAGES[of_refs]}, but scoring.language is "
+            f"{config.language}: set it to {of_refs}"
         )
-    if said != wanted:
+    if of_hyps != of_refs:
         raise java.NotComputed(
-            f"the answers are in {LANGUAGES[said]}, the references in {LANGUAGES[wanted]}: a score between them means nothing. "
-            "Give --refs FILE with translated references and set scoring.language to theirs"
+            f"the responses are in {LANGUAGES[of_hyps]}, the references in {LANGUAGES[of_refs]}: "
+            "a score across languages is meaningless. Give --refs FILE with translated references "
+            "and set scoring.language to theirs"
         )
 
 
-def signed(config: ScoringConfig) -> dict[str, Any]:
-    """What a caption metric's signature says of its text."""
-    how = "ptb" if config.language == "en" else config.segmentation
+def signature_fields(config: ScoringConfig) -> dict[str, Any]:
+    """The settings of the compared text, for the signature of a caption metric."""
+    tokens = "ptb" if config.language == "en" else config.segmentation
     return {
         "caption_text": config.caption_text,
         "language": config.language,
-        "tokens": how,
+        "tokens": tokens,
         "punctuation": config.punctuation,
     }
 
 
 def tokenise(texts: Sequence[str], config: ScoringConfig) -> list[str]:
-    return (
-        _ptb(texts, config)
-        if config.language == "en"
-        else [_mandarin(text, config) for text in texts]
-    )
+    """Tokens of each text, separated by spaces. Raises NotComputed without Java (English only)."""
+    if config.language == "en":
+        return _ptb(texts, config)
+    return [_mandarin(text, config) for text in texts]
 
 
 def _ptb(texts: Sequence[str], config: ScoringConfig) -> list[str]:
@@ -126,19 +108,18 @@ def _ptb(texts: Sequence[str], config: ScoringConfig) -> list[str]:
         "-preserveLines",
         "-lowerCase",
     ]
-    different = list(dict.fromkeys(texts))
-    said = java.run(
+    unique = list(dict.fromkeys(texts))
+    output = java.run(
         arguments,
-        "\n".join(different) + "\n",
+        "\n".join(unique) + "\n",
         "PTB tokenizer",
         memory=config.java_memory,
         timeout=config.java_timeout,
     )
-    lines = said.split("\n")[: len(different)]
-    kept = (line.split() for line in lines)
-    if config.punctuation == "removed":
-        kept = ([token for token in line if token not in PTB_MARKS] for line in kept)
-    tokenised = dict(zip(different, (" ".join(line) for line in kept), strict=True))
+    ignored = PTB_MARKS if config.punctuation == "removed" else frozenset()
+    tokenised: dict[str, str] = {}
+    for text, line in zip(unique, output.split("\n")[: len(unique)], strict=True):
+        tokenised[text] = " ".join(token for token in line.split() if token not in ignored)
     return [tokenised[text] for text in texts]
 
 

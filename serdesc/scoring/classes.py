@@ -1,11 +1,13 @@
-"""Metrics of a field that takes one of a few values: accuracy, mean recall, F1 and kappa, all from sums over the utterances.
+"""Classification metrics of a field: accuracy, mean recall, F1 and kappa, from summed counts.
 
-Classes are those that occur in the reference. An answer that cannot be read is wrong, and counted as `unread`. What scikit-learn makes of
-the same answers with `labels` set to these classes is the same number: https://scikit-learn.org/stable/modules/model_evaluation.html
+The classes are those that occur in the reference. An unreadable response is incorrect and counted
+as `unread`. The values equal scikit-learn's with `labels` set to these classes:
+https://scikit-learn.org/stable/modules/model_evaluation.html
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Callable, Iterable, Mapping
 
@@ -16,21 +18,23 @@ Total = Mapping[str, float]
 
 
 def counter(attribute: str) -> Callable[[Fields, Fields], Counts | None]:
-    """Utterances of each class (n.), those found (right.), and answers of each class (said.)."""
+    """Per class: utterances (n.CLASS), correct ones (right.CLASS), predictions (said.CLASS)."""
 
     def count(ref: Fields, hyp: Fields) -> Counts | None:
-        wanted, said = getattr(ref, attribute), getattr(hyp, attribute)
-        if wanted is None:
+        label, predicted = getattr(ref, attribute), getattr(hyp, attribute)
+        if label is None:
             return None
-        right = int(said == wanted)
+        right = int(predicted == label)
         counts: Counts = {
-            f"n.{wanted}": 1,
-            f"right.{wanted}": right,
+            f"n.{label}": 1,
+            f"right.{label}": right,
             "n": 1,
             "right": right,
-            "unread": int(said is None),
+            "unread": int(predicted is None),
         }
-        return counts if said is None else {**counts, f"said.{said}": 1}
+        if predicted is not None:
+            counts[f"said.{predicted}"] = 1
+        return counts
 
     return count
 
@@ -40,7 +44,7 @@ def _classes(total: Total) -> list[str]:
 
 
 def mean_recall(name: str, attribute: str, unit: str, column: int) -> Metric:
-    """Mean over the classes of the share that was found: unweighted accuracy."""
+    """Mean over the classes of the recall: unweighted accuracy."""
 
     def value(total: Total) -> float:
         recalls = [total.get(f"right.{c}", 0) / total[f"n.{c}"] for c in _classes(total)]
@@ -66,12 +70,11 @@ def mean_recall(name: str, attribute: str, unit: str, column: int) -> Metric:
 
 
 def accuracy(name: str, attribute: str, unit: str, column: int) -> Metric:
-    """The share of utterances that are right: weighted accuracy."""
+    """The share of correct utterances: weighted accuracy."""
 
     def value(total: Total) -> float:
         return 100 * total["right"] / total["n"] if total.get("n") else math.nan
 
-    settings = {"field": attribute}
     return Metric(
         name,
         unit,
@@ -79,13 +82,13 @@ def accuracy(name: str, attribute: str, unit: str, column: int) -> Metric:
         value,
         share=lambda counts, _: 100 * counts["right"],
         accuracy=True,
-        settings=settings,
+        settings={"field": attribute},
         column=column,
     )
 
 
 def f1(name: str, attribute: str, unit: str, column: int, weighted: bool) -> Metric:
-    """Mean over the classes of 2 right / (occurring + answered); weighted by how often they occur, or not."""
+    """Mean over the classes of 2 correct / (reference + predicted); optionally class-weighted."""
 
     def value(total: Total) -> float:
         classes = _classes(total)
@@ -94,44 +97,42 @@ def f1(name: str, attribute: str, unit: str, column: int, weighted: bool) -> Met
             2 * total.get(f"right.{c}", 0) / (total[f"n.{c}"] + total.get(f"said.{c}", 0))
             for c in classes
         ]
-        return (
-            100 * math.fsum(w * v for w, v in zip(weights, values)) / math.fsum(weights)
-            if classes
-            else math.nan
-        )
+        if not classes:
+            return math.nan
+        return 100 * math.fsum(w * v for w, v in zip(weights, values)) / math.fsum(weights)
 
     settings = {"field": attribute, "mean": "weighted" if weighted else "macro"}
     return Metric(name, unit, counter(attribute), value, settings=settings, column=column)
 
 
 def kappa(name: str, attribute: str, unit: str, column: int) -> Metric:
-    """Cohen's kappa (x 100) with quadratic weights along the field's order; answers that cannot be read are left out.
+    """Cohen's kappa (x 100) with quadratic weights over the ordered values of a field (Cohen 1968).
 
-    Cohen 1968. 0 is what the same answers would get in any other order, 100 is full agreement.
+    0 is the agreement expected by chance, 100 full agreement. Unreadable responses are excluded.
     """
     order = {value: i for i, value in enumerate(VALUES[attribute])}
 
     def count(ref: Fields, hyp: Fields) -> Counts | None:
-        wanted, said = getattr(ref, attribute), getattr(hyp, attribute)
-        if wanted is None:
+        label, predicted = getattr(ref, attribute), getattr(hyp, attribute)
+        if label is None:
             return None
-        if said is None:
+        if predicted is None:
             return {"n": 1, "unread": 1}
         return {
             "n": 1,
             "unread": 0,
-            f"n.{wanted}": 1,
-            f"said.{said}": 1,
-            "apart": (order[wanted] - order[said]) ** 2,
+            f"n.{label}": 1,
+            f"said.{predicted}": 1,
+            "apart": (order[label] - order[predicted]) ** 2,
         }
 
     def value(total: Total) -> float:
-        pairs = [(a, b) for a in order for b in order if a != b]
         read = total.get("n", 0) - total.get("unread", 0)
-        by_chance = math.fsum(
-            (order[a] - order[b]) ** 2 * total.get(f"n.{a}", 0) * total.get(f"said.{b}", 0)
-            for a, b in pairs
-        )
+        products = []
+        for a, b in itertools.permutations(order, 2):
+            expected = total.get(f"n.{a}", 0) * total.get(f"said.{b}", 0)
+            products.append((order[a] - order[b]) ** 2 * expected)
+        by_chance = math.fsum(products)
         return 100 * (1 - total.get("apart", 0) * read / by_chance) if by_chance else math.nan
 
     return Metric(
@@ -145,11 +146,11 @@ def kappa(name: str, attribute: str, unit: str, column: int) -> Metric:
 
 
 def confusion(rows: Iterable[Counts]) -> dict[str, dict[str, int]]:
-    """How often each class of the reference was answered as what, from the counts of single utterances; "unread": as nothing."""
+    """Confusion counts, reference class -> predicted class or "unread", from single utterances."""
     table: dict[str, dict[str, int]] = {}
     for counts in rows:
-        (wanted,) = _classes(counts)
-        said = next((key[5:] for key in counts if key.startswith("said.")), "unread")
-        row = table.setdefault(wanted, {})
-        row[said] = row.get(said, 0) + 1
-    return {wanted: dict(sorted(table[wanted].items())) for wanted in sorted(table)}
+        (label,) = _classes(counts)
+        predicted = next((key[5:] for key in counts if key.startswith("said.")), "unread")
+        row = table.setdefault(label, {})
+        row[predicted] = row.get(predicted, 0) + 1
+    return {label: dict(sorted(table[label].items())) for label in sorted(table)}

@@ -1,11 +1,17 @@
-"""Anybody's captions: hyp.jsonl, a Kaldi text file, a TSV, JSON or SECap's result file, told apart by how they begin.
+"""Reads captions of any system: hyp.jsonl, Kaldi text, TSV, JSON or SECap's result file.
 
-{"utt_id": "...", "response": "..."}     one object a line; fields may stand in it and are then not read from the response
-{"<utt_id>": "<caption>", ...}           one JSON object
-[{"image_id": ..., "caption": ...}, ...] a JSON array, as of COCO's results; names as in a TSV's head, fields as in a line
-<utt_id> <caption>                       Kaldi
-utt_id<TAB>response                      TSV, with such a head (id, key; caption, hypothesis, text) or two columns without one; csv may quote cells
-file: <utt_id>.wav / result: <caption>   SECap's result.txt (https://github.com/thuhcsi/SECap); of its results the first is taken
+The format is detected from the first line:
+
+{"utt_id": "...", "response": "..."}      JSON Lines; a field given beside the response replaces
+                                          the value that is read from the response
+{"<utt_id>": "<caption>", ...}            one JSON object
+[{"image_id": ..., "caption": ...}, ...]  a JSON array, as COCO's results; names as in a TSV header,
+                                          fields as in JSON Lines
+<utt_id> <caption>                        Kaldi text
+utt_id<TAB>response                       TSV with a header (id, key; caption, hypothesis, text), or
+                                          two columns without one; cells may be quoted as in CSV
+file: <utt_id>.wav / result: <caption>    SECap's result.txt (https://github.com/thuhcsi/SECap); the
+                                          first result of a file is used
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 from serdesc.captions import reader
 from serdesc.captions.fields import VALUES, Fields
@@ -21,121 +27,133 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import parse_jsonl, read_json, read_text
 
-Row = dict[str, Any]  # utt_id, response, and perhaps fields and posterior
-Numbered = list[tuple[int, Row]]  # with the line that it stands on
+Row = dict[str, Any]  # utt_id, response; optionally fields and posterior
+Numbered = list[tuple[int, Row]]  # line number, row
 
 ID = ("utt_id", "image_id", "id", "key", "fid", "file", "wav")
 CAPTION = ("response", "caption", "hypothesis", "hyp", "result", "prediction", "text")
-FITS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what may be given beside the response
+# Values that may be given beside the response: description, and a check.
+OPTIONAL: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **{
         name: (f"one of {', '.join(values)}", values.__contains__)
         for name, values in VALUES.items()
     },
-    "transcript": ("text", lambda given: isinstance(given, str)),
+    "transcript": ("text", lambda value: isinstance(value, str)),
     "emphasis": (
         "a list of words",
-        lambda given: isinstance(given, list) and all(isinstance(word, str) for word in given),
+        lambda value: isinstance(value, list) and all(isinstance(word, str) for word in value),
     ),
     "posterior": (
         'probabilities of emotions, {"sad": 0.7, ...}',
-        lambda given: isinstance(given, dict)
-        and bool(given)
-        and all(isinstance(p, (int, float)) and 0 <= p <= 1 for p in given.values()),
+        lambda value: isinstance(value, dict) and bool(value) and _probabilities(value.values()),
     ),
 }
 
 
+def _probabilities(values: Iterable[Any]) -> bool:
+    return all(isinstance(p, (int, float)) and 0 <= p <= 1 for p in values)
+
+
 @dataclass(frozen=True)
 class Hypothesis:
-    """An answer as it came, and the fields that it says."""
+    """The response of a system to one utterance, and the fields read from it."""
 
     response: str
     fields: Fields
-    posterior: dict[str, float] | None = None  # of the emotions
-    decoded: bool = False  # `serdesc decode` wrote it
+    posterior: dict[str, float] | None = None  # over the emotions
+    decoded: bool = False  # written by `serdesc decode`
 
 
 def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
-    """Fields of each answer in a file of any of these forms; the reader fills what a line does not give."""
-    hyps, twice = _read(path)
-    if twice:
-        raise UserError(f"{path}: {_named('answered twice', twice)}: keep one of the two")
+    """The hypotheses of a file in any of these formats, by utterance.
+
+    Fields that a line does not give are read from its response. Raises UserError for duplicates.
+    """
+    hyps, duplicates = _read(path)
+    if duplicates:
+        listed = _listed(DUPLICATE, duplicates)
+        raise UserError(f"{path}: {listed}: remove all but one of each")
     return hyps
 
 
-FAULTS = ("missing", "answered twice", "empty", "not in the data")
+DUPLICATE = "answered twice"
+ERRORS = ("missing", DUPLICATE, "empty", "not in the data")
 
 
 def answered(
     path: Path, utterances: Sequence[Utterance], wrong: bool = False
 ) -> tuple[dict[str, Hypothesis], dict[str, list[str]]]:
-    """An answer for every utterance, and the ids of those that have none, two, or an empty one, and of answers to nothing (FAULTS).
+    """A hypothesis for every utterance, and the ids with an error, by kind (ERRORS).
 
-    Raises UserError that names them all; with `wrong` the first three count as wrong and the last are left out. An empty answer that
-    `serdesc decode` wrote is what the model said: it is wrong in any case, and no fault.
+    Raises UserError that lists all errors. With `wrong`, missing, duplicate and empty responses
+    count as wrong, and responses to unknown utterances are ignored. An empty response that `serdesc
+    decode` wrote is a prediction of the model: it counts as wrong and is not an error.
     """
-    hyps, twice = _read(path)
+    hyps, duplicates = _read(path)
     known = {utt.utt_id for utt in utterances}
     empty = [
         utt_id
         for utt_id, hyp in hyps.items()
         if not hyp.response.strip() and hyp.fields == Fields() and not hyp.decoded
     ]
-    found = (known - hyps.keys(), twice, known.intersection(empty), hyps.keys() - known)
-    faults = {what: sorted(ids) for what, ids in zip(FAULTS, found) if ids}
-    if faults and not wrong:
-        told = "\n  ".join(_named(what, ids) for what, ids in faults.items())
+    ids_of = (known - hyps.keys(), duplicates, known.intersection(empty), hyps.keys() - known)
+    errors = {kind: sorted(ids) for kind, ids in zip(ERRORS, ids_of) if ids}
+    if errors and not wrong:
+        lines = "\n  ".join(_listed(kind, ids) for kind, ids in errors.items())
         raise UserError(
-            f"{path}:\n  {told}\nDecode the same data directory that is scored, or count these as wrong with --missing wrong."
+            f"{path}:\n  {lines}\nDecode the same data directory that is scored, or count these as "
+            "wrong with --missing wrong."
         )
-    silent = {utt_id for what in FAULTS[:3] for utt_id in faults.get(what, ())}
-    return {
-        utt_id: Hypothesis("", Fields()) if utt_id in silent else hyps[utt_id]
-        for utt_id in sorted(known)
-    }, faults
+    complete: dict[str, Hypothesis] = {}
+    unanswered = {utt_id for kind in ERRORS[:3] for utt_id in errors.get(kind, ())}
+    for utt_id in sorted(known):
+        complete[utt_id] = Hypothesis("", Fields()) if utt_id in unanswered else hyps[utt_id]
+    return complete, errors
 
 
-def _named(what: str, ids: Sequence[str], most: int = 20) -> str:
-    return f"{len(ids)} {what}: {' '.join(ids[:most])}{' ...' if len(ids) > most else ''}"
+def _listed(kind: str, ids: Sequence[str], limit: int = 20) -> str:
+    ellipsis = " ..." if len(ids) > limit else ""
+    return f"{len(ids)} {kind}: {' '.join(ids[:limit])}{ellipsis}"
 
 
 def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
-    """The first answer of each utterance, and the ids that stand more than once."""
+    """The first response to each utterance, and the ids that occur more than once."""
     hyps: dict[str, Hypothesis] = {}
-    twice: list[str] = []
+    duplicates: set[str] = set()
     for number, row in read(path):
         response = row["response"] or ""
-        given = {name: row[name] for name in FITS if row.get(name) is not None}
-        bad = [
-            f"{name} '{str(given[name])[:60]}': not {wanted}"
-            for name, (wanted, fits) in FITS.items()
-            if name in given and not fits(given[name])
+        values = {name: row[name] for name in OPTIONAL if row.get(name) is not None}
+        invalid = [
+            f"{name} '{str(values[name])[:60]}': not {description}"
+            for name, (description, is_valid) in OPTIONAL.items()
+            if name in values and not is_valid(values[name])
         ]
-        if bad:
+        if invalid:
             raise UserError(
-                f"{path}:{number}: {'; '.join(bad)}. Leave it out of the answer to {row['utt_id']}: the reader fills what it can"
+                f"{path}:{number}: {'; '.join(invalid)}. Remove it from the response to "
+                f"{row['utt_id']}: fields that are not given are read from the response"
             )
         if row["utt_id"] in hyps:
-            twice.append(row["utt_id"])
+            duplicates.add(row["utt_id"])
         else:
-            fields = Fields.from_dict({**reader.read(response).to_dict(), **given})
-            hyps[row["utt_id"]] = Hypothesis(
-                response, fields, given.get("posterior"), decoded="unread" in row
-            )
-    return hyps, sorted(set(twice))
+            fields = Fields.from_dict({**reader.read(response).to_dict(), **values})
+            posterior = values.get("posterior")
+            decoded = "unread" in row
+            hyps[row["utt_id"]] = Hypothesis(response, fields, posterior, decoded)
+    return hyps, sorted(duplicates)
 
 
-# ---- forms ---------------------------------------------------------------------------------------------------------------
+# ---- formats -------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Numbered:
-    """One row an answer, in the file's order. Raises UserError with file, line and what was found there."""
+    """One row per response, in file order. Raises UserError with file, line and content."""
     if not path.exists():
         raise UserError(
-            f"{path}: no such hypotheses. Make them with: serdesc decode DATA STORE EXP"
+            f"{path}: no such file of hypotheses. Decode with: serdesc decode DATA STORE EXP"
         )
     text = read_text(path)
-    rows = _form(text)(path, text)
+    rows = _parser(text)(path, text)
     for number, row in rows:
         if (
             not isinstance(row, dict)
@@ -143,12 +161,13 @@ def read(path: Path) -> Numbered:
             or not isinstance(row.get("response", 0), str | None)
         ):
             raise UserError(
-                f"{path}:{number}: a line needs utt_id and response, both text, found {json.dumps(row, ensure_ascii=False)[:80]}"
+                f"{path}:{number}: a line needs utt_id and response, both text, found "
+                f"{json.dumps(row, ensure_ascii=False)[:80]}"
             )
     return rows
 
 
-def _form(text: str) -> Callable[[Path, str], Numbered]:
+def _parser(text: str) -> Callable[[Path, str], Numbered]:
     first = next((line for line in text.split("\n") if line.strip()), "")
     if first.lstrip().startswith("{"):
         return (
@@ -165,8 +184,8 @@ def _form(text: str) -> Callable[[Path, str], Numbered]:
 
 def _json_object(path: Path, text: str) -> Numbered:
     try:
-        pairs = json.loads(text, object_pairs_hook=list)  # with a key that stands twice
-    except json.JSONDecodeError:  # several objects: lines of which the first lacks an id
+        pairs = json.loads(text, object_pairs_hook=list)  # retains duplicate keys
+    except json.JSONDecodeError:  # JSON Lines whose first line has no id
         return parse_jsonl(path, text)
     if "response" in dict(pairs):
         return [(1, json.loads(text))]
@@ -202,7 +221,8 @@ def _tsv(path: Path, text: str) -> Numbered:
     if id_column is None or caption_column is None:
         if len(head) != 2:
             raise UserError(
-                f"{path}:1: a TSV of {len(head)} columns without a head that names an id ({', '.join(ID)}) and a caption ({', '.join(CAPTION)}): "
+                f"{path}:1: a TSV of {len(head)} columns without a header that names an id "
+                f"({', '.join(ID)}) and a caption ({', '.join(CAPTION)}): "
                 f"found {', '.join(head)[:80]}"
             )
         id_column, caption_column = 0, 1
@@ -220,7 +240,7 @@ def _tsv(path: Path, text: str) -> Numbered:
 
 
 def _unquoted(cell: str) -> str:
-    """What csv quoted: a cell in quotes, with every quote in it doubled. Any other stays as it is: "hello" he said "bye"."""
+    """The text of a cell quoted as in CSV (inner quotes doubled); any other cell is unchanged."""
     inside = cell[1:-1]
     quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inside.replace('""', "")
     return inside.replace('""', '"') if quoted else cell
@@ -238,7 +258,7 @@ def _secap(path: Path, text: str) -> Numbered:
 
 
 def _stem(name: str) -> str:
-    """The id in the name of an audio file."""
+    """The utterance id in the name of an audio file."""
     name = name.strip().rsplit("/", 1)[-1]
     stem, dot, suffix = name.rpartition(".")
     return stem if dot and suffix.lower() in ("wav", "flac", "mp3", "ogg", "opus", "mp4") else name

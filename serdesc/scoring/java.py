@@ -1,7 +1,8 @@
-"""The Java programs behind PTB tokens, METEOR and SPICE, each a subprocess of our own.
+"""Runs the Java programs of the PTB tokenizer, METEOR and SPICE as subprocesses.
 
-Locale and encoding are fixed, temporary files lie in a folder of ours, and a program that fails is told with the end of what it said.
-pycocoevalcap brings the jars (Chen et al. 2015, https://github.com/salaniz/pycocoevalcap); its own wrappers write into site-packages.
+Locale and encoding are fixed. An error quotes the last lines of the program's output. The jars are
+part of pycocoevalcap (Chen et al. 2015, https://github.com/salaniz/pycocoevalcap); its Python
+wrappers are not used because they write into site-packages.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Sequence
 
 from serdesc.errors import FailedError
 
-OLDEST = 11
+MIN_VERSION = 11
 REMEDY = "any from 11 to 21 will do, on Debian `apt install default-jre-headless`"
 FIXED = (
     "-Duser.country=US",
@@ -29,36 +30,41 @@ FIXED = (
 
 
 class NotComputed(Exception):
-    """A metric that cannot be had here, and what to do about it: told in its place, while the others go on."""
+    """A metric cannot be computed here. The message has the reason and the next step.
+
+    It is printed and stored in place of the value; the other metrics are computed.
+    """
 
 
 def program() -> str:
-    """Java's path. Raises NotComputed where there is none, or one that is too old."""
-    found = shutil.which("java")
-    if not found:
+    """The path of java. Raises NotComputed if there is none, or if it is too old."""
+    path = shutil.which("java")
+    if not path:
         raise NotComputed(f"Java is not installed: {REMEDY}")
-    major, version = _version(found)
-    if major < OLDEST:
-        raise NotComputed(f"{found} is Java {version}, which is too old: {REMEDY}")
-    return found
+    major, version = _version(path)
+    if major < MIN_VERSION:
+        raise NotComputed(f"{path} is Java {version}, which is too old: {REMEDY}")
+    return path
 
 
 @cache
 def _version(path: str) -> tuple[int, str]:
-    """What `java -version` says: 8 and "1.8.0_402", or 17 and "17.0.9". A program that says none is let through, to fail in its own words."""
+    """From `java -version`: 8 and "1.8.0_402", or 17 and "17.0.9".
+
+    A program that prints no version is accepted; its own error message is then reported.
+    """
     try:
-        said = subprocess.run([path, "-version"], capture_output=True, timeout=60).stderr.decode(
-            "utf-8", "replace"
-        )
+        done = subprocess.run([path, "-version"], capture_output=True, timeout=60)
+        output = done.stderr.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired):
-        said = ""
-    match = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', said)
-    return (int(match[2]), match[1]) if match else (OLDEST, "")
+        output = ""
+    match = re.search(r'version "((?:1\.)?(\d+)[^"]*)"', output)
+    return (int(match[2]), match[1]) if match else (MIN_VERSION, "")
 
 
 @cache
 def jars() -> Path:
-    """The folder of pycocoevalcap, which is not imported: its modules would start Java on their own."""
+    """The directory of pycocoevalcap. It is not imported: its modules start Java on import."""
     spec = find_spec("pycocoevalcap")
     if spec is None or not spec.submodule_search_locations:
         raise NotComputed("the package pycocoevalcap is not installed: pip install pycocoevalcap")
@@ -67,7 +73,7 @@ def jars() -> Path:
 
 @cache
 def digest(*place: str) -> str:
-    """Eight digits of the sha256 of a jar in `jars()`, for the signature of what it computes; none where there is no such file."""
+    """Eight digits of the sha256 of a jar in `jars()`, for signatures; "none" if it is missing."""
     try:
         return hashlib.sha256(jars().joinpath(*place).read_bytes()).hexdigest()[:8]
     except (NotComputed, OSError):
@@ -76,19 +82,22 @@ def digest(*place: str) -> str:
 
 def run(
     arguments: Sequence[str],
-    given: str,
+    stdin: str,
     name: str,
     cwd: Path | None = None,
     memory: str = "2G",
     timeout: float = 3600.0,
 ) -> str:
-    """What the program writes, called with `given` on its standard input. Raises FailedError with the end of its messages."""
+    """The standard output of a Java program that reads `stdin`; `timeout` in seconds.
+
+    Raises FailedError with the last lines of its output, and NotComputed if there is no Java.
+    """
     command = [program(), *FIXED, f"-Xmx{memory}", *arguments]
     environment = {"LC_ALL": "C.UTF-8", "PATH": str(Path(command[0]).parent)}
     try:
         done = subprocess.run(
             command,
-            input=given.encode(),
+            input=stdin.encode(),
             capture_output=True,
             cwd=cwd,
             timeout=timeout,
@@ -96,21 +105,20 @@ def run(
         )
     except subprocess.TimeoutExpired as error:
         raise FailedError(
-            f"{name}: not done after {timeout:.0f} s (scoring.java_timeout). Its last words: {_end(error.stderr)}"
+            f"{name}: not finished after {timeout:.0f} s (scoring.java_timeout). "
+            f"Last lines of its output:\n{_last_lines(error.stderr)}"
         ) from None
     if done.returncode != 0:
-        hint = (
-            " Give it more memory with scoring.java_memory."
-            if b"OutOfMemory" in done.stderr
-            else ""
-        )
+        hint = ""
+        if b"OutOfMemory" in done.stderr:
+            hint = " Increase its memory with scoring.java_memory."
         raise FailedError(
-            f"{name}: Java stopped with status {done.returncode}.{hint} Its last words:\n{_end(done.stderr or done.stdout)}"
+            f"{name}: Java stopped with status {done.returncode}.{hint} Last lines of its output:\n"
+            f"{_last_lines(done.stderr or done.stdout)}"
         )
     return done.stdout.decode("utf-8")
 
 
-def _end(said: bytes | None, lines: int = 8) -> str:
-    return "\n".join(
-        f"  {line}" for line in (said or b"").decode("utf-8", "replace").splitlines()[-lines:]
-    )
+def _last_lines(output: bytes | None, count: int = 8) -> str:
+    lines = (output or b"").decode("utf-8", "replace").splitlines()
+    return "\n".join(f"  {line}" for line in lines[-count:])

@@ -1,6 +1,7 @@
-"""What a metric is: counts of one utterance, and a value of summed counts.
+"""The interface of a metric: counts of one utterance, and a value computed from summed counts.
 
-Counts add up, so one pass over the utterances serves the score, its folds, and every bootstrap resample.
+Counts are additive: one pass over the utterances serves the score, its folds and every bootstrap
+resample.
 """
 
 from __future__ import annotations
@@ -20,35 +21,36 @@ Counts = dict[str, float]
 
 @dataclass(frozen=True)
 class Metric:
-    """`count(reference, hypothesis)` is None for an utterance that the metric does not apply to. Values are percentages.
+    """A metric is defined by one of three functions that count, and by `value`.
 
-    A metric of captions has `captions` in its place: the counts of each of a set of them, in their order. Where `of_set` is true these
-    depend on the other captions of the set.
+    count(reference, hypothesis)   counts of one utterance from its fields; None: not applicable
+    posterior(emotion, posterior)  counts of one utterance from the reference emotion and the
+                                   posterior over emotions
+    captions(captions)             counts of each caption of a set, in order
+
+    Values are percentages unless `unit` states otherwise.
     """
 
     name: str
-    unit: str  # as a table heads it
+    unit: str  # heading in tables
     count: Callable[[Fields, Fields], Counts | None] | None
     value: Callable[[Mapping[str, float]], float]
     captions: Callable[[Captions], list[Counts]] | None = None
+    # True: the counts of a caption depend on the other captions of the set (CIDEr)
     of_set: bool = False
-    posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = (
-        None  # in place of `count`: of the true emotion and the posterior
-    )
-    # an utterance's share in the value, by its counts and those of the whole: the shares' mean is the value. Shares add up as counts do
+    posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = None
+    # share(counts, total): the part of one utterance in the value, from its counts and the summed
+    # counts. The mean of the shares is the value; shares are additive as counts are.
     share: Callable[[Mapping[str, float], Mapping[str, float]], float] | None = None
-    accuracy: bool = (
-        False  # the value is the share of utterances that are right, which is what McNemar's test is about
-    )
-    chance: Callable[[Mapping[str, float]], float] | None = (
-        None  # what guessing gets, from the same counts
-    )
+    # True: the value is the share of correct utterances, which McNemar's test applies to
+    accuracy: bool = False
+    # value of random guessing, from the same counts
+    chance: Callable[[Mapping[str, float]], float] | None = None
     settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
-    signs: Callable[[ScoringConfig], dict[str, Any]] = (
-        lambda config: {}
-    )  # so do these keys of the configuration
+    # configuration values that enter the signature
+    signs: Callable[[ScoringConfig], dict[str, Any]] = lambda config: {}
     higher_is_better: bool = True
-    column: int = 50  # tables show metrics in this order
+    column: int = 50  # tables list metrics in this order
 
 
 def mean_of(
@@ -59,7 +61,7 @@ def mean_of(
     scale: float = 100.0,
     **options: Any,
 ) -> Metric:
-    """A metric of captions that is the mean of each one's `sum`."""
+    """A caption metric whose value is `scale` times the mean of the captions' count `sum`."""
 
     def value(total: Mapping[str, float]) -> float:
         return scale * total.get("sum", 0.0) / total["n"] if total.get("n") else math.nan

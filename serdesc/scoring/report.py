@@ -1,22 +1,23 @@
-"""Tables: one fold's scores on the terminal, and an experiment's folds pooled into a table and a RESULTS.md block."""
+"""Reports: the scores of one fold on the terminal; the pooled folds as a table and RESULTS.md."""
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from serdesc.config import Config
 from serdesc.files import read_json, write_json, write_text
-from serdesc.scoring import faithfulness, typeset
+from serdesc.scoring import faithfulness, terminal, typeset
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.baselines import LOGMEL
 from serdesc.scoring.baselines import read_rows as read_baseline
+from serdesc.scoring.bootstrap import Rows, difference
 from serdesc.scoring.classes import confusion
 from serdesc.scoring.experiment import Experiment
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import Rows, Score, difference, score
+from serdesc.scoring.score import Score, score
 from serdesc.scoring.significance import Comparison, holm
 
 BASELINES = "baselines.json"
@@ -25,7 +26,7 @@ BASELINES = "baselines.json"
 def show(
     scores: Sequence[Score], metrics: Sequence[Metric], title: str, table: Mapping[str, Rows]
 ) -> None:
-    """One set of scores on the terminal: a table, errors of words by kind, and what each emotion was heard as."""
+    """Print the scores of a set: a table, word errors by kind, and the emotions' confusion."""
     by_name = {metric.name: metric for metric in metrics}
     rows = [["metric", "score", "95 %", "chance", "utterances", "unread"]]
     for s in scores:
@@ -39,49 +40,65 @@ def show(
                 str(s.counts.get("unread", "")),
             ]
         )
-    typeset.terminal(rows, title)
+    terminal.print_table(rows, title)
     for s in scores:
         if "substitutions" in s.counts and s.value is not None:
-            print(_errors(by_name[s.metric].unit, s.counts))
+            terminal.print_lines([_errors(by_name[s.metric].unit, s.counts)], "  ")
     if emotions := confusion(counts for _, counts in table.get("ua", [])):
-        typeset.terminal(_heard_as(emotions), "emotion, heard as")
-    for note in dict.fromkeys(s.note for s in scores if s.note):
-        print(
-            f"not computed: {', '.join(by_name[s.metric].unit for s in scores if s.note == note)}: {note}"
+        terminal.print_table(
+            _confusion_rows(emotions), "emotions: reference in rows, prediction in columns"
         )
+    for note in dict.fromkeys(s.note for s in scores if s.note):
+        units = [by_name[s.metric].unit for s in scores if s.note == note]
+        terminal.print_lines([f"not computed: {', '.join(units)}: {note}"], "  ")
 
 
 def _errors(unit: str, counts: Mapping[str, float]) -> str:
-    what = "words" if "words" in counts else "characters"
-    kinds = ", ".join(
-        f"{counts[kind]:.0f} {kind}" for kind in ("substitutions", "deletions", "insertions")
+    tokens = "words" if "words" in counts else "characters"
+    kinds = [f"{counts[kind]:.0f} {kind}" for kind in ("substitutions", "deletions", "insertions")]
+    return (
+        f"{unit.removesuffix(' %')}: {', '.join(kinds)} over {counts[tokens]:.0f} {tokens}; "
+        f"{counts['unread']:.0f} of {counts['n']:.0f} transcripts unread"
     )
-    return f"{unit.removesuffix(' %')}: {kinds} over {counts[what]:.0f} {what}; {counts['unread']:.0f} of {counts['n']:.0f} transcripts unread"
 
 
 TESTS = ("t", "randomisation", "mcnemar", "bootstrap")
 
 
-def corrected(found: Sequence[Comparison]) -> dict[str, dict[str, float]]:
-    """test -> metric -> p by Holm's method over the metrics that the test applies to."""
-    table = {}
+def corrected(comparisons: Sequence[Comparison]) -> dict[str, dict[str, float]]:
+    """test -> metric -> p corrected by Holm's method over the metrics that the test applies to."""
+    table: dict[str, dict[str, float]] = {}
     for test in TESTS:
-        asked = [c for c in found if c.p[test] is not None]
-        table[test] = dict(zip((c.metric for c in asked), holm([c.p[test] or 0.0 for c in asked])))
+        p = {c.metric: c.p[test] or 0.0 for c in comparisons if c.p[test] is not None}
+        table[test] = dict(zip(p, holm(list(p.values()))))
     return table
 
 
+def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Comparisons as JSON, with the corrected p-values of each test."""
+    adjusted = corrected(comparisons)
+    rows = []
+    for comparison in comparisons:
+        holm_values = {test: adjusted[test].get(comparison.metric) for test in TESTS}
+        rows.append({**comparison.to_dict(), "holm": holm_values})
+    return rows
+
+
 def show_comparisons(
-    found: Sequence[Comparison], notes: Mapping[str, str], metrics: Sequence[Metric], title: str
+    comparisons: Sequence[Comparison],
+    notes: Mapping[str, str],
+    metrics: Sequence[Metric],
+    title: str,
 ) -> None:
-    """A table of differences; p-values are corrected."""
-    by_name, tests, adjusted = {metric.name: metric for metric in metrics}, TESTS, corrected(found)
-    rows = [["metric", "A", "B", "A - B", "95 %", "units", *(f"p {test}" for test in tests)]]
-    for c in found:
-        cells = [
-            "" if c.metric not in adjusted[test] else f"{adjusted[test][c.metric]:.4f}"
-            for test in tests
-        ]
+    """Print a table of differences with corrected p-values."""
+    by_name = {metric.name: metric for metric in metrics}
+    adjusted = corrected(comparisons)
+    rows = [["metric", "A", "B", "A - B", "95 %", "units", *(f"p {test}" for test in TESTS)]]
+    for c in comparisons:
+        cells = []
+        for test in TESTS:
+            p = adjusted[test].get(c.metric)
+            cells.append("" if p is None else f"{p:.4f}")
         between = "" if c.interval is None else f"{c.interval[0]:+.1f} to {c.interval[1]:+.1f}"
         rows.append(
             [
@@ -94,177 +111,186 @@ def show_comparisons(
                 *cells,
             ]
         )
-    typeset.terminal(rows, title)
-    print(
-        "p: one-tailed, for A better than B; Holm's correction over the rows of a column. Empty: the test does not apply."
+    terminal.print_table(rows, title)
+    terminal.print_lines(
+        [
+            "p: one-tailed, for A better than B; Holm's correction over the rows of a column.",
+            "Empty: the test does not apply.",
+        ]
     )
     for name, note in notes.items():
-        print(f"not compared: {by_name[name].unit}: {note}")
+        terminal.print_lines([f"not compared: {by_name[name].unit}: {note}"], "  ")
 
 
 def report(exp: Path, part: str, config: Config) -> None:
-    """Pool the decoded folds of an experiment; write score_<part>.json and RESULTS.md beside them, and print the table."""
-    found = Experiment.open(exp, part, config)
-    metrics = [metric for metric in all_metrics.every() if metric.name in found.signatures]
-    found.must_be_signed(f"unit:{config.scoring.unit}")
-    linear = read_baseline(exp / BASELINES, LOGMEL)
-    pooled, by_fold, above = {}, {}, {}
-    for metric in metrics:
-        counted = found.rows(metric)
-        pooled[metric.name] = score(
-            metric, counted, config.scoring, {}, found.notes.get(metric.name, "")
-        )
-        by_fold[metric.name] = found.by_fold(metric)
-        tested = {utt.utt_id for utt, _ in counted}
-        same = [
-            (utt, counts) for utt, counts in linear.get(metric.name, []) if utt.utt_id in tested
-        ]
-        if tested and len(same) == len(tested):
-            above[metric.name] = difference(metric, counted, same, config.scoring)
+    """Pool the decoded folds: write score_<part>.json and RESULTS.md, and print the table."""
+    experiment = Experiment.open(exp, part, config)
+    experiment.check_signed(f"unit:{config.scoring.unit}")
+    metrics = [metric for metric in all_metrics.every() if metric.name in experiment.signatures]
+    log_mel = read_baseline(exp / BASELINES, LOGMEL)
+    pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
     emotions = confusion(
-        line["ua"] for lines in found.lines.values() for line in lines if "ua" in line
+        line["ua"] for lines in experiment.lines.values() for line in lines if "ua" in line
     )
-    write_json(
-        exp / f"score_{part}.json",
-        {
-            "folds": [fold.name for fold in found.folds],
-            "confusion": emotions,
-            "scores": [
-                {
-                    **asdict(pooled[metric.name]),
-                    "signature": found.signatures[metric.name]
-                    + f"|pooled:{len(found.folds)} folds",
-                    "by_fold": by_fold[metric.name],
-                    "mean": (
-                        round(statistics.fmean(by_fold[metric.name]), 4)
-                        if by_fold[metric.name]
-                        else None
-                    ),
-                    "above_log_mel": above.get(metric.name),
-                    "deviation": (
-                        round(statistics.stdev(by_fold[metric.name]), 4)
-                        if len(by_fold[metric.name]) > 1
-                        else None
-                    ),
-                }
-                for metric in metrics
-            ],
-        },
-    )
-    table = _table(exp, metrics, pooled, by_fold, above)
+    tree = {
+        "folds": [fold.name for fold in experiment.folds],
+        "confusion": emotions,
+        "scores": [row.to_dict(experiment) for row in pooled],
+    }
+    write_json(exp / f"score_{part}.json", tree)
+    table = _table(exp, pooled)
     errors = [
-        _errors(metric.unit, pooled[metric.name].counts)
-        for metric in metrics
-        if "substitutions" in pooled[metric.name].counts
+        _errors(row.metric.unit, row.score.counts)
+        for row in pooled
+        if "substitutions" in row.score.counts
     ]
-    partial = [
-        f"{metric.unit}: not in {' '.join(folds)}"
-        for metric in metrics
-        if (folds := found.lacking(metric))
-    ]
-    if found.heard and found.unheard:
-        partial.append(f"claimed and heard: not in {' '.join(found.unheard)}")
-    truth = (
-        faithfulness.cells(faithfulness.table(found.heard, config.scoring)) if found.heard else []
-    )
-    block = (
-        _block(found, table, [*errors, *partial])
-        + _confusion(emotions)
-        + (f"\n{typeset.markdown(truth)}\n" if truth else "")
-    )
+    partial = _partially_scored(experiment, metrics)
+    agreement: list[list[str]] = []
+    if experiment.faithfulness:
+        rows = faithfulness.table(experiment.faithfulness, config.scoring)
+        agreement = faithfulness.cells(rows)
+    block = _block(experiment, table, [*errors, *partial]) + _confusion(emotions)
+    if agreement:
+        block += f"\n{typeset.markdown(agreement)}\n"
     write_text(exp / "RESULTS.md", block)
-    typeset.terminal(table, f"{exp}: {part}, {len(found.folds)} fold(s) pooled")
+    terminal.print_table(table, f"{exp}: {part}, {len(experiment.folds)} fold(s) pooled")
     for line in partial:
-        print(
-            f"{line}: what is pooled is less than the table's other rows; score those folds again without --metric"
+        rest = (
+            "pooled over fewer folds than the other rows; score those folds again without --metric"
         )
-    if truth:
-        typeset.terminal(truth, "claimed and heard")
+        terminal.print_lines([f"{line}: {rest}"], "  ")
+    if agreement:
+        terminal.print_table(agreement, "claimed and measured", labels=2)
 
 
-def _table(
-    exp: Path,
-    metrics: Sequence[Metric],
-    pooled: dict[str, Score],
-    by_fold: dict[str, list[float]],
-    above: dict[str, tuple[float, tuple[float, float] | None]],
-) -> list[list[str]]:
-    rows = [["metric", *(metric.unit for metric in metrics)]]
-    rows.append(["chance", *(_cell(pooled[m.name].chance) for m in metrics)])
-    for name, values in (read_json(exp / BASELINES) if (exp / BASELINES).exists() else {}).items():
-        rows.append([name, *(_cell(values.get(m.name)) for m in metrics)])
-    rows.append([f"**{exp.name}**, pooled", *(_cell(pooled[m.name].value) for m in metrics)])
-    rows.append(["95 % interval", *(_range(pooled[m.name].interval) for m in metrics)])
-    means = [
-        (
-            f"{statistics.fmean(v):.1f} ± {statistics.stdev(v):.1f}"
-            if len(v := by_fold[m.name]) > 1
-            else _cell(v[0] if v else None)
-        )
-        for m in metrics
-    ]
-    rows.append(["mean of folds ± deviation", *means])
-    if above:
-        rows.append(
-            [
-                "above log-mel, 95 %",
-                *(_signed(*above[m.name]) if m.name in above else "" for m in metrics),
-            ]
-        )
-    rows.append(["utterances", *(str(pooled[m.name].n) for m in metrics)])
-    return [list(row) for row in zip(*(row for row in rows if any(row[1:])))]  # a metric a row
+@dataclass(frozen=True)
+class Pooled:
+    """The pooled score of a metric, its value in each fold, and the difference to log-mel."""
+
+    metric: Metric
+    score: Score
+    by_fold: list[float]
+    above_log_mel: tuple[float, tuple[float, float] | None] | None
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.by_fold) if self.by_fold else None
+
+    @property
+    def deviation(self) -> float | None:
+        return statistics.stdev(self.by_fold) if len(self.by_fold) > 1 else None
+
+    def to_dict(self, experiment: Experiment) -> dict[str, Any]:
+        signature = experiment.signatures[self.metric.name]
+        return {
+            **asdict(self.score),
+            "signature": f"{signature}|pooled:{len(experiment.folds)} folds",
+            "by_fold": self.by_fold,
+            "mean": _rounded(self.mean),
+            "above_log_mel": self.above_log_mel,
+            "deviation": _rounded(self.deviation),
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _pool(experiment: Experiment, metric: Metric, log_mel: Rows, config: Config) -> Pooled:
+    counted = experiment.rows(metric)
+    note = experiment.notes.get(metric.name, "")
+    pooled = score(metric, counted, config.scoring, {}, note)
+    above = _above(metric, counted, log_mel, config)
+    return Pooled(metric, pooled, experiment.by_fold(metric), above)
+
+
+def _above(
+    metric: Metric, counted: Rows, baseline: Rows, config: Config
+) -> tuple[float, tuple[float, float] | None] | None:
+    """Difference to a baseline with its interval; None if the baseline lacks an utterance."""
+    tested = {utt.utt_id for utt, _ in counted}
+    same = [(utt, counts) for utt, counts in baseline if utt.utt_id in tested]
+    if not tested or len(same) != len(tested):
+        return None
+    return difference(metric, counted, same, config.scoring)
+
+
+def _partially_scored(experiment: Experiment, metrics: Sequence[Metric]) -> list[str]:
+    """The metrics that some folds do not have."""
+    lines: list[str] = []
+    for metric in metrics:
+        folds = experiment.folds_without(metric)
+        if folds:
+            lines.append(f"{metric.unit}: not in {' '.join(folds)}")
+    folds = experiment.folds_without_faithfulness
+    if experiment.faithfulness and folds:
+        lines.append(f"claimed and measured: not in {' '.join(folds)}")
+    return lines
+
+
+def _table(exp: Path, pooled: Sequence[Pooled]) -> list[list[str]]:
+    """One row per metric; columns without a value are omitted."""
+    columns = [["metric", *(row.metric.unit for row in pooled)]]
+    columns.append(["chance", *(_cell(row.score.chance) for row in pooled)])
+    baselines = read_json(exp / BASELINES) if (exp / BASELINES).exists() else {}
+    for name, values in baselines.items():
+        columns.append([name, *(_cell(values.get(row.metric.name)) for row in pooled)])
+    columns.append([f"**{exp.name}**, pooled", *(_cell(row.score.value) for row in pooled)])
+    columns.append(["95 % interval", *(_range(row.score.interval) for row in pooled)])
+    columns.append(["mean of folds ± deviation", *(_mean(row) for row in pooled)])
+    columns.append(["above log-mel, 95 %", *(_signed(row.above_log_mel) for row in pooled)])
+    columns.append(["utterances", *(str(row.score.n) for row in pooled)])
+    filled = [column for column in columns if any(column[1:])]
+    return [list(row) for row in zip(*filled)]
+
+
+def _mean(row: Pooled) -> str:
+    if row.deviation is None:
+        return _cell(row.mean)
+    return f"{row.mean:.1f} ± {row.deviation:.1f}"
 
 
 def _confusion(table: Mapping[str, Mapping[str, int]]) -> str:
-    """Markdown: what each emotion was heard as, and the share that was found."""
-    return "\n" + typeset.markdown(_heard_as(table)) + "\n" if table else ""
+    """Markdown: the predictions of each emotion, and its recall."""
+    return "\n" + typeset.markdown(_confusion_rows(table)) + "\n" if table else ""
 
 
-def _heard_as(table: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
-    said = sorted(
-        {name for row in table.values() for name in row}, key=lambda name: (name == "unread", name)
-    )
-    rows = [["emotion, heard as", *said, "recall %"]]
-    for wanted, row in table.items():
-        rows.append(
-            [
-                wanted,
-                *(str(row.get(name, 0)) for name in said),
-                f"{100 * row.get(wanted, 0) / sum(row.values()):.1f}",
-            ]
-        )
+def _confusion_rows(table: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
+    names = {name for row in table.values() for name in row}
+    predicted = sorted(names, key=lambda name: (name == "unread", name))
+    rows = [["emotion, predicted as", *predicted, "recall %"]]
+    for label, row in table.items():
+        recall = 100 * row.get(label, 0) / sum(row.values())
+        rows.append([label, *(str(row.get(name, 0)) for name in predicted), f"{recall:.1f}"])
     return rows
 
 
-def _block(found: Experiment, table: list[list[str]], notes: Sequence[str]) -> str:
-    """Markdown with the table and what made it."""
-    first = found.folds[0]
-    environment: dict[str, Any] = (
-        read_json(first / "env.json") if (first / "env.json").exists() else {}
-    )
-    config = found.config
-    made = [f"- {note}" for note in notes] + [
-        f"- encoder {config.get('encoder', {}).get('model')}, LLM {config.get('llm', {}).get('model')}, seed {config.get('seed')}, "
-        f"strategy {config.get('training', {}).get('strategy')}, beta {config.get('training', {}).get('beta')}",
+def _block(experiment: Experiment, table: list[list[str]], notes: Sequence[str]) -> str:
+    """Markdown: the table, and how it was created."""
+    fold = experiment.folds[0]
+    path = fold / "env.json"
+    environment: dict[str, Any] = read_json(path) if path.exists() else {}
+    config = experiment.config
+    training = config.get("training", {})
+    versions = environment.get("versions", {}).items()
+    lines = [f"- {note}" for note in notes]
+    lines += [
+        f"- encoder {config.get('encoder', {}).get('model')}, "
+        f"LLM {config.get('llm', {}).get('model')}, seed {config.get('seed')}, "
+        f"strategy {training.get('strategy')}, beta {training.get('beta')}",
         f"- commit {environment.get('commit')}, Python {environment.get('python')}, "
-        + ", ".join(
-            f"{k} {v}" for k, v in environment.get("versions", {}).items() if k != "serdesc"
-        ),
-        f"- {environment.get('processor')}, {environment.get('cores')} cores, {environment.get('threads')} thread(s) a process",
-        f"- command of fold {first.name[4:]}: `{_short(environment.get('command', ''))}`",
+        + ", ".join(f"{k} {v}" for k, v in versions if k != "serdesc"),
+        f"- {environment.get('processor')}, {environment.get('cores')} cores, "
+        f"{environment.get('threads')} thread(s) a process",
+        f"- command of fold {fold.name[4:]}: `{_short(environment.get('command', ''))}`",
     ]
-    folds = " ".join(fold.name[4:] for fold in found.folds)
-    return (
-        f"### {found.path.name}: folds {folds}\n\n"
-        + typeset.markdown(table)
-        + "\n\n"
-        + "\n".join(made)
-        + "\n"
-    )
+    folds = " ".join(fold.name[4:] for fold in experiment.folds)
+    title = f"### {experiment.path.name}: folds {folds}"
+    return f"{title}\n\n{typeset.markdown(table)}\n\n" + "\n".join(lines) + "\n"
 
 
 def _short(command: str) -> str:
-    """The command without the folder that the program lies in."""
+    """The command without the directory of the program."""
     program, _, rest = command.partition(" ")
     return f"{Path(program).name} {rest}".strip()
 
@@ -277,5 +303,8 @@ def _range(interval: tuple[float, float] | list[float] | None) -> str:
     return "" if interval is None else f"{interval[0]:.1f}-{interval[1]:.1f}"
 
 
-def _signed(value: float, interval: tuple[float, float] | None) -> str:
+def _signed(above: tuple[float, tuple[float, float] | None] | None) -> str:
+    if above is None:
+        return ""
+    value, interval = above
     return f"{value:+.1f}" + (f" ({interval[0]:+.1f} to {interval[1]:+.1f})" if interval else "")

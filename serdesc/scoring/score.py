@@ -1,4 +1,4 @@
-"""score.json from a data directory and hypotheses, with rows beside it and a signature on every figure."""
+"""Scores of hypotheses against a data directory: score.json, its rows file, and signatures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import hashlib
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
-
-import numpy as np
+from typing import Any, Mapping, Sequence
 
 from serdesc import __version__, files
 from serdesc.captions import writer
@@ -26,18 +24,21 @@ from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.files import read_json, read_jsonl, read_text, write_json, write_jsonl
+from serdesc.scoring.bootstrap import Rows, interval, total
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages
-from serdesc.scoring.captions import signed as caption_signature
+from serdesc.scoring.captions import signature_fields as caption_signature
 from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.java import NotComputed
-from serdesc.scoring.metric import Counts, Metric
+from serdesc.scoring.metric import Metric
 
 ROWS = "rows.jsonl"
-MEASURED = ("pitch", "energy", "speed")  # fields whose labels are cut from measures
+MEASURED = ("pitch", "energy", "speed")  # fields whose labels are binned measures
 
 
 @dataclass(frozen=True)
 class Score:
+    """The value of a metric with what it is computed from; one entry of score.json."""
+
     metric: str
     value: float | None  # percent
     chance: float | None
@@ -45,32 +46,33 @@ class Score:
     counts: dict[str, float]
     interval: tuple[float, float] | None  # 95 %
     signature: str
-    note: str = ""  # why there is no value
-
-
-Rows = list[tuple[Utterance, Counts]]
+    note: str = ""  # why the value is missing
 
 
 def read_references(path: Path, utterances: Sequence[Utterance]) -> list[Utterance]:
-    """The utterances with the captions of a Kaldi text file (`<utt_id> <caption>`), which must have all of them."""
+    """The utterances with captions replaced by those of a Kaldi text file (`<utt_id> <caption>`).
+
+    Raises UserError if an utterance has no caption in the file.
+    """
     lines = (line.split(None, 1) for line in read_text(path).split("\n") if line.strip())
-    given = {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
-    missing = [utt.utt_id for utt in utterances if utt.utt_id not in given]
+    captions = {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
+    missing = [utt.utt_id for utt in utterances if utt.utt_id not in captions]
     if missing:
         raise UserError(
-            f"{path}: no caption of {len(missing)} utterances, the first is '{missing[0]}': a line is `<utt_id> <caption>`"
+            f"{path}: no caption of {len(missing)} utterances, the first is '{missing[0]}': "
+            "a line is `<utt_id> <caption>`"
         )
-    return [replace(utt, caption=given[utt.utt_id]) for utt in utterances]
+    return [replace(utt, caption=captions[utt.utt_id]) for utt in utterances]
 
 
 @dataclass(frozen=True)
 class Counted:
-    """For each metric the counts of every utterance that it applies to, and why a metric has none."""
+    """Per metric: the counts of every utterance that it applies to, or why it has none."""
 
     table: dict[str, Rows]
     notes: dict[str, str]
-    failed: list[str]  # metrics whose program failed; the note says how
-    tokens: dict[str, tuple[str, str]]  # of captions (hyp, ref)
+    failed: list[str]  # metrics whose program failed; the note has its error message
+    tokens: dict[str, tuple[str, str]]  # utterance -> tokenised captions (hyp, ref)
 
 
 def rows(
@@ -80,13 +82,18 @@ def rows(
     metrics: Sequence[Metric],
     config: ScoringConfig,
 ) -> Counted:
-    """`hyps` has an answer to every utterance. A program that fails costs its metric and no other."""
+    """Counts of every metric; `hyps` must have a hypothesis for every utterance.
+
+    If the program of a metric fails, the other metrics are still computed. Raises UserError if an
+    utterance has no labels.
+    """
     table: dict[str, Rows] = {metric.name: [] for metric in metrics}
     any_posterior = any(hyp.posterior for hyp in hyps.values())
     for utt in utterances:
         if utt.labels is None:
             raise UserError(
-                f"'{utt.utt_id}' has no labels: score a fold's folder (data/X/fold1/test), which `serdesc annotate` makes"
+                f"'{utt.utt_id}' has no labels: score the directory of a fold (data/X/fold1/test), "
+                "which `serdesc annotate` writes"
             )
         ref = writer.select(utt.labels, outputs)
         for metric in metrics:
@@ -99,50 +106,49 @@ def rows(
     counted = Counted(table, {}, [], {})
     captioned = [utt for utt in utterances if utt.caption]
     if captioned and any(metric.captions for metric in metrics):
-        said = [chosen(hyps[utt.utt_id].response, config) for utt in captioned]
-        captions = Captions(
-            said, [chosen(_reference(utt, outputs, config), config) for utt in captioned], config
-        )
-        for counts_of in dict.fromkeys(metric.captions for metric in metrics if metric.captions):
-            named = [metric.name for metric in metrics if metric.captions is counts_of]
-            try:
-                refuse_other_languages(captions.hyps, captions.refs, config)
-                table |= dict.fromkeys(
-                    named, list(zip(captioned, counts_of(captions), strict=True))
-                )
-            except NotComputed as reason:
-                counted.notes.update(dict.fromkeys(named, str(reason)))
-            except (FailedError, OSError) as error:
-                counted.notes.update(dict.fromkeys(named, str(error)))
-                counted.failed.extend(named)
-        if captions.tokenised:
-            counted.tokens.update(
-                {utt.utt_id: pair for utt, pair in zip(captioned, zip(*captions.tokens))}
-            )
+        compared = [chosen(hyps[utt.utt_id].response, config) for utt in captioned]
+        refs = [chosen(_reference(utt, outputs, config), config) for utt in captioned]
+        _count_captions(counted, captioned, Captions(compared, refs, config), metrics)
     return counted
 
 
+def _count_captions(
+    counted: Counted, utterances: Sequence[Utterance], captions: Captions, metrics: Sequence[Metric]
+) -> None:
+    """Add the counts of the caption metrics; metrics that share a function are counted once."""
+    for count in dict.fromkeys(metric.captions for metric in metrics if metric.captions):
+        names = [metric.name for metric in metrics if metric.captions is count]
+        try:
+            refuse_other_languages(captions.hyps, captions.refs, captions.config)
+            of_captions = list(zip(utterances, count(captions), strict=True))
+            counted.table.update(dict.fromkeys(names, of_captions))
+        except NotComputed as reason:
+            counted.notes.update(dict.fromkeys(names, str(reason)))
+        except (FailedError, OSError) as error:
+            counted.notes.update(dict.fromkeys(names, str(error)))
+            counted.failed.extend(names)
+    if captions.tokenised:
+        for utt, pair in zip(utterances, zip(*captions.tokens)):
+            counted.tokens[utt.utt_id] = pair
+
+
 def _reference(utt: Utterance, outputs: TargetConfig, config: ScoringConfig) -> str:
-    """The reference caption, saying what the target carries. Where transcripts are not compared, a target without one changes nothing."""
+    """The reference caption, limited to the fields of the target.
+
+    With `caption_text: style` the transcript is not compared, so it never limits the caption.
+    """
     fields = utt.labels or Fields()
     compared = replace(outputs, transcript=True) if config.caption_text == "style" else outputs
-    said = writer.select(fields, compared)
-    return utt.caption or "" if said == fields else writer.render(said, utt.utt_id)
-
-
-def total(counts: Sequence[Counts]) -> dict[str, float]:
-    summed: dict[str, float] = {}
-    for key in sorted({key for row in counts for key in row}):
-        values = [row[key] for row in counts if key in row]
-        summed[key] = (
-            math.fsum(values) if any(isinstance(value, float) for value in values) else sum(values)
-        )
-    return summed
+    selected = writer.select(fields, compared)
+    if selected == fields:
+        return utt.caption or ""
+    return writer.render(selected, utt.utt_id)
 
 
 def score(
     metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[str, Any], note: str = ""
 ) -> Score:
+    """Value, chance level, 95 % interval and signature; `signed` enters the signature."""
     summed = total([counts for _, counts in counted])
     value = metric.value(summed) if counted else math.nan
     return Score(
@@ -157,85 +163,8 @@ def score(
     )
 
 
-def interval(metric: Metric, counted: Rows, config: ScoringConfig) -> tuple[float, float] | None:
-    """95 % percentile bootstrap over speakers (or utterances); None where there are fewer than two of them."""
-    return percentiles(_resampled(metric, counted, config))
-
-
-def difference(
-    metric: Metric, counted: Rows, reference: Rows, config: ScoringConfig
-) -> tuple[float, tuple[float, float] | None]:
-    """How much the metric lies above `reference` on the same utterances, and its 95 % interval: both resampled together."""
-    counted, reference = (
-        sorted(rows, key=lambda row: row[0].utt_id) for rows in (counted, reference)
-    )
-    check_same_utterances(metric, counted, reference)
-    value, other = (
-        metric.value(total([counts for _, counts in rows])) for rows in (counted, reference)
-    )
-    return value - other, percentiles(
-        _resampled(metric, counted, config) - _resampled(metric, reference, config)
-    )
-
-
-def check_same_utterances(metric: Metric, a: Rows, b: Rows) -> None:
-    """Raises UserError where two systems answered about different utterances, or in another order."""
-    if [utt.utt_id for utt, _ in a] != [utt.utt_id for utt, _ in b]:
-        raise UserError(
-            f"{metric.name}: the two systems were not scored on the same utterances. Score both on the same data directory."
-        )
-
-
-@dataclass(frozen=True)
-class UnitSums:
-    """Summed counts of each unit (a speaker, an utterance, a fold) in order of their names, (units, keys)."""
-
-    keys: list[str]
-    sums: np.ndarray
-
-    @classmethod
-    def of(cls, counted: Rows, unit: Callable[[Utterance], str]) -> UnitSums:
-        units = {name: i for i, name in enumerate(sorted({unit(utt) for utt, _ in counted}))}
-        keys = sorted({key for _, counts in counted for key in counts})
-        sums = np.zeros((len(units), len(keys)))
-        for utt, counts in counted:
-            sums[units[unit(utt)]] += [counts.get(key, 0) for key in keys]
-        return cls(keys, sums)
-
-    def rows(self) -> list[dict[str, float]]:
-        return [dict(zip(self.keys, row)) for row in self.sums.tolist()]
-
-    def value(self, metric: Metric) -> float:
-        return metric.value(dict(zip(self.keys, self.sums.sum(axis=0))))
-
-    def resampled(self, metric: Metric, picks: np.ndarray) -> np.ndarray:
-        """The metric on each bootstrap resample, picks (resamples, units)."""
-        return np.array(
-            [metric.value(dict(zip(self.keys, self.sums[pick].sum(axis=0)))) for pick in picks]
-        )
-
-
-def _resampled(metric: Metric, counted: Rows, config: ScoringConfig) -> np.ndarray:
-    """The metric on each resample, none of fewer than two units; equal units are drawn in the same way for any system."""
-    units = UnitSums.of(counted, lambda utt: utt.spk if config.unit == "speaker" else utt.utt_id)
-    n = len(units.sums)
-    return (
-        units.resampled(metric, np.random.default_rng(0).integers(n, size=(config.resamples, n)))
-        if n > 1
-        else np.zeros(0)
-    )
-
-
-def percentiles(values: np.ndarray) -> tuple[float, float] | None:
-    """The middle 95 %."""
-    if np.isnan(values).all():  # also where there are none
-        return None
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return round(float(low), 2), round(float(high), 2)
-
-
 def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) -> str:
-    """What a figure depends on, as one line: metric and version, its settings, the unit of the interval, the protocol."""
+    """What a value depends on, in one line: metric, settings, protocol, unit, version."""
     of_captions = caption_signature(config) if metric.captions else {}
     parts = {
         "metric": metric.name,
@@ -251,7 +180,11 @@ def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What utterances and labels were made by, as `serdesc annotate` noted it beside their folds; where it did not, what is configured."""
+    """The settings that utterances, folds and labels were created with.
+
+    Read from the file that `serdesc annotate` writes beside the folds; the configuration if it is
+    absent.
+    """
 
     prepare: dict[str, Any]
     folds: FoldsConfig
@@ -259,99 +192,95 @@ class Provenance:
 
     @classmethod
     def of(cls, data: Path, config: Config) -> Provenance:
-        noted = data.parent.parent / datadir.LABELS_RECORD
-        made = read_json(noted) if noted.exists() else {}
-        rename_keys(made.get("settings", {}), str(noted), "prepare")
-        folds = FoldsConfig(**made["folds"]) if "folds" in made else config.folds
+        path = data.parent.parent / datadir.LABELS_RECORD
+        stored = read_json(path) if path.exists() else {}
+        rename_keys(stored.get("settings", {}), str(path), "prepare")
+        folds = FoldsConfig(**stored["folds"]) if "folds" in stored else config.folds
         return cls(
-            {**asdict(config.prepare), **made.get("settings", {})},
+            {**asdict(config.prepare), **stored.get("settings", {})},
             folds,
-            made.get("measure", asdict(config.measure)),
+            stored.get("measure", asdict(config.measure)),
         )
 
     def signature_fields(self, metric: Metric) -> dict[str, str]:
-        """The folds; and what is not by default, of measures where the metric sees labels that were measured."""
-        told = {
+        """The folds, and the non-default settings that the metric depends on.
+
+        Settings of `measure` are included only if the metric uses labels that are binned measures.
+        """
+        fields = {
             "fold_rule": self.folds.rule,
             "protocol": self.folds.protocol,
             "labels": "+".join(self.folds.labels) or "all",
         }
-        told |= _non_default(
-            {key: self.prepare[key] for key in datadir.PREPARE_KEYS}, PrepareConfig(), ""
-        )
-        sees = metric.captions or metric.settings.get("field") in (
-            *MEASURED,
-            *self.measure.get("traits", ()),
-        )
-        return told | (_non_default(self.measure, MeasureConfig(), "measure_") if sees else {})
+        choices = {key: self.prepare[key] for key in datadir.PREPARE_KEYS}
+        fields |= _non_default(choices, PrepareConfig(), "")
+        measured = (*MEASURED, *self.measure.get("traits", ()))
+        if metric.captions or metric.settings.get("field") in measured:
+            fields |= _non_default(self.measure, MeasureConfig(), "measure_")
+        return fields
 
 
-def _non_default(values: Mapping[str, Any], usual: Any, prefix: str) -> dict[str, str]:
-    told = {
-        key: "+".join(map(str, value)) if isinstance(value, list) else str(value)
-        for key, value in values.items()
-    }
-    return {prefix + key: text for key, text in told.items() if values[key] != asdict(usual)[key]}
+def _non_default(values: Mapping[str, Any], defaults: Any, prefix: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for key, value in values.items():
+        if value != asdict(defaults)[key]:
+            text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
+            fields[prefix + key] = text
+    return fields
 
 
 def target_signature(
     metric: Metric, outputs: TargetConfig, config: ScoringConfig
 ) -> dict[str, str]:
-    """What the references of a caption metric say; the transcript only where it is compared."""
+    """The parts of a caption metric's references; the transcript only if it is compared."""
     if not metric.captions:
         return {}
     names = [name for name in ("transcript", "descriptors", "emotion") if getattr(outputs, name)]
-    return {
-        "target": "+".join(
-            name for name in names if name != "transcript" or config.caption_text == "full"
-        )
-    }
+    if config.caption_text != "full":
+        names = [name for name in names if name != "transcript"]
+    return {"target": "+".join(names)}
 
 
 def scores_of(hyp: Path) -> Path:
-    """Where the scores of a file of answers lie: score.json beside hyp.jsonl, X.score.json beside any other X.tsv."""
-    stem = (
-        hyp.stem if hyp.suffix[1:].isalpha() else hyp.name
-    )  # the end of model-1.5 is none of a form
+    """The score file of a hypothesis file: score.json for hyp.jsonl, X.score.json for any X.tsv."""
+    stem = hyp.stem if hyp.suffix[1:].isalpha() else hyp.name  # .5 of model-1.5 is no suffix
     return hyp.with_name("score.json" if hyp.name == "hyp.jsonl" else f"{stem}.score.json")
 
 
 def beside(out: Path, name: str) -> Path:
-    """What goes with a score file: `name` beside score.json, X.`name` beside X.score.json or any other X.json."""
+    """A file beside a score file: NAME for score.json, X.NAME for X.score.json or X.json."""
     return out.with_name((f".{out.stem}".removesuffix(".score") + f".{name}")[1:])
 
 
 @dataclass(frozen=True)
 class ScoreInputs:
-    """What scores were made of: a file of answers with its hash, and a key of all that they depend on."""
+    """The hypothesis file that was scored, its hash, and a key of all inputs of the scores."""
 
-    answers: str
+    answers: str  # name of the hypothesis file
     sha256: str
     key: str
 
     @classmethod
     def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> ScoreInputs:
-        digest = hashlib.sha256(hyp.read_bytes()).hexdigest()
-        return cls(
-            hyp.name,
-            digest,
-            files.digest(digest, datadir.identity(utterances), settings, __version__),
-        )
+        sha256 = hashlib.sha256(hyp.read_bytes()).hexdigest()
+        key = files.digest(sha256, datadir.identity(utterances), settings, __version__)
+        return cls(hyp.name, sha256, key)
 
-    def made(self, out: Path) -> bool:
-        """Whether scores of these lie there. Where a value could not be computed, the answer is no: it may be by now."""
+    def are_scored(self, out: Path) -> bool:
+        """True if `out` has the scores of these inputs, and every value could be computed."""
         if not out.exists() or not beside(out, ROWS).exists():
             return False
-        there = read_json(out)
-        return there.get("of") == asdict(self) and not any(row["note"] for row in there["scores"])
+        stored = read_json(out)
+        complete = not any(row["note"] for row in stored["scores"])
+        return stored.get("of") == asdict(self) and complete
 
 
 def check_not_stale(out: Path) -> None:
-    """Raises UserError where the answers beside a score file are not those that were scored."""
+    """Raises UserError if the hypotheses have changed since they were scored."""
     of = read_json(out).get("of") or {}
     hyp = out.parent / of.get("answers", "")
     if hyp.is_file() and hashlib.sha256(hyp.read_bytes()).hexdigest() != of["sha256"]:
-        raise UserError(f"{out}: {hyp.name} has been decoded anew since: score it again (stage 6)")
+        raise UserError(f"{out}: {hyp.name} has been decoded again since: rerun the score stage")
 
 
 def write(
@@ -359,27 +288,31 @@ def write(
     scores: Sequence[Score],
     table: Mapping[str, Rows],
     tokens: Mapping[str, tuple[str, str]] = {},
-    faults: Mapping[str, Sequence[str]] = {},
+    errors: Mapping[str, Sequence[str]] = {},
     source: ScoreInputs | None = None,
 ) -> None:
-    """score.json, and beside it one line an utterance with its counts for every metric and its captions' tokens."""
+    """Write score.json, and the rows file: one line per utterance with its counts and tokens.
+
+    `errors` are the utterances that count as wrong, by kind (hypotheses.answered).
+    """
     by_utterance: dict[str, dict[str, Any]] = {}
     for name, counted in table.items():
         for utt, counts in counted:
-            by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})[
-                name
-            ] = counts
+            row = by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})
+            row[name] = counts
     for utt_id, (hyp, ref) in tokens.items():
         by_utterance[utt_id]["tokens"] = {"hyp": hyp, "ref": ref}
     write_jsonl(beside(out, ROWS), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
-    more = {
-        **({"counted as wrong": faults} if faults else {}),
-        **({"of": asdict(source)} if source else {}),
-    }
-    write_json(out, {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name, **more})
+    tree: dict[str, Any] = {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name}
+    if errors:
+        tree["counted as wrong"] = errors
+    if source:
+        tree["of"] = asdict(source)
+    write_json(out, tree)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The lines of a rows file. Raises UserError if it is missing."""
     if not path.exists():
         raise UserError(
             f"{path}: no score rows. Run: serdesc score DATA --hyp {path.parent / 'hyp.jsonl'}"

@@ -1,36 +1,32 @@
-"""A table, rows of cells with the head first, as Markdown, CSV, LaTeX or on the terminal."""
+"""A table (rows of cells, the head first) as Markdown, CSV or LaTeX; terminal.py prints tables."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-import sys
 from typing import Callable, Sequence
 
 Grid = Sequence[Sequence[str]]
 
 
 def markdown(rows: Grid) -> str:
-    head, *body = ([_line(cell).replace("|", "\\|") for cell in row] for row in rows)
-    return "\n".join(
-        [
-            "| " + " | ".join(head) + " |",
-            "|" + "---|" * len(head),
-            *("| " + " | ".join(row) + " |" for row in body),
-        ]
-    )
+    lines = []
+    for row in rows:
+        cells = [_line(cell).replace("|", "\\|") for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def comma_separated(rows: Grid) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([_plain(cell) for cell in row] for row in rows)
+    csv.writer(out, lineterminator="\n").writerows([plain(cell) for cell in row] for row in rows)
     return out.getvalue().rstrip("\n")
 
 
 def latex(rows: Grid) -> str:
     """A booktabs tabular."""
-    head, *body = ([_escaped(_plain(cell)) for cell in row] for row in rows)
+    head, *body = ([_escaped(plain(cell)) for cell in row] for row in rows)
     lines = [" & ".join(row) + r" \\" for row in (head, *body)]
     columns = "ll" + "r" * (len(head) - 2)
     return "\n".join(
@@ -46,19 +42,6 @@ def latex(rows: Grid) -> str:
     )
 
 
-def terminal(rows: Grid, title: str) -> None:
-    """Print it; the first row is the head."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for i, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-    for row in rows[1:]:
-        table.add_row(*(_plain(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(table)
-
-
 FORMS: dict[str, Callable[[Grid], str]] = {
     "markdown": markdown,
     "csv": comma_separated,
@@ -68,21 +51,21 @@ SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
 
 
 def set_table(rows: Grid, title: str, notes: Sequence[str], form: str) -> str:
-    """A table with its title and notes; of CSV the cells alone."""
-    made = FORMS.get(form, markdown)(rows)
+    """A table with its title and notes; CSV has the cells only."""
+    text = FORMS.get(form, markdown)(rows)
     if form == "csv":
-        return made
+        return text
     if form == "latex":
-        return "\n".join([f"% {title}", made, *(f"% {note}" for note in notes)])
-    return "\n".join([f"### {title}", "", made, "", *(f"- {note}" for note in notes)])
+        return "\n".join([f"% {title}", text, *(f"% {note}" for note in notes)])
+    return "\n".join([f"### {title}", "", text, "", *(f"- {note}" for note in notes)])
 
 
 def _line(cell: str) -> str:
     return " ".join(cell.split())
 
 
-def _plain(cell: str) -> str:
-    """Without Markdown's bold, which stands in front; stars behind a value are marks."""
+def plain(cell: str) -> str:
+    """A cell without leading Markdown bold; stars after a value are significance marks."""
     return re.sub(r"^\*\*(.+?)\*\*", r"\1", _line(cell))
 
 
@@ -95,4 +78,4 @@ _LATEX |= {"±": r"$\pm$", "†": r"$\dagger$", "∘": r"$\circ$", "β": r"$\bet
 
 
 def _escaped(cell: str) -> str:
-    return re.sub("|".join(map(re.escape, _LATEX)), lambda found: _LATEX[found[0]], cell)
+    return re.sub("|".join(map(re.escape, _LATEX)), lambda match: _LATEX[match[0]], cell)

@@ -18,14 +18,16 @@ from serdesc.data.datadir import Utterance
 from serdesc.data.folds import check_labels, fold_of
 from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
-from serdesc.features.store import Features, open_features
-from serdesc.files import exclusive_lock, read_jsonl, write_json, write_jsonl
+from serdesc.features.live import Features
+from serdesc.features.store import open_features
+from serdesc.files import exclusive_lock, write_json, write_jsonl
 from serdesc.models import Model, checkpoint
 from serdesc.models import llm as llms
 from serdesc.models.describer import Loss, noise
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, barrier, environment, init_distributed, seed
 from serdesc.training.examples import Example, examples
+from serdesc.training.log import read_log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
 
 
@@ -238,16 +240,6 @@ class Trainer:
             counts[1] = sum(x.shape[1] for x in features)
         all_reduce_sum([counts])
         return counts
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Rows of train.jsonl; version 0.1 wrote the learning rate as `rate`."""
-    rows = []
-    for row in read_jsonl(path) if path.exists() else ():
-        if "rate" in row:
-            row["lr"] = row.pop("rate")
-        rows.append(row)
-    return rows
 
 
 def train_experiment(

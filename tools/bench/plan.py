@@ -181,7 +181,7 @@ def compare(config: Config, data: Path, folder: Path) -> None:
     by_length = sorted(utterances, key=lambda utt: utt.seconds or 0.0)
     longest = by_length[-config.training.batch_size :]
     planned = tree["memory"]["as configured"] / 1e9
-    peak = trace.held(lambda: train(config, longest, features, folder / "m")) / 1e9
+    peak = trace.measured_peak(lambda: train(config, longest, features, folder / "m")) / 1e9
     print_row("peak memory of training", planned, peak, "GB", rule_gb)
     calibration = [line for line in tree["assumed"] if "calibrated" in line][0]
     print(f"load of the machine after {os.getloadavg()[0]:.1f}; calibration: {calibration}")

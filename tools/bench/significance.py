@@ -21,7 +21,7 @@ from scipy.stats import binom
 
 from serdesc.data.datadir import Utterance
 from serdesc.scoring import metrics, significance
-from serdesc.scoring.score import Rows
+from serdesc.scoring.bootstrap import Rows
 
 CASES = (("speaker", 5), ("speaker", 10), ("speaker", 50), ("utterance", 50), ("utterance", 1000))
 ROUNDS = 500

@@ -1,4 +1,4 @@
-"""One module a metric (or a family of them): `METRICS` is what it offers. The name you type is the file you open."""
+"""Metrics, one module per metric or family of metrics; a module lists them in `METRICS`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ __path__ += plugins.folders("metrics")
 
 
 def every() -> list[Metric]:
+    """All metrics, plug-ins included, in the order of the tables' columns."""
     modules = sorted(m.name for m in pkgutil.iter_modules(__path__))
     metrics = [
         metric
@@ -23,10 +24,13 @@ def every() -> list[Metric]:
 
 
 def chosen(names: str) -> list[Metric]:
-    """Metrics by name, separated by commas; empty: all."""
-    known = {metric.name: metric for metric in every()}
-    wanted = [name.strip() for name in names.split(",") if name.strip()] or list(known)
-    unknown = [name for name in wanted if name not in known]
+    """The metrics with these comma-separated names; an empty string selects all.
+
+    Raises UserError for an unknown name.
+    """
+    by_name = {metric.name: metric for metric in every()}
+    selected = [name.strip() for name in names.split(",") if name.strip()] or list(by_name)
+    unknown = [name for name in selected if name not in by_name]
     if unknown:
-        raise UserError(f"--metric {', '.join(unknown)}: not known; known are {', '.join(known)}")
-    return [known[name] for name in wanted]
+        raise UserError(f"--metric {', '.join(unknown)}: not known; known are {', '.join(by_name)}")
+    return [by_name[name] for name in selected]

@@ -1,6 +1,7 @@
-"""BLEU of order 4 over the corpus: as the COCO caption tools compute it, and as sacrebleu does.
+"""Corpus BLEU of order 4, as in the COCO caption tools and as in sacrebleu.
 
-They differ in tokens (PTB; sacrebleu's 13a or zh) and in what they do where an order has no match. Papineni et al. 2002; Post 2018.
+The two differ in tokenisation (PTB; sacrebleu's 13a or zh) and in smoothing if an order has no
+match. Papineni et al. 2002; Post 2018.
 """
 
 from __future__ import annotations
@@ -15,22 +16,21 @@ ORDERS = (1, 2, 3, 4)
 
 
 def _statistics(hyps: list[str], refs: list[str]) -> list[Counts]:
+    """Lengths, and matched and total n-grams by order, of tokenised pairs."""
     from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
 
     rows = []
     for hyp, ref in zip(hyps, refs):
-        found = cook_test(hyp, cook_refs([ref]), eff="closest")
-        row = {"n": 1, "hyp": found["testlen"], "ref": found["reflen"]}
-        rows.append(
-            row
-            | {f"right.{k}": found["correct"][k - 1] for k in ORDERS}
-            | {f"all.{k}": found["guess"][k - 1] for k in ORDERS}
-        )
+        matches = cook_test(hyp, cook_refs([ref]), eff="closest")
+        row = {"n": 1, "hyp": matches["testlen"], "ref": matches["reflen"]}
+        row |= {f"right.{k}": matches["correct"][k - 1] for k in ORDERS}
+        row |= {f"all.{k}": matches["guess"][k - 1] for k in ORDERS}
+        rows.append(row)
     return rows
 
 
 def _coco(total: Mapping[str, float]) -> float:
-    """pycocoevalcap's formula: a tiny amount in place of zero."""
+    """pycocoevalcap's formula: zero counts are replaced by a tiny constant."""
     if not total.get("n"):
         return math.nan
     product = math.prod((total[f"right.{k}"] + 1e-15) / (total[f"all.{k}"] + 1e-9) for k in ORDERS)
@@ -43,12 +43,10 @@ def _sacrebleu(total: Mapping[str, float]) -> float:
 
     if not total.get("n"):
         return math.nan
-    right, every = ([int(total[f"{what}.{k}"]) for k in ORDERS] for what in ("right", "all"))
-    return float(
-        BLEU.compute_bleu(
-            right, every, int(total["hyp"]), int(total["ref"]), smooth_method="exp"
-        ).score
-    )
+    matched = [int(total[f"right.{k}"]) for k in ORDERS]
+    ngrams = [int(total[f"all.{k}"]) for k in ORDERS]
+    lengths = int(total["hyp"]), int(total["ref"])
+    return float(BLEU.compute_bleu(matched, ngrams, *lengths, smooth_method="exp").score)
 
 
 def _sacrebleu_tokens(captions: Captions) -> list[Counts]:
@@ -56,12 +54,9 @@ def _sacrebleu_tokens(captions: Captions) -> list[Counts]:
     from sacrebleu.tokenizers.tokenizer_zh import TokenizerZh
 
     tokenizer = Tokenizer13a() if captions.config.language == "en" else TokenizerZh()
-    return _statistics(
-        *(
-            [tokenizer(text.lower().rstrip()) for text in side]
-            for side in (captions.hyps, captions.refs)
-        )
-    )
+    hyps = [tokenizer(text.lower().rstrip()) for text in captions.hyps]
+    refs = [tokenizer(text.lower().rstrip()) for text in captions.refs]
+    return _statistics(hyps, refs)
 
 
 METRICS = [

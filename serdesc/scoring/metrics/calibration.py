@@ -1,5 +1,8 @@
-"""Is the emotion as likely as the system holds it to be? From the posterior of decoding: softmax over the classes of the log-likelihood
-of the answer with only its emotion replaced. An answer without a readable emotion has none and is left out, counted as `unread`.
+"""Calibration of the emotion posterior: negative log-likelihood and expected calibration error.
+
+The posterior is computed in decoding: softmax over the classes of the log-likelihood of the
+response with only its emotion replaced. A response without a readable emotion has no posterior; it
+is excluded and counted as `unread`.
 """
 
 from __future__ import annotations
@@ -9,26 +12,27 @@ from typing import Mapping
 
 from serdesc.scoring.metric import Counts, Metric
 
-BINS = 15  # of equal width, as Guo et al. 2017 take them
-FLOOR = 1e-12  # of a probability, so that one sure error does not make the mean infinite
+BINS = 15  # of equal width, as in Guo et al. 2017
+FLOOR = 1e-12  # lower bound of a probability: a confident error must not make the mean infinite
 
 
-def _nll(wanted: str, posterior: Mapping[str, float] | None) -> Counts:
+def _nll(emotion: str, posterior: Mapping[str, float] | None) -> Counts:
     if posterior is None:
         return {"n": 1, "unread": 1, "nats": 0.0}
-    return {"n": 1, "unread": 0, "nats": -math.log(max(posterior.get(wanted, 0.0), FLOOR))}
+    probability = max(posterior.get(emotion, 0.0), FLOOR)
+    return {"n": 1, "unread": 0, "nats": -math.log(probability)}
 
 
-def _binned(wanted: str, posterior: Mapping[str, float] | None) -> Counts:
+def _binned(emotion: str, posterior: Mapping[str, float] | None) -> Counts:
     if posterior is None:
         return {"n": 1, "unread": 1}
-    said = max(posterior, key=lambda name: posterior[name])
-    number = min(BINS - 1, int(posterior[said] * BINS))
+    predicted = max(posterior, key=lambda name: posterior[name])
+    number = min(BINS - 1, int(posterior[predicted] * BINS))
     return {
         "n": 1,
         "unread": 0,
-        f"sure.{number}": posterior[said],
-        f"right.{number}": int(said == wanted),
+        f"sure.{number}": posterior[predicted],
+        f"right.{number}": int(predicted == emotion),
     }
 
 
@@ -39,10 +43,9 @@ def _mean(total: Mapping[str, float]) -> float:
 
 def _ece(total: Mapping[str, float]) -> float:
     read = total.get("n", 0) - total.get("unread", 0)
-    gaps = (
-        abs(total.get(f"sure.{number}", 0) - total.get(f"right.{number}", 0))
-        for number in range(BINS)
-    )
+    gaps = []
+    for number in range(BINS):
+        gaps.append(abs(total.get(f"sure.{number}", 0) - total.get(f"right.{number}", 0)))
     return 100 * math.fsum(gaps) / read if read else math.nan
 
 

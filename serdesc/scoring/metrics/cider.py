@@ -1,6 +1,7 @@
-"""CIDEr-D of each caption, and their mean (x 100); Vedantam et al. 2015, as in the COCO caption tools.
+"""CIDEr-D, mean over the captions (x 100); Vedantam et al. 2015, as in the COCO caption tools.
 
-How much an n-gram weighs depends on how many references of the set have it: folds are scored as one set, never averaged.
+The weight of an n-gram depends on the number of references in the set that contain it. Folds are
+therefore pooled and scored as one set; fold values are not averaged.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ def _count(captions: Captions) -> list[Counts]:
     from pycocoevalcap.cider.cider import Cider
 
     hyps, refs = captions.tokens
-    _, scores = Cider().compute_score(
-        {i: [ref] for i, ref in enumerate(refs)}, {i: [hyp] for i, hyp in enumerate(hyps)}
-    )
+    references = {i: [ref] for i, ref in enumerate(refs)}
+    hypotheses = {i: [hyp] for i, hyp in enumerate(hyps)}
+    _, scores = Cider().compute_score(references, hypotheses)
     return [{"n": 1, "sum": float(score)} for score in scores]
 
 

@@ -1,4 +1,7 @@
-"""Each descriptor that has a closed set of values: mean recall, accuracy, weighted kappa. Tone is the emotion and is scored there."""
+"""Descriptors with a closed set of values: mean recall, accuracy and weighted kappa.
+
+Tone is the emotion in the paper's captions and is scored as such (ua.py, wa.py, f1.py).
+"""
 
 from serdesc.captions import traits
 from serdesc.scoring.classes import accuracy, kappa, mean_recall

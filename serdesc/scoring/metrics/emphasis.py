@@ -1,4 +1,4 @@
-"""Stressed words: the share of utterances whose stressed words are named exactly, and precision and recall over single words."""
+"""Stressed words: exact match per utterance, and precision and recall over single words."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from serdesc.captions.fields import Fields
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.normalise import words
 
-SCALE = 10_000  # chance is summed as a whole number of these parts
+SCALE = 10_000  # the chance level of an utterance is stored as an integer in units of 1 / SCALE
 
 
-def _count(ref: Fields, hyp: Fields) -> Counts | None:
+def _stressed(fields: Fields) -> list[str]:
+    return [word for item in fields.emphasis or () for word in words(item)]
+
+
+def _exact_match(ref: Fields, hyp: Fields) -> Counts | None:
     if ref.emphasis is None:
         return None
-    wanted = sorted(word for item in ref.emphasis for word in words(item))
-    said = sorted(word for item in hyp.emphasis or () for word in words(item))
-    choices = math.comb(max(1, len(words(ref.transcript or ""))), len(wanted))
+    reference, predicted = sorted(_stressed(ref)), sorted(_stressed(hyp))
+    choices = math.comb(max(1, len(words(ref.transcript or ""))), len(reference))
     return {
         "n": 1,
-        "right": int(wanted == said),
+        "right": int(reference == predicted),
         "unread": int(hyp.emphasis is None),
         "guess": round(SCALE / max(1, choices)),
     }
 
 
-def _value(total: Mapping[str, float]) -> float:
+def _exact_match_rate(total: Mapping[str, float]) -> float:
     return 100 * total["right"] / total["n"] if total.get("n") else math.nan
 
 
 def _chance(total: Mapping[str, float]) -> float:
-    """A word of the transcript at random: the mean of 1 / words."""
+    """Random words of the transcript, as many as the reference has: mean of 1 / choices."""
     return 100 * total["guess"] / SCALE / total["n"]
 
 
-def _found(ref: Fields, hyp: Fields) -> Counts | None:
+def _word_matches(ref: Fields, hyp: Fields) -> Counts | None:
     if ref.emphasis is None:
         return None
-    wanted, said = (
-        Counter(word for item in fields.emphasis or () for word in words(item))
-        for fields in (ref, hyp)
-    )
+    reference, predicted = Counter(_stressed(ref)), Counter(_stressed(hyp))
     return {
         "n": 1,
-        "wanted": wanted.total(),
-        "said": said.total(),
-        "right": (wanted & said).total(),
+        "wanted": reference.total(),
+        "said": predicted.total(),
+        "right": (reference & predicted).total(),
         "unread": int(hyp.emphasis is None),
     }
 
@@ -60,7 +60,7 @@ METRICS = [
     Metric(
         "emphasis_precision",
         "emphasis precision %",
-        _found,
+        _word_matches,
         _share_of("said"),
         settings={"over": "stressed words"},
         column=61,
@@ -68,7 +68,7 @@ METRICS = [
     Metric(
         "emphasis_recall",
         "emphasis recall %",
-        _found,
+        _word_matches,
         _share_of("wanted"),
         settings={"over": "stressed words"},
         column=62,
@@ -76,8 +76,8 @@ METRICS = [
     Metric(
         "emphasis",
         "emphasis %",
-        _count,
-        _value,
+        _exact_match,
+        _exact_match_rate,
         accuracy=True,
         chance=_chance,
         share=lambda counts, _: 100 * counts["right"],

@@ -1,4 +1,4 @@
-"""F1 of the emotion: the classes' mean, and their mean weighted by how often they occur."""
+"""F1 of the emotion: mean over the classes (macro), and mean weighted by class frequency."""
 
 from serdesc.scoring.classes import f1
 

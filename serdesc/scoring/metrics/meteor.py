@@ -1,6 +1,7 @@
-"""METEOR 1.5 for English (Denkowski and Lavie 2014): the corpus score, and the mean of the sentences' scores, which is another number.
+"""METEOR 1.5 for English (Denkowski and Lavie 2014): corpus score, and mean of sentence scores.
 
-The jar gives each pair's statistics; both scores follow from them by the paper's formula with the weights for English, to the jar's digit.
+The two values differ. The jar returns the statistics of each pair; both scores are computed from
+them with the formula of the METEOR paper and its weights for English, and equal the jar's digits.
 """
 
 from __future__ import annotations
@@ -15,26 +16,25 @@ from serdesc.scoring.metric import Counts, Metric, mean_of
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
-# The jar's statistics line: lengths and function words of both sides; for each matcher the matched content and function words of both sides;
-# chunks; matched words of both sides
-NAMES = (
-    "hyp", "ref", "hyp.function", "ref.function",
-    *(f"{side}.{kind}.{i}" for i in range(4) for kind in ("content", "function") for side in ("hyp", "ref")),
-    "chunks", "hyp.matched", "ref.matched",
-)  # fmt: skip
+# The jar's statistics line: lengths and function words of both sides; for each matcher the matched
+# content and function words of both sides; chunks; matched words of both sides.
+MATCHED = ("hyp.content", "ref.content", "hyp.function", "ref.function")
+NAMES = ["hyp", "ref", "hyp.function", "ref.function"]
+NAMES += [f"{words}.{matcher}" for matcher in range(len(WEIGHTS)) for words in MATCHED]
+NAMES += ["chunks", "hyp.matched", "ref.matched"]
 
 
 def formula(total: Mapping[str, float]) -> float:
-    """METEOR in 0..1 of one pair's statistics, or of a corpus's sums."""
+    """METEOR in 0..1 from the statistics of one pair, or from their sums over a corpus."""
 
     def share(side: str) -> float:
         content = total[side] - total[f"{side}.function"]
         length = DELTA * content + (1 - DELTA) * total[f"{side}.function"]
-        weighed = math.fsum(
-            w * (DELTA * total[f"{side}.content.{i}"] + (1 - DELTA) * total[f"{side}.function.{i}"])
-            for i, w in enumerate(WEIGHTS)
-        )
-        return weighed / length if length else 0.0
+        weighted = []
+        for i, w in enumerate(WEIGHTS):
+            matched, function = total[f"{side}.content.{i}"], total[f"{side}.function.{i}"]
+            weighted.append(w * (DELTA * matched + (1 - DELTA) * function))
+        return math.fsum(weighted) / length if length else 0.0
 
     precision, recall = share("hyp"), share("ref")
     if not precision or not recall:
@@ -46,37 +46,32 @@ def formula(total: Mapping[str, float]) -> float:
 
 def _count(captions: Captions) -> list[Counts]:
     if captions.config.language != "en":
-        raise java.NotComputed("METEOR is computed for English alone (scoring.language)")
+        raise java.NotComputed("METEOR supports English only (scoring.language)")
     folder = java.jars() / "meteor"
     arguments = ["-jar", str(folder / "meteor-1.5.jar"), "-", "-", "-stdio", "-l", "en", "-norm"]
-    asked = "".join(
-        f"SCORE ||| {_plain(ref)} ||| {_plain(hyp)}\n" for hyp, ref in zip(*captions.tokens)
-    )
+    lines = [f"SCORE ||| {_escape(ref)} ||| {_escape(hyp)}\n" for hyp, ref in zip(*captions.tokens)]
     config = captions.config
-    said = java.run(
+    output = java.run(
         arguments,
-        asked,
+        "".join(lines),
         "METEOR",
         cwd=folder,
         memory=config.java_memory,
         timeout=config.java_timeout,
     )
     rows = []
-    for line in said.splitlines():
+    for line in output.splitlines():
         row: Counts = dict(zip(NAMES, map(float, line.split()), strict=True))
-        if (
-            row["chunks"] == 1
-            and row["hyp.matched"] == row["hyp"]
-            and row["ref.matched"] == row["ref"]
-        ):
+        complete = row["hyp.matched"] == row["hyp"] and row["ref.matched"] == row["ref"]
+        if row["chunks"] == 1 and complete:
             row["chunks"] = (
-                0.0  # a pair matched whole, in order, has no break: the jar counts none in its sums either
+                0.0  # a complete match in order: the jar adds no chunk to its sums either
             )
         rows.append(row | {"n": 1, "sum": formula(row)})
     return rows
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("|||", "").replace("  ", " ")
 
 

@@ -1,4 +1,4 @@
-"""ROUGE-L (F, beta 1.2) of each caption, and their mean; Lin 2004, as in the COCO caption tools."""
+"""ROUGE-L (F, beta 1.2), mean over the captions; Lin 2004, as in the COCO caption tools."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ def _count(captions: Captions) -> list[Counts]:
     from pycocoevalcap.rouge.rouge import Rouge
 
     rouge = Rouge()
-    return [
-        {"n": 1, "sum": float(rouge.calc_score([hyp], [ref]))} for hyp, ref in zip(*captions.tokens)
-    ]
+    rows: list[Counts] = []
+    for hyp, ref in zip(*captions.tokens):
+        rows.append({"n": 1, "sum": float(rouge.calc_score([hyp], [ref]))})
+    return rows
 
 
 METRICS = [mean_of("rouge_l", "ROUGE-L", _count, column=23)]

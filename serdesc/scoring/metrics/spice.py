@@ -1,9 +1,11 @@
-"""SPICE of each English caption, and their mean (Anderson et al. 2016), by spice-1.0.jar in a process of our own.
+"""SPICE of English captions, mean over the captions (Anderson et al. 2016), from spice-1.0.jar.
 
-pycocoevalcap has the jar but not the CoreNLP 3.6.0 jars that it parses with: tools/get_spice.sh puts them into tools/spice, or where
-`scoring.spice_jars` or SERDESC_SPICE says. Parses are kept in a cache of ours, so references are parsed once for all systems and folds; that
-cache is the jar's and takes no caption over 511 bytes, so the scores of pairs are kept too.
-A caption without a noun phrase has no tuples and scores 0, against itself too; `no_tuples` counts them.
+pycocoevalcap contains this jar, but not the CoreNLP 3.6.0 jars that it parses with:
+tools/get_spice.sh downloads them to tools/spice; `scoring.spice_jars` or SERDESC_SPICE names
+another directory. Two caches in `scoring.cache`: the jar's cache of parses, so that references are
+parsed once for all systems and folds (it stores no caption over 511 bytes), and the scores of
+pairs. A caption without a noun phrase has no tuples and scores 0, even against itself; `no_tuples`
+counts it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from serdesc.config import ScoringConfig
 from serdesc.files import digest
@@ -22,11 +24,14 @@ from serdesc.scoring.cache import ResultCache
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.metric import Counts, mean_of
 
-# Parsing leaves much garbage and two parsers keep two cores busy: one collector with half the memory for what is young costs least.
+# Parsing allocates many short-lived objects and two parsers use two cores: a serial collector with
+# half of the heap for the young generation was the fastest.
 COLLECTOR = ("-XX:+UseSerialGC", "-XX:NewRatio=1")
-VERSION = 1  # of spice-1.0.jar on CoreNLP 3.6.0, and of what a row says: scores of other versions are not taken
-NEEDED = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models*.jar", "rhino*.jar")
-# The cache serialises objects of these packages, which Java closes since 16.
+# Version of the cached scores (spice-1.0.jar with CoreNLP 3.6.0, columns of a row), part of the
+# cache key.
+VERSION = 1
+REQUIRED_JARS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models*.jar", "rhino*.jar")
+# The jar's cache serialises objects of these packages, which Java 16 and later close by default.
 OPENED = [
     f"--add-opens=java.base/java.{name}=ALL-UNNAMED"
     for name in ("lang", "math", "util", "util.concurrent", "net", "text")
@@ -36,64 +41,66 @@ OPENED = [
 def _count(captions: Captions) -> list[Counts]:
     config = captions.config
     if config.language != "en":
-        raise java.NotComputed("SPICE is computed for English alone (scoring.language)")
+        raise java.NotComputed("SPICE supports English only (scoring.language)")
     jars = folder(config.spice_jars)
     hyps, refs = captions.tokens if config.spice_text == "ptb" else (captions.hyps, captions.refs)
     cache = ResultCache(Path(config.cache).expanduser() / "spice.jsonl")
     keys = {pair: digest(VERSION, *pair) for pair in zip(hyps, refs)}
-    if new := [pair for pair, name in keys.items() if name not in cache.known]:
-        cache.add(
-            {keys[pair]: row for pair, row in zip(new, _scored(new, jars, config), strict=True)}
-        )
-    return [dict(cache.known[keys[pair]]) for pair in zip(hyps, refs)]
+    missing = [pair for pair, key in keys.items() if key not in cache.results]
+    if missing:
+        scored = zip(missing, _run_spice(missing, jars, config), strict=True)
+        cache.add({keys[pair]: row for pair, row in scored})
+    return [dict(cache.results[keys[pair]]) for pair in zip(hyps, refs)]
 
 
-def _scored(pairs: Sequence[tuple[str, str]], jars: Path, config: ScoringConfig) -> list[Counts]:
-    """Counts of each (hypothesis, reference), all in one call of the jar."""
-    asked = [{"image_id": i, "test": hyp, "refs": [ref]} for i, (hyp, ref) in enumerate(pairs)]
+def _run_spice(pairs: Sequence[tuple[str, str]], jars: Path, config: ScoringConfig) -> list[Counts]:
+    """Counts of each (hypothesis, reference) pair, from a single call of the jar."""
+    entries = [{"image_id": i, "test": hyp, "refs": [ref]} for i, (hyp, ref) in enumerate(pairs)]
     cache = Path(config.cache).expanduser() / "spice"
     cache.mkdir(parents=True, exist_ok=True)
-    own = java.jars() / "spice"
-    classes = os.pathsep.join([str(jars / "*"), str(own / "spice-1.0.jar"), str(own / "lib" / "*")])
+    spice = java.jars() / "spice"
+    classes = [str(jars / "*"), str(spice / "spice-1.0.jar"), str(spice / "lib" / "*")]
     with tempfile.TemporaryDirectory(prefix="serdesc-spice-") as name:
-        given, made = Path(name) / "in.json", Path(name) / "out.json"
-        given.write_text(json.dumps(asked), encoding="utf-8")
+        source, target = Path(name) / "in.json", Path(name) / "out.json"
+        source.write_text(json.dumps(entries), encoding="utf-8")
         arguments = [
             *COLLECTOR,
             *OPENED,
-            "-cp",
-            classes,
+            *("-cp", os.pathsep.join(classes)),
             "edu.anu.spice.SpiceScorer",
-            str(given),
-            "-out",
-            str(made),
-            "-cache",
-            str(cache),
+            str(source),
+            *("-out", str(target)),
+            *("-cache", str(cache)),
+            *("-subset", "-silent", "-detailed"),
         ]
         java.run(
-            [*arguments, "-subset", "-silent", "-detailed"],
+            arguments,
             "",
             "SPICE",
             memory=config.java_memory,
             timeout=config.java_timeout,
         )
-        rows = json.loads(made.read_text(encoding="utf-8"))
-    scored = {int(row["image_id"]): _row(row) for row in rows}
-    return [scored[i] for i in range(len(pairs))]
+        rows = json.loads(target.read_text(encoding="utf-8"))
+    by_id = {int(row["image_id"]): _counts(row) for row in rows}
+    return [by_id[i] for i in range(len(pairs))]
 
 
-def _row(row: dict) -> Counts:  # type: ignore[type-arg]
+def _counts(row: dict[str, Any]) -> Counts:
     f = row["scores"]["All"]["f"]
-    empty = not row.get("test_tuples") or not row.get("ref_tuples")
-    return {"n": 1, "sum": 0.0 if f is None or math.isnan(f) else float(f), "no_tuples": int(empty)}
+    value = 0.0 if f is None or math.isnan(f) else float(f)
+    no_tuples = not row.get("test_tuples") or not row.get("ref_tuples")
+    return {"n": 1, "sum": value, "no_tuples": int(no_tuples)}
 
 
 def folder(setting: str) -> Path:
-    """Where the CoreNLP jars are. Raises NotComputed with the way to get them."""
+    """The directory of the CoreNLP jars.
+
+    Raises NotComputed with the command that downloads them.
+    """
     path = Path(
         setting or os.environ.get("SERDESC_SPICE") or Path(__file__).parents[3] / "tools" / "spice"
     )
-    missing = [name for name in NEEDED if not list(path.glob(name))]
+    missing = [name for name in REQUIRED_JARS if not list(path.glob(name))]
     if missing:
         raise java.NotComputed(f"run tools/get_spice.sh: {', '.join(missing)} not in {path}")
     return path

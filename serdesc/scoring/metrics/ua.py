@@ -1,4 +1,4 @@
-"""Unweighted accuracy of the emotion: mean recall over the classes."""
+"""Unweighted accuracy (UA) of the emotion: mean recall over the classes (paper, Table 2)."""
 
 from serdesc.scoring.classes import mean_recall
 

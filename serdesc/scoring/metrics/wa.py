@@ -1,4 +1,4 @@
-"""Weighted accuracy of the emotion: the share of utterances that are right."""
+"""Weighted accuracy (WA) of the emotion: the share of correct utterances."""
 
 from serdesc.scoring.classes import accuracy
 

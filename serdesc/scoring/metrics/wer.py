@@ -1,6 +1,6 @@
-"""Word and character error rate: substitutions, deletions and insertions over the words (characters) of the reference.
+"""Word and character error rate: (substitutions + deletions + insertions) / reference length.
 
-Spaces between words count as characters, as jiwer counts them; Chinese is written without and has none.
+Spaces between words count as characters, as in jiwer; Chinese text is normalised without spaces.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ def _counter(
 
         if ref.transcript is None:
             return None
-        wanted, said = (text_of(text or "") for text in (ref.transcript, hyp.transcript))
-        counts = {"n": 1, unit: len(split(wanted)), "unread": int(hyp.transcript is None)}
+        reference, predicted = text_of(ref.transcript), text_of(hyp.transcript or "")
+        counts = {"n": 1, unit: len(split(reference)), "unread": int(hyp.transcript is None)}
         if (
-            not wanted
-        ):  # jiwer has no alignment with an empty reference: all that is said is inserted
-            return {**counts, "substitutions": 0, "deletions": 0, "insertions": len(split(said))}
-        aligned = getattr(jiwer, align)(wanted, said)
+            not reference
+        ):  # jiwer aligns nothing with an empty reference: every token is an insertion
+            insertions = len(split(predicted))
+            return {**counts, "substitutions": 0, "deletions": 0, "insertions": insertions}
+        aligned = getattr(jiwer, align)(reference, predicted)
         return {
             **counts,
             "substitutions": aligned.substitutions,
@@ -40,9 +41,7 @@ def _counter(
 
 def _rate(unit: str) -> Callable[[Mapping[str, float]], float]:
     def value(total: Mapping[str, float]) -> float:
-        errors = (
-            total.get("substitutions", 0) + total.get("deletions", 0) + total.get("insertions", 0)
-        )
+        errors = sum(total.get(kind, 0) for kind in ("substitutions", "deletions", "insertions"))
         return 100 * errors / total[unit] if total.get(unit) else math.nan
 
     return value
@@ -63,7 +62,7 @@ def _metric(
         title,
         _counter(unit, align, text_of, split),
         rate,
-        # errors of an utterance in parts of the mean number of words
+        # errors of an utterance over the mean reference length
         share=lambda counts, total: rate({**counts, unit: total[unit] / total["n"]}),
         settings={"normaliser": normalise.NAME},
         higher_is_better=False,

@@ -27,7 +27,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.files import read_json, read_jsonl, write_json, write_jsonl
 from serdesc.inference import decode
-from serdesc.scoring import baselines, classes, hypotheses, java, metrics, normalise, report
+from serdesc.scoring import baselines, bootstrap, classes, hypotheses, java, metrics, normalise, report
 from serdesc.scoring import score as scoring
 from serdesc.scoring.metric import Metric
 
@@ -311,7 +311,7 @@ def test_scores_are_kept_where_nothing_changed_and_told_where_answers_did(parts:
     assert [kept(), kept(), kept(*full), kept(*full), kept()] == [False, True, False, True, False]
     assert report.Experiment.open(exp, "test", configs.Config()).folds
     answer(test, hyp, change=1)
-    with pytest.raises(UserError, match="hyp.jsonl has been decoded anew since: score it again"):
+    with pytest.raises(UserError, match="hyp.jsonl has been decoded again since: rerun the score stage"):
         report.Experiment.open(exp, "test", configs.Config())
     assert [kept(), kept()] == [False, True]
     labels = (test / "utt2sed.jsonl").read_text()
@@ -385,7 +385,7 @@ def test_folds_are_pooled_and_averaged(parts: Path, tmp_path: Path, capsys: pyte
     assert ua["by_fold"] == by_fold and ua["mean"] == pytest.approx(sum(v or 0 for v in by_fold) / 2) and ua["n"] == 12
     block = (exp / "RESULTS.md").read_text()
     assert "| metric | chance |" in block and "substitutions" in block
-    with pytest.raises(UserError, match="scored with unit:speaker, asked for is unit:utterance: --set scoring.unit=speaker"):
+    with pytest.raises(UserError, match="scored with unit:speaker, requested is unit:utterance: --set scoring.unit=speaker"):
         report.report(exp, "test", configs.load(settings=["scoring.unit=utterance"]))
     rows = [json.loads(line) for line in (exp / "fold1" / "decode_test" / "rows.jsonl").read_text().splitlines()]
     write_jsonl(exp / "fold1" / "decode_test" / "rows.jsonl", [{name: v for name, v in row.items() if name != "pitch"} for row in rows])
@@ -396,7 +396,7 @@ def test_folds_are_pooled_and_averaged(parts: Path, tmp_path: Path, capsys: pyte
     (exp / "fold2" / "decode_test" / "score.json").write_text(json.dumps(other))
     with pytest.raises(UserError, match="not comparable"):
         report.report(exp, "test", configs.Config())
-    with pytest.raises(UserError, match="stages 4 to 6"):
+    with pytest.raises(UserError, match="Train, decode and score first"):
         report.report(tmp_path / "empty", "test", configs.Config())
 
 
@@ -410,13 +410,13 @@ def test_a_difference_is_resampled_in_pairs() -> None:
         return [(u, m.count(t, t if right(i) else Fields()) or {}) for i, (u, t) in enumerate(zip(people, truth))]
 
     some, more = counted(lambda i: i % 4 == 0), counted(lambda i: i % 4 in (0, 1))
-    assert scoring.difference(m, some, some, ScoringConfig()) == (0.0, (0.0, 0.0))
-    assert scoring.difference(m, more, some, ScoringConfig()) == (25.0, (25.0, 25.0))
+    assert bootstrap.difference(m, some, some, ScoringConfig()) == (0.0, (0.0, 0.0))
+    assert bootstrap.difference(m, more, some, ScoringConfig()) == (25.0, (25.0, 25.0))
     uneven = counted(lambda i: i < 12)
-    value, interval = scoring.difference(m, uneven, some, ScoringConfig())
+    value, interval = bootstrap.difference(m, uneven, some, ScoringConfig())
     assert value == 25.0 and interval is not None and interval[0] < 0 < 50 < interval[1]
     with pytest.raises(UserError, match="not scored on the same utterances"):
-        scoring.difference(m, some[1:], more, ScoringConfig())
+        bootstrap.difference(m, some[1:], more, ScoringConfig())
 
 
 def test_baselines_know_what_can_be_known(parts: Path) -> None:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("errors", ""),
     ("files", "builtin", "plugins"),
+    ("configfile",),
     ("config",),
     ("progress", "captions"),
     ("runtime", "data"),

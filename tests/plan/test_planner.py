@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 import torch
-from test_tasks import Llama3
+from helpers import Llama3
 from torch import nn
 from typer.testing import CliRunner
 
@@ -163,11 +163,11 @@ def test_flops_by_arithmetic_are_those_that_are_multiplied_out(kind: str, phase:
 def test_the_papers_floors() -> None:
     encoder, model = built(Config())
     assert work.Curve.of(encoder)(10) / 10 == pytest.approx(36e9, rel=0.1)
-    shape = work.Shape(8, 130, 219, 43, 8 * 50)
+    shape = work.BatchShape(8, 130, 219, 43, 8 * 50)
     assert work.Costs.of(model).step(shape, "descriptor").both / (8 * 130) == pytest.approx(32e9, rel=0.1)
     assert memory.weights(model, "none") == pytest.approx(16.06e9, rel=1e-3)
     assert memory.weights(model, "4bit") == pytest.approx(5.7e9, rel=0.02)  # as transformers' documentation measures 4-bit Llama 3.1 8B
-    assert memory.cached(model.llm.get_base_model().config, 2) == 131_072  # bytes a position
+    assert memory.kv_cache(model.llm.get_base_model().config, 2) == 131_072  # bytes a position
 
 
 # ---- memory ----
@@ -230,7 +230,7 @@ def test_peak_memory_of_a_real_step_of_three_gigabytes(tmp_path: Path, tiny_llm:
             optimizers[phase].step()
 
     start = time.perf_counter()
-    measured = trace.held(real)
+    measured = trace.measured_peak(real)
     with capsys.disabled():
         print(f"\npeak of a training step: planned {wanted / 1e9:.3f} GB, measured {measured / 1e9:.3f} GB ({time.perf_counter() - start:.0f} s)")
     assert measured > 2e9
@@ -329,13 +329,13 @@ def test_a_plan_sees_what_is_extracted_trained_on_and_decoded(corpus: Path, tmp_
     datadir.write(corpus, every + copies)
     datadir.write_rejected(corpus, [("sp0.9-s3-0", "a.wav", "empty")])
     wanted = {f"{mark}s{s}-{i}" for mark in ("", "sp0.9-") for s in range(4) for i in range(2)} - {"sp0.9-s3-0"}
-    before = lengths.corpus(corpus, config)
+    before = lengths.data_parts(corpus, config)
     assert {u.utt_id for u in before.every} == wanted and before.folds == 2
     assert {u.utt_id for u in before.test} == {f"s{s}-{i}" for s in (0, 1) for i in range(2)}
     assert {u.utt_id for u in before.train} == {name for name in wanted if name[-3:-2] in "23"}
     (corpus / datadir.REJECTED).unlink()
     annotate.annotate(corpus, config, 1, tmp_path / "folds")
-    of_data, of_folds = (lengths.corpus(folder, config) for folder in (corpus, tmp_path / "folds"))
+    of_data, of_folds = (lengths.data_parts(folder, config) for folder in (corpus, tmp_path / "folds"))
     assert [u.utt_id for u in of_data.every] == [u.utt_id for u in of_folds.every] == sorted(wanted | {"sp0.9-s3-0"})
     told = [{u.utt_id: (u.labels, u.caption) for u in part} for c in (of_data, of_folds) for part in (c.train, c.test)]
     assert told[:2] == told[2:] and of_folds.folds == 2
@@ -354,10 +354,10 @@ def test_a_plan_of_what_cannot_be_split_says_why(corpus: Path) -> None:
         (["folds.rule=recordings"], "has no line in segments"),
     ):
         config = configs.load(settings=settings)
-        found = lengths.corpus(corpus, config)
+        found = lengths.data_parts(corpus, config)
         assert found.folds == 1 and found.train == found.test == found.every and why in found.notes[0]
     with pytest.raises(UserError, match=r"nothing in it is of folds.labels \['neutral'\]"):
-        lengths.corpus(corpus, configs.load(settings=["folds.labels=[neutral]"]))
+        lengths.data_parts(corpus, configs.load(settings=["folds.labels=[neutral]"]))
 
 
 def test_faults_of_a_plan_are_named(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
@@ -366,7 +366,7 @@ def test_faults_of_a_plan_are_named(corpus: Path, tmp_path: Path, tiny_settings:
     code, said = serdesc(*arguments, "--gpu", "voodoo2")
     assert code == 2 and "--gpu voodoo2" in said and "a100-40" in said
     code, said = serdesc(*arguments, "--gpu", "t4", "--calibrate")
-    assert code == 2 and "take one of them" in said
+    assert code == 2 and "use one of them" in said
     code, said = serdesc(*arguments, "--config", "ssl_hubert")
     assert code == 2 and "'ssl_baseline' has no LLM" in said
     (corpus / "utt2dur").unlink()

@@ -21,7 +21,7 @@ from serdesc.data.corpora import meld
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 def recipe(*settings: str) -> configs.Config:

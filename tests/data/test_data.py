@@ -494,7 +494,7 @@ def test_paths_are_written_from_the_root(tmp_path: Path, tone: Callable[..., Pat
 
 
 def test_minis_generator_is_the_frozen_one() -> None:
-    recipe = configs.load(Path(__file__).parents[1] / "egs/mini/conf/mini.yaml")
+    recipe = configs.load(Path(__file__).parents[2] / "egs/mini/conf/mini.yaml")
     assert mini.fingerprint() == recipe.prepare.fingerprint
     with pytest.raises(UserError, match="would not be comparable"):
         mini.make(Path("unused"), configs.load(None, ["prepare.fingerprint='0000'"]).prepare, 1)
@@ -534,7 +534,7 @@ def test_ravdess_as_it_is(real_data: Callable[[str], Path], tmp_path: Path) -> N
     utterances = list(ravdess.utterances(real_data("ravdess")))
     assert len(utterances) == 1080 and len({u.spk for u in utterances}) == 18
     assert sum(u.emotion == "neutral" for u in utterances) == 72 and sum(u.emotion == "angry" for u in utterances) == 144
-    config = configs.load(Path(__file__).parents[1] / "egs/ravdess/conf/eight.yaml")
+    config = configs.load(Path(__file__).parents[2] / "egs/ravdess/conf/eight.yaml")
     made = folds.split(utterances, config.folds, 1)
     assert len(made) == 5
     for fold in made:
@@ -549,7 +549,7 @@ def test_a_breathy_voice_is_the_same_whenever_it_speaks(tmp_path: Path) -> None:
         "espeak.run_forked(job, [0])"
     )
     for name in ("one", "other"):
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / f"{name}.npy")], check=True, cwd=Path(__file__).parents[1])
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / f"{name}.npy")], check=True, cwd=Path(__file__).parents[2])
         time.sleep(1.1)
     one, other = (np.load(tmp_path / f"{name}.npy") for name in ("one", "other"))
     assert len(one) > 10_000 and np.array_equal(one, other)

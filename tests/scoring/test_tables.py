@@ -20,7 +20,7 @@ from serdesc.captions.fields import Fields
 from serdesc.cli import app
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.scoring import metrics, tables, typeset
+from serdesc.scoring import corpus_runs, metrics, paper, tables, terminal, typeset
 from serdesc.scoring import score as scoring
 from serdesc.scoring.hypotheses import Hypothesis, read_hypotheses
 
@@ -58,7 +58,7 @@ def exps(tmp_path: Path) -> Path:
     experiment(exp / "ser_sed", "ser_sed", lambda i: i % 5 != 0)
     experiment(exp / "somebody", "", lambda i: i % 2 == 0)
     (exp / "ssl_wavlm").mkdir()
-    (exp / "ssl_wavlm" / tables.NOT_RUN).write_text("no encoder in this recipe\n")
+    (exp / "ssl_wavlm" / corpus_runs.NOT_RUN).write_text("no encoder in this recipe\n")
     return exp
 
 
@@ -70,7 +70,7 @@ def made(number: int, exp: Path, **options: bool) -> dict[tuple[str, str], str]:
 
 def test_published_values_are_those_of_the_papers_sentences() -> None:
     """Section 4.4: differences that the paper states in words; and a system that stands in two tables has the same values in both."""
-    layouts = yaml.safe_load(tables.LAYOUT.read_text())
+    layouts = yaml.safe_load(paper.LAYOUT.read_text())
     assert [len(layouts[n]["rows"]) for n in (1, 2, 3)] == [7, 15, 8]
     values = {(n, row["id"]): row["published"] for n in layouts for row in layouts[n]["rows"]}
 
@@ -143,7 +143,7 @@ def test_of_two_folders_of_one_system_its_namesake_is_the_row(exps: Path) -> Non
     cells = made(2, exps)
     assert cells["7", "toy UA %"].startswith("80.0") and ("full2 (toy)", "100.0 ± 0.0") in others(exps)
     (exps / "full").rename(exps / "full1")
-    with pytest.raises(UserError, match="both the system full: name the folder full"):
+    with pytest.raises(UserError, match="both the system full: name the directory full"):
         made(2, exps)
 
 
@@ -170,7 +170,7 @@ def test_what_was_scored_in_part_says_so(tmp_path: Path) -> None:
     notes = tables.table(2, [str(exp)], "test", "utterance", configs.Config()).notes
     assert any("full over no_disentanglement" in note and f"{N} utterances" in note for note in notes), "on the fold in which both have it"
     shutil.copytree(exp / "full" / "fold3", exp / "full" / "fold4")
-    with pytest.raises(UserError, match="'u080' stands in the test parts of fold3 and of fold4"):
+    with pytest.raises(UserError, match="'u080' is in the test parts of fold3 and of fold4"):
         made(2, exp)
 
 
@@ -185,7 +185,7 @@ def test_marks_belong_to_one_corpus_and_holm_to_the_table(tmp_path: Path) -> Non
         return [full[f"{name} UA %"].split()[-1].lstrip("0123456789.") for name in named]
 
     assert cells("a") == ["*"] and cells("a", "b") == ["(*)", ""] and cells("a", "c") == ["(*)", "(*)"], "p 0.042, and of two tests 0.084"
-    with pytest.raises(UserError, match="two of the folders would both be called toy"):
+    with pytest.raises(UserError, match="two of the directories would both be called toy"):
         tables.table(2, [str(tmp_path / "a" / "toy"), str(tmp_path / "b" / "toy")], "test", "utterance", configs.Config())
 
 
@@ -210,7 +210,7 @@ def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
         assert (tmp_path / f"t{suffix}").read_text() == (tmp_path / f"table.{form}").read_text()
     for arguments, wanted in (
         (["4", str(exps)], "the paper has 1, 2, 3"),
-        (["2", str(exps / "nowhere")], "no such folder"),
+        (["2", str(exps / "nowhere")], "no such directory"),
         (["2", str(exps), "--out", "table.docx"], "--out table.docx: ends in none of .md, .csv, .tex"),
         (["2", str(exps), "--format", "word"], "not one of terminal, markdown, csv, latex"),
         (["2", str(exps / "ssl_wavlm" / "..")], ""),
@@ -227,12 +227,43 @@ def test_a_cell_stays_one_cell() -> None:
 
 
 def shown(rows: list[list[str]], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """The cells of the row below the head on the terminal: folded lines joined, without spaces."""
-    typeset.terminal(rows, "a [b] table")
+    """The cells of the row below the head on the terminal: folded lines joined, without spaces; stacked parts side by side."""
+    terminal.print_table(rows, "a [b] table")
     told = capsys.readouterr().out
     assert told.startswith("a [b] table") and "…" not in told
-    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told.splitlines() if line.startswith("│")]
-    return ["".join(cells).replace(" ", "") for cells in zip(*lines)]
+    cells: list[str] = []
+    for part in told.split("┏")[1:]:
+        lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in part.splitlines() if line.startswith("│")]
+        columns = ["".join(column).replace(" ", "") for column in zip(*lines)]
+        assert not cells or columns[0] == cells[0], "each part repeats the label"
+        cells += columns[1:] if cells else columns
+    return cells
+
+
+@pytest.mark.parametrize("number, descriptors, width", [(1, False, 80), (2, False, 80), (3, False, 80), (3, True, 80), (2, True, 60), (3, True, 120)])
+def test_tables_fit_the_terminal_and_wrap_between_words(
+    exps: Path, monkeypatch: pytest.MonkeyPatch, number: int, descriptors: bool, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    done = CliRunner().invoke(app, ["table", str(number), str(exps), *(["--descriptors"] if descriptors else [])])
+    assert done.exit_code == 0, done.output
+    complete = tables.table(number, [str(exps)], "test", "utterance", configs.Config(), descriptors)
+    for line in done.output.splitlines():
+        assert len(line) <= width, line
+    printed = done.output.replace("│", " ").replace("┃", " ").split()
+    for word in {word for row in complete.terminal for cell in row for word in typeset.plain(cell).split()}:
+        assert word in printed, f"{word} is wrapped or cut"
+    assert {word for note in complete.notes for word in note.split()} <= set(printed)
+    assert "IEMOCAP" not in printed and "MELD" not in printed and "EMOSEC" not in printed, "no runs on these"
+    assert ("pitch" in printed) == descriptors
+
+
+def test_published_values_are_on_the_terminal_beside_runs_on_that_corpus(exps: Path) -> None:
+    complete = tables.table(2, [f"iemocap={exps}"], "test", "utterance", configs.Config())
+    head = complete.terminal[0]
+    assert "IEMOCAP UA %, published" in head and not any("MELD" in cell for cell in head)
+    assert [row[0] for row in complete.terminal[1:9]] == ["P1", "P3", "P4", "P5", "P6", "P7", "P8", "1"], "P2 has values for MELD alone"
+    assert {len(row) for row in complete.terminal} == {len(head)} and len(complete.rows[0]) == len(head) + 2
 
 
 def test_the_terminal_cuts_no_name_and_takes_none_for_markup(capsys: pytest.CaptureFixture[str]) -> None:

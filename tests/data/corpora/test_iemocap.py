@@ -20,7 +20,7 @@ from serdesc.data import annotate, check, datadir, folds, prepare
 from serdesc.data.corpora import iemocap
 from serdesc.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 def recipe(*settings: str) -> configs.Config:

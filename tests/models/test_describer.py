@@ -9,6 +9,7 @@ from typing import Callable, Sequence
 import numpy as np
 import pytest
 import torch
+from helpers import D, L, random_features
 from torch import Tensor, nn
 
 from serdesc import config as configs
@@ -19,7 +20,6 @@ from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck, Latent
 from serdesc.models.describer import Describer, Phase, noise
 
-L, D = 3, 6
 
 
 @pytest.fixture
@@ -32,11 +32,6 @@ def model(config: Config) -> Describer:
     torch.manual_seed(1)
     llm, tokenizer = llms.load(config.llm)
     return Describer(llm, tokenizer, L, D, config)
-
-
-def features(*frames: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(4)
-    return [torch.randn(L, t, D, generator=generator) for t in frames]
 
 
 # ---- Eq. (2): bottleneck ----
@@ -143,7 +138,7 @@ def eps(config: Config, frames: Tensor) -> dict[str, list[Tensor]]:
 @pytest.mark.parametrize("phase", ["content", "descriptor", "joint"])
 def test_loss_is_the_sum_over_utterances_whatever_the_padding(model: Describer, config: Config, phase: Phase) -> None:
     model.train_phase(phase)
-    rows = features(12, 33, 20)
+    rows = random_features(12, 33, 20)
     x, frames = pad(rows)
     drawn = eps(config, frames)
     together = model(x, frames, TARGETS, phase, drawn)
@@ -166,7 +161,7 @@ def test_descriptor_tokens_are_zero_in_the_content_phase_and_matter_in_the_other
     seen: list[Tensor] = []
     row = model.build_row
     monkeypatch.setattr(model, "build_row", lambda prompt, s_con, s_des, *rest, **more: (seen.append(s_des), row(prompt, s_con, s_des, *rest, **more))[1])
-    x, frames = pad(features(12, 33))
+    x, frames = pad(random_features(12, 33))
     model(x, frames, TARGETS[:2], "content")
     assert [s.shape[0] for s in seen] == [2, 6] and all(bool((s == 0).all()) for s in seen)
     before = model(x, frames, TARGETS[:2], "descriptor").llm
@@ -181,7 +176,7 @@ def test_zeros_can_be_hidden_from_the_llm(config: Config, model: Describer, tiny
     other = Describer(model.llm, model.tokenizer, L, D, hidden)
     other.load_state_dict(model.state_dict())
     model.eval(), other.eval()
-    x, frames = pad(features(12))
+    x, frames = pad(random_features(12))
     assert model(x, frames, ["a"], "content").llm != other(x, frames, ["a"], "content").llm
     torch.testing.assert_close(model(x, frames, ["a"], "descriptor").llm, other(x, frames, ["a"], "descriptor").llm)
 
@@ -189,7 +184,7 @@ def test_zeros_can_be_hidden_from_the_llm(config: Config, model: Describer, tiny
 @pytest.mark.parametrize("phase", ["content", "descriptor", "joint"])
 def test_a_phase_gives_gradients_to_its_own_parts_alone(model: Describer, config: Config, phase: Phase) -> None:
     model.train_phase(phase)
-    x, frames = pad(features(12, 33))
+    x, frames = pad(random_features(12, 33))
     loss = model(x, frames, TARGETS[:2], phase, eps(config, frames))
     (loss.llm + loss.kl).backward()
     with_gradient = {name for name, p in model.named_parameters() if p.grad is not None}
@@ -208,7 +203,7 @@ def test_noise_of_an_utterance_is_its_own() -> None:
 
 
 def test_greedy_answers_do_not_depend_on_the_batch(model: Describer) -> None:
-    rows = features(12, 60, 31)
+    rows = random_features(12, 60, 31)
     together = model.generate(*pad(rows), max_new_tokens=12)
     assert together == [model.generate(*pad([row]), max_new_tokens=12)[0] for row in rows]
 

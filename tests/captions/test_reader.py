@@ -17,7 +17,7 @@ import pytest
 from serdesc.captions import reader
 from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields
 
-HERE = Path(__file__).parent / "captions"
+HERE = Path(__file__).parents[1] / "golden" / "captions"
 SCALES = {"p": ("pitch", PITCH), "e": ("energy", ENERGY), "s": ("speed", SPEED)}
 AGES = {"child": "child", "teen": "teenager", "young": "young adult", "middle": "middle-aged", "old": "elderly"}
 NAMES = ("transcript", "emotion", "pitch", "energy", "speed", "age", "gender", "emphasis")

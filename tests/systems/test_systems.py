@@ -7,7 +7,7 @@ from typing import Sequence
 
 import pytest
 import torch
-from test_models import D, L, features
+from helpers import D, L, random_features
 from torch import Tensor, nn
 
 from serdesc import config as configs
@@ -31,7 +31,7 @@ from serdesc.training import trainer
 from serdesc.training.phases import phases_of
 
 CPU = torch.device("cpu")
-CONFS = sorted(Path(__file__).parents[1].glob("egs/*/conf/*.yaml"))
+CONFS = sorted(Path(__file__).parents[2].glob("egs/*/conf/*.yaml"))
 
 
 def configured(settings: Sequence[str], system: str) -> Config:
@@ -80,7 +80,7 @@ def test_no_disentanglement_at_the_papers_shapes() -> None:
 
 
 def test_one_group_of_tokens_stands_where_content_stood(undivided: Undivided) -> None:
-    x, frames = pad(features(30))
+    x, frames = pad(random_features(30))
     heard = undivided.encode_speech(x, frames, "descriptor", {})
     assert heard.s_des is None and heard.s_con.shape == (1, 6, undivided.llm_width) and float(heard.kl) == 0
     row = undivided.build_rows(undivided.prompt, heard, [None])[0]
@@ -93,7 +93,7 @@ def test_one_group_of_tokens_stands_where_content_stood(undivided: Undivided) ->
 @pytest.mark.parametrize("phase", ["content", "descriptor"])
 def test_both_phases_train_all_of_it(undivided: Undivided, phase: models.describer.Phase) -> None:
     undivided.train_phase(phase)
-    loss = undivided(*pad(features(12, 33)), ["hello", "x"], phase)
+    loss = undivided(*pad(random_features(12, 33)), ["hello", "x"], phase)
     loss.llm.backward()
     named = {name for name, p in undivided.named_parameters() if p.grad is not None}
     assert named == {name for name, _ in undivided.trained(phase)} and float(loss.kl) == 0
@@ -115,7 +115,7 @@ CAPTIONS = ['A speaker says "go on", sounding sad.', 'A speaker says "it is", so
 
 
 def test_its_loss_is_cross_entropy_and_ctc_a_character(baseline: SslBaseline) -> None:
-    x, frames = pad(features(30, 41, 25))
+    x, frames = pad(random_features(30, 41, 25))
     loss = baseline(x, frames, CAPTIONS, "joint")
     emotions, characters = baseline.log_probs(x, frames)
     wanted = torch.zeros(())
@@ -131,7 +131,7 @@ def test_its_loss_is_cross_entropy_and_ctc_a_character(baseline: SslBaseline) ->
 
 
 def test_padding_and_batch_change_nothing(baseline: SslBaseline) -> None:
-    rows = features(12, 33, 20)
+    rows = random_features(12, 33, 20)
     together = baseline(*pad(rows), CAPTIONS, "joint").llm
     alone = [baseline(*pad([row]), [caption], "joint").llm for row, caption in zip(rows, CAPTIONS)]
     torch.testing.assert_close(together, torch.stack(alone).sum(), atol=1e-4, rtol=1e-5)

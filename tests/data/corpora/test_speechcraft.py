@@ -25,7 +25,7 @@ from serdesc.files import write_lines
 from serdesc.scoring import normalise
 from serdesc.training.examples import caption_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 

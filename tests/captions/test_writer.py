@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from helpers import Llama3
 
 from serdesc.captions import reader, vocabulary, writer
 from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields, age_group
@@ -79,31 +80,6 @@ def test_age_groups() -> None:
 # ids of the paper's prompt with Llama 3's tokenizer
 BEFORE = [128000, 128006, 9125, 128007, 271, 2675, 527, 264, 11190, 4221, 323, 8982, 18328, 13, 128009, 128006, 882, 128007, 271]
 AFTER = [198, 5618, 17703, 279, 1988, 7855, 4184, 311, 2262, 323, 8982, 16819, 14228, 2038, 13, 128009, 128006, 78191, 128007, 271]
-
-
-class Llama3:
-    """The real tokenizer, read with tiktoken; special tokens in the order of Meta's list."""
-
-    PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    SPECIAL = {
-        "<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|start_header_id|>": 128006, "<|end_header_id|>": 128007, "<|eot_id|>": 128009,
-    }  # fmt: skip
-
-    def __init__(self, ranks: Path) -> None:
-        import tiktoken
-        from tiktoken.load import load_tiktoken_bpe
-
-        self.bpe = tiktoken.Encoding("llama3", pat_str=self.PATTERN, mergeable_ranks=load_tiktoken_bpe(str(ranks)), special_tokens=self.SPECIAL)
-
-    def get_vocab(self) -> dict[str, int]:
-        return self.SPECIAL
-
-    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
-        assert not add_special_tokens
-        return self.bpe.encode(text, allowed_special="all")
-
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
-        return self.bpe.decode(ids)
 
 
 def test_prompt_is_the_papers_to_the_last_id(real_models: Callable[[str], Path]) -> None:

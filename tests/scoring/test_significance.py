@@ -19,7 +19,7 @@ from serdesc.errors import UserError
 from serdesc.files import read_json
 from serdesc.scoring import metrics, significance
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import Rows, UnitSums, total
+from serdesc.scoring.bootstrap import Rows, UnitSums, total
 
 CLASSES = ("angry", "happy", "sad")
 
