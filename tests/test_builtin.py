@@ -94,7 +94,7 @@ def test_llama_mini_read_nothing_of_mini(real_data: Callable[[str], Path], tmp_p
 def test_a_newcomer_reads_a_caption(tmp_path: Path) -> None:
     """Of speech at another rate and in stereo, by one of mini's voices, which the model never heard."""
     spoken = next(line for line in mini.lines() if line.utt_id == "01F-01-sad")
-    espeak.each_in_child(lambda _: acting.write(spoken, tmp_path / "mine.wav"), [0])
+    espeak.run_forked(lambda _: acting.write(spoken, tmp_path / "mine.wav"), [0])
     wave = soxr.resample(audio.load(tmp_path / "mine.wav"), audio.SAMPLE_RATE, 44_100)
     soundfile.write(tmp_path / "mine.flac", np.repeat(0.9 * wave[:, None], 2, axis=1).clip(-1, 1), 44_100)
     result = CliRunner().invoke(app, ["describe", str(tmp_path / "mine.flac"), "--json"])

@@ -135,17 +135,17 @@ def test_an_encoder_and_an_llm_of_a_known_family_are_a_folder(tmp_path: Path, to
         assert loss.tokens == 3 and bool(torch.isfinite(loss.llm))
 
 
-@pytest.mark.parametrize("name", traits.every())
+@pytest.mark.parametrize("name", traits.by_name())
 def test_a_traits_phrases_are_read_from_every_caption_and_disturb_nothing(name: str) -> None:
     """read(render(u)) == u with each phrase, beside every other field."""
-    for value in traits.every()[name].values:
+    for value in traits.by_name()[name].values:
         for i, emotion in enumerate(EMOTIONS):
             fields = Fields("it is over", emotion, PITCH[i % 3], "high", "slow", None, "female", ("over",), more=((name, value),))
             for seed in range(12):
                 caption = writer.render(fields, str(seed))
                 assert reader.read(caption) == fields, caption
                 start, end = reader.explain(caption).spans[name]
-                assert caption[start:end] in traits.every()[name].phrases[value]
+                assert caption[start:end] in traits.by_name()[name].phrases[value]
         assert writer.select(fields, TargetConfig(descriptors=False)).more == ()
 
 

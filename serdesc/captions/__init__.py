@@ -1,1 +1,1 @@
-"""Captions and what they say: fields, a writer (caption from fields) and a reader (fields from any caption)."""
+"""Captions: their fields, a writer (fields to caption) and a reader (any caption to fields)."""

@@ -96,6 +96,6 @@ def _print_findings(path: Path, findings: list[Finding]) -> None:
 
     for line in summary(findings):
         typer.echo(line)
-    if errors := sum(finding.is_fault for finding in findings):
+    if errors := sum(finding.is_error for finding in findings):
         raise FailedError(f"{path}: {errors} errors, as listed above")
     typer.echo(f"{path}: no errors")

@@ -1,8 +1,9 @@
-"""How an espeak-ng voice acts an emotion and stresses a word: the maker behind `mini` and the built-in models' speech.
+"""Synthetic emotional speech: espeak-ng settings for an emotion and a stressed word.
 
-An emotion is a point in four knobs (rate, pitch, range, pauses), in units of the spread of one utterance around it. Every
-voice has its own level on each knob, and every utterance its own draw, so the emotions overlap on each knob and only the
-four together tell them apart.
+Used by `mini` and by the speech that the built-in models are trained on. An emotion is a point in
+four settings (rate, pitch, range, pauses), in units of their spread. Each voice has an offset and
+each utterance a random draw in every setting, so that emotions overlap in each setting and only the
+four together separate them.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ CENTRES = {
     "neutral": (0.0, 0.0, -0.6, -0.3),
     "sad": (-1.3, -0.9, -1.0, 1.3),
 }
-UTTERANCE_SPREAD = 0.5  # standard deviation of an utterance's draw, on every knob
-VOICE_SPREAD = 0.7  # half-width of the range in which a voice's own level lies, on every knob
+UTTERANCE_SPREAD = 0.5  # standard deviation of an utterance's draw, in every setting
+VOICE_SPREAD = 0.7  # largest offset of a voice, in every setting
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is said and how: everything that determines one made utterance."""
+    """Everything that determines one synthetic utterance."""
 
     utt_id: str
     voice: str  # espeak-ng voice, for example en-us+f2
@@ -43,9 +44,7 @@ class Line:
     emphasis: int  # index of the stressed word
     emotion: str
     knobs: tuple[float, float, float, float]  # rate, pitch, range, pauses
-    tract: float = (
-        1.0  # length of the vocal tract against the voice's own: formants and pitch divide by it
-    )
+    tract: float = 1.0  # relative length of the vocal tract: formants and pitch are divided by it
 
     @property
     def text(self) -> str:
@@ -53,19 +52,21 @@ class Line:
 
 
 def voice_level(rng: np.random.Generator) -> np.ndarray:
+    """(4,) offsets of a voice."""
     return rng.uniform(-VOICE_SPREAD, VOICE_SPREAD, 4)
 
 
 def draw_knobs(
     emotion: str, level: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    rate, pitch, width, pauses = (
-        np.array(CENTRES[emotion]) + level + rng.normal(0, UTTERANCE_SPREAD, 4)
-    )
+    """Rate, pitch, range and pauses of one utterance."""
+    knobs = np.array(CENTRES[emotion]) + level + rng.normal(0, UTTERANCE_SPREAD, 4)
+    rate, pitch, width, pauses = knobs
     return round(rate, 3), round(pitch, 3), round(width, 3), round(pauses, 3)
 
 
 def prosody(knobs: tuple[float, float, float, float]) -> Prosody:
+    """espeak-ng's settings."""
     rate, pitch, width, pauses = knobs
     return Prosody(
         rate=int(np.clip(165 * math.exp(0.16 * rate), 90, 320)),
@@ -76,6 +77,7 @@ def prosody(knobs: tuple[float, float, float, float]) -> Prosody:
 
 
 def ssml(line: Line) -> str:
+    """The words, the stressed one in a prosody element."""
     words = [escape(word) for word in line.words]
     words[line.emphasis] = (
         f'<prosody pitch="+40%" rate="75%" volume="x-loud">{words[line.emphasis]}</prosody>'
@@ -83,10 +85,11 @@ def ssml(line: Line) -> str:
     return f"<speak>{' '.join(words)}</speak>"
 
 
-def act(line: Line) -> tuple[np.ndarray, list[tuple[float, str, bool]]]:
-    """The line as spoken: float32 samples at 16 kHz, peak at most 0.9; and where each phoneme starts (s) and if its word is stressed.
+def synthesise_line(line: Line) -> tuple[np.ndarray, list[tuple[float, str, bool]]]:
+    """(S,) float32 samples at 16 kHz with a peak of at most 0.9, and the phonemes.
 
-    Call it in a child process (see espeak.each_in_child).
+    Of each phoneme: start in seconds, name, whether its word is stressed. Call this in a child
+    process (see espeak.run_forked).
     """
     import soxr
 
@@ -94,32 +97,34 @@ def act(line: Line) -> tuple[np.ndarray, list[tuple[float, str, bool]]]:
     wave, sample_rate, phones = synthesise(text, line.voice, prosody(line.knobs))
     wave = soxr.resample(wave, sample_rate / line.tract, SAMPLE_RATE)
     stressed = range(text.index("<prosody"), text.index("</prosody>"))
-    timed = [
-        (phone.start * line.tract, phone.name, phone.position - 1 in stressed) for phone in phones
-    ]
-    return np.asarray(wave * (0.9 / max(0.9, float(np.abs(wave).max()))), dtype=np.float32), timed
+    aligned = []
+    for phone in phones:
+        aligned.append((phone.start * line.tract, phone.name, phone.position - 1 in stressed))
+    gain = 0.9 / max(0.9, float(np.abs(wave).max()))
+    return np.asarray(wave * gain, dtype=np.float32), aligned
 
 
 def write(line: Line, path: Path, with_phones: bool = False) -> None:
-    """Act the line into a 16-bit wav file, which appears under its name only when it is complete.
+    """Synthesise the line into a 16-bit wav file, atomically.
 
-    With phones, `path` with suffix .phones holds a line for each: start in seconds, name, 1 in the stressed word and 0 elsewhere.
+    with_phones: also write `path` with suffix .phones, a line a phoneme: start in seconds, name,
+    1 in the stressed word or 0.
     """
     import soundfile
 
-    wave, phones = act(line)
+    wave, phones = synthesise_line(line)
     if with_phones:
-        path.with_suffix(".phones").write_text(
-            "".join(
-                f"{start:.4f}\t{name}\t{int(stress)}\n" for start, name, stress in phones if name
-            )
-        )
-    with atomic_path(path) as aside:
-        soundfile.write(aside, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        rows = []
+        for start, name, stressed in phones:
+            if name:
+                rows.append(f"{start:.4f}\t{name}\t{int(stressed)}\n")
+        path.with_suffix(".phones").write_text("".join(rows))
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
 
 
 def utterance(line: Line, path: Path, session: str | None = None) -> Utterance:
-    """The line as an entry of a data directory; the speaker is what stands before the first hyphen of its id."""
+    """The line as an entry of a data directory; the speaker is its id up to the first hyphen."""
     return Utterance(
         utt_id=line.utt_id,
         wav=str(path),

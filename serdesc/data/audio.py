@@ -1,4 +1,7 @@
-"""Audio from any file that libsndfile reads, as one channel at 16 kHz; what cannot be used is refused with its reason."""
+"""Audio from any file that libsndfile reads, as one channel at 16 kHz.
+
+Unusable audio raises AudioError with the reason.
+"""
 
 from __future__ import annotations
 
@@ -13,43 +16,51 @@ import numpy as np
 from serdesc.errors import FailedError
 
 SAMPLE_RATE = 16_000
-TOLERANCE = 0.02  # seconds that a segment may end after its recording, or a recording before what its header says: lists round, and codecs pad
-PIPED = 0x7FFFF000  # bytes: what sox and ffmpeg promise from here on means that they did not know
-_SIZES = re.compile(
-    r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)"
-)  # of WAV, AIFF, AU in libsndfile's log
+# Seconds that a segment may end after its recording, or a recording before the end that its header
+# declares: lists round, and codecs pad.
+TOLERANCE = 0.02
+# Bytes. sox and ffmpeg declare this size or more if they write to a pipe and do not know the size.
+UNKNOWN_SIZE = 0x7FFFF000
+# Declared and actual size of WAV, AIFF and AU files in libsndfile's log
+_SIZES = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
+SILENCE = 1e-5  # of full scale; a recording without a larger sample is silent
+SHOWN = 10  # utterances printed by print_rejected
 
 
 class AudioError(FailedError):
-    """Audio that cannot be used. The message is the reason, as it stands in rejected.tsv; `place` is the file, with the utterance if it is known."""
+    """Unusable audio. The message is the reason, as in rejected.tsv.
+
+    `place` is the file, with the utterance if it is known.
+    """
 
     utt_id = ""
 
     def at(self, path: str | Path, utt_id: str = "") -> AudioError:
+        """Set the location; returns the error."""
         self.place, self.utt_id = f"{path} ({utt_id})" if utt_id else str(path), utt_id
         return self
 
 
-def print_rejected(unusable: Sequence[AudioError], what: str) -> None:
-    """Name what cannot be used, and why, on standard error: the first ten of them."""
-    if unusable:
-        print(
-            f"{len(unusable)} utterances {what}, for their audio cannot be used:", file=sys.stderr
-        )
-        for error in unusable[:10]:
-            print(f"  {error.place}: {error}", file=sys.stderr)
-        if len(unusable) > 10:
-            print(f"  ... and {len(unusable) - 10} more", file=sys.stderr)
-        print(
-            "Restore the files and make this again, or run `serdesc prepare` again: it leaves them out.",
-            file=sys.stderr,
-            flush=True,
-        )
+def print_rejected(rejected: Sequence[AudioError], consequence: str) -> None:
+    """Print the first SHOWN errors to standard error."""
+    if not rejected:
+        return
+    print(f"{len(rejected)} utterances {consequence}: their audio is unusable:", file=sys.stderr)
+    for error in rejected[:SHOWN]:
+        print(f"  {error.place}: {error}", file=sys.stderr)
+    if len(rejected) > SHOWN:
+        print(f"  ... and {len(rejected) - SHOWN} more", file=sys.stderr)
+    print(
+        "Restore the files and run this command again, or run `serdesc prepare` again, which"
+        " excludes them.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Any]:
-    """The file as libsndfile opens it; what goes wrong there, and while it is read, is an AudioError."""
+def open_audio(path: str | Path) -> Iterator[Any]:
+    """The file, opened by libsndfile. Errors of opening and reading are raised as AudioError."""
     import soundfile
 
     if not Path(path).exists():
@@ -63,31 +74,31 @@ def opened(path: str | Path) -> Iterator[Any]:
 
 def seconds(path: str | Path) -> float:
     """Length by the file's header. Raises AudioError."""
-    with opened(path) as file:
+    with open_audio(path) as file:
         return float(file.frames / file.samplerate)
 
 
-def length(path: str | Path) -> float | None:
-    """The same; None where there is no audio that can be read."""
+def seconds_or_none(path: str | Path) -> float | None:
+    """Length by the file's header; None if the file cannot be read."""
     try:
         return seconds(path)
     except AudioError:
         return None
 
 
-def _promised(file: Any) -> int | None:
-    """Samples by the header. libsndfile takes the fewer that are there and tells its log; None of an Ogg stream without an end.
+def _declared_samples(file: Any) -> int | None:
+    """Samples that the header declares; None for an Ogg stream without its last page.
 
-    What writes to a pipe cannot know the length, and promises all that the field holds.
+    libsndfile uses the actual number if it is smaller, and logs the difference.
     """
     if "Last page lacks an end-of-stream bit" in file.extra_info:
         return None
-    there = int(file.frames)
-    sizes = [(int(promised), int(held)) for promised, held in _SIZES.findall(file.extra_info)]
-    return max(
-        (round(there * promised / held) for promised, held in sizes if held and promised < PIPED),
-        default=there,
-    )
+    samples = int(file.frames)
+    declared_samples = []
+    for declared, actual in _SIZES.findall(file.extra_info):
+        if int(actual) and int(declared) < UNKNOWN_SIZE:
+            declared_samples.append(round(samples * int(declared) / int(actual)))
+    return max(declared_samples, default=samples)
 
 
 def load(
@@ -96,9 +107,10 @@ def load(
     span: tuple[float, float] | None = None,
     utt_id: str = "",
 ) -> np.ndarray:
-    """(S,) float32 samples at 16 kHz, channels averaged, of the whole file or of `span` (seconds) in it.
+    """(S,) float32 samples at 16 kHz, mean of the channels, of the file or its `span` (seconds).
 
-    Raises AudioError, with the file and `utt_id` in it: missing, empty, cut off, silent or not numbers.
+    Raises AudioError with the file and `utt_id` if audio is missing, empty, truncated, silent or
+    not finite.
     """
     try:
         return _load(path, max_seconds, span)
@@ -109,37 +121,38 @@ def load(
 def _load(
     path: str | Path, max_seconds: float | None, span: tuple[float, float] | None
 ) -> np.ndarray:
-    with opened(path) as file:
+    with open_audio(path) as file:
         rate, expected = file.samplerate, file.frames
-        first, last = (round(second * rate) for second in span) if span else (0, expected)
+        first, last = 0, expected
+        if span:
+            first, last = round(span[0] * rate), round(span[1] * rate)
         if span and (first >= expected or last > expected + TOLERANCE * rate):
             raise AudioError(
-                f"ends at {expected / rate:.2f} s, before the end of the segment at {last / rate:.2f} s"
+                f"ends at {expected / rate:.2f} s, before the end of the segment at"
+                f" {last / rate:.2f} s"
             )
         file.seek(first)
-        wanted = min(last, expected) - first
+        count = min(last, expected) - first
         if max_seconds is not None:
-            wanted = min(wanted, int(max_seconds * rate))
-        promised = expected if span else _promised(file)
-        wave = file.read(wanted, dtype="float32", always_2d=True)
+            count = min(count, int(max_seconds * rate))
+        declared = expected if span else _declared_samples(file)
+        wave = file.read(count, dtype="float32", always_2d=True)  # (samples, channels)
     if not len(wave):
         raise AudioError("empty: no samples")
-    if len(wave) < wanted or promised is None or promised > expected + TOLERANCE * rate:
-        told = (
-            "its last page is not there"
-            if promised is None
-            else f"the header promises {promised} samples"
-        )
-        raise AudioError(f"cut off: {told}, the file holds {min(len(wave), expected)}")
+    if declared is None:
+        reason = "the last page is missing"
+        raise AudioError(f"cut off: {reason}, the file holds {min(len(wave), expected)}")
+    if len(wave) < count or declared > expected + TOLERANCE * rate:
+        reason = f"the header declares {declared} samples"
+        raise AudioError(f"cut off: {reason}, the file holds {min(len(wave), expected)}")
     if not np.isfinite(wave).all():
-        raise AudioError(
-            f"{int((~np.isfinite(wave)).sum())} samples are not numbers (NaN or infinity)"
-        )
+        invalid = int((~np.isfinite(wave)).sum())
+        raise AudioError(f"{invalid} samples are not numbers (NaN or infinity)")
     mono = wave.mean(axis=1)
     if rate != SAMPLE_RATE:
         import soxr
 
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
-    if float(np.abs(mono).max(initial=0.0)) < 1e-5:
+    if float(np.abs(mono).max(initial=0.0)) < SILENCE:
         raise AudioError("silent: no sample above 0.00001 of full scale")
     return np.ascontiguousarray(mono, dtype=np.float32)

@@ -1,13 +1,12 @@
-"""The corpus doctor: is a prepared corpus the one that everybody else compares on, and is its audio what the lists say?
+"""Errors in a prepared corpus: counts, labels and folds against published ones, and its audio.
 
-A fault is something to mend; a note is a known property of the corpus, told so that nobody is surprised. Each audio file is read once.
+An error needs a correction; a note is a known property of the corpus. Each audio file is read once.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import importlib
 import io
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
@@ -18,8 +17,8 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from serdesc.data import annotate, audio, corpora, datadir, prepare
-from serdesc.data.corpora import Known
+from serdesc.data import annotate, audio, datadir, prepare
+from serdesc.data.corpora import Published, published
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import read_json, read_text
@@ -27,331 +26,363 @@ from serdesc.progress import progress
 
 CLIPPED_SHARE = 1e-3  # of the samples, in runs of at least CLIPPED_RUN at full scale
 CLIPPED_RUN = 4
-SILENT_RMS = 10 ** (-65 / 20)  # of full scale; a quiet studio recording lies above -50 dB
+FULL_SCALE = 32735  # int16; within one part in a thousand of the largest value
+SILENT_RMS = 10 ** (-65 / 20)  # of full scale; a quiet studio recording is above -50 dB
 CHARACTERS_A_SECOND = 40.0  # fast speech has about 20
 SPARE_SECONDS = 0.5  # a word may be cut at either end
-LIST_SECONDS = 0.1  # by which a length may differ from the list's
+LIST_SECONDS = 0.1  # allowed difference between a length and the list's
 LABEL_COLUMNS, PART_COLUMNS = ("label", "raw_label", "emotion"), ("split", "fold", "test_fold")
 ALIASES = {"valid": "dev", "validation": "dev"}
+SHOWN_SPEAKERS = 8
 
 
 @dataclass(frozen=True)
 class Finding:
     kind: str
-    what: str
-    is_fault: bool = True
+    detail: str
+    is_error: bool = True
 
 
 def check(data: Path, corpus: str | None, listed: Path | None, nj: int) -> list[Finding]:
-    """Everything found out about a data directory. `listed`: a TSV with utt_id (or key), seconds, and optionally label and fold."""
+    """The findings of a data directory.
+
+    listed: a TSV with utt_id (or key), seconds and, if it has them, label and fold.
+    """
     utterances = datadir.originals(datadir.read(data))
-    made = _made(data / prepare.MADE)
-    module = _module(corpus or made.get("corpus"))
-    known: Known = getattr(module, "KNOWN", Known())
-    rejected = datadir.rejected(data)
-    whole = made.get("settings", {}).get("turns", "all") == "all"
-    return [
-        *_rejections(rejected, known),
-        *(
-            _counts(utterances, known)
-            if whole
-            else [Finding("counts", "not compared: only improvised turns were taken", False)]
-        ),
-        *check_folds(data, corpus),
-        *_names(utterances, module),
-        *(
-            _against_list(utterances, {utt_id for utt_id, _, _ in rejected}, listed, module, made)
-            if listed
-            else []
-        ),
-        *_audio(utterances, known, made.get("duplicates", []), nj),
-    ]
+    record = _record(data / prepare.PREPARE_RECORD)
+    module = _module(corpus or record.get("corpus"))
+    facts = published(module)
+    rejected = datadir.read_rejected(data)
+    findings = list(_rejections(rejected, facts))
+    if record.get("settings", {}).get("turns", "all") == "all":
+        findings += _counts(utterances, facts)
+    else:
+        reason = "not compared: the data has only improvised turns"
+        findings.append(Finding("counts", reason, False))
+    findings += check_folds(data, corpus)
+    findings += _identities(utterances, module)
+    if listed:
+        rejected_ids = {utt_id for utt_id, _, _ in rejected}
+        findings += _compare_list(utterances, rejected_ids, listed, module, record)
+    findings += _check_audio(utterances, facts, record.get("duplicates", []), nj)
+    return findings
 
 
 def check_folds(folder: Path, corpus: str | None) -> Iterator[Finding]:
-    """What is found out about the folds in a folder, as `serdesc annotate` makes them: speakers on two sides, and known sizes."""
-    made = _made(folder / datadir.LABELLED)
-    known: Known = getattr(_module(corpus or made.get("corpus")), "KNOWN", Known())
-    folds = {}
+    """Findings of the folds of `serdesc annotate`: speakers in two parts, and published sizes."""
+    record = _record(folder / datadir.LABELS_RECORD)
+    facts = published(_module(corpus or record.get("corpus")))
+    sizes = {}
     for fold in sorted(folder.glob("fold[0-9]*")):
-        parts = {
-            name: datadir.originals(datadir.read(fold / name))
-            for name in annotate.PARTS
-            if (fold / name / "wav.scp").exists()
-        }
-        folds[fold.name] = {name: len(part) for name, part in parts.items()}
+        parts = {}
+        for name in annotate.PARTS:
+            if (fold / name / "wav.scp").exists():
+                parts[name] = datadir.originals(datadir.read(fold / name))
+        sizes[fold.name] = {name: len(part) for name, part in parts.items()}
+        test_speakers = {utt.spk for utt in parts.get("test", [])}
         for name in ("train", "dev"):
-            if shared := sorted(
-                {utt.spk for utt in parts.get(name, [])}
-                & {utt.spk for utt in parts.get("test", [])}
-            ):
-                shown = f"{fold.name}: {len(shared)} speakers in {name} and in test: {' '.join(shared[:8])}{' ...' if len(shared) > 8 else ''}"
-                yield Finding("speaker overlap", shown, not known.speakers_in_several_parts)
-    if folds and known.sessions:
-        yield from _sizes(folds, known, made)
+            shared = sorted({utt.spk for utt in parts.get(name, [])} & test_speakers)
+            if shared:
+                more = " ..." if len(shared) > SHOWN_SPEAKERS else ""
+                names = " ".join(shared[:SHOWN_SPEAKERS]) + more
+                detail = f"{fold.name}: {len(shared)} speakers in {name} and in test: {names}"
+                yield Finding("speaker overlap", detail, not facts.speakers_in_several_parts)
+    if sizes and facts.sessions:
+        yield from _compare_sizes(sizes, facts, record)
 
 
-def _sizes(
-    folds: Mapping[str, Mapping[str, int]], known: Known, made: Mapping[str, Any]
+def _compare_sizes(
+    sizes: Mapping[str, Mapping[str, int]], facts: Published, record: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    settings, chosen = made.get("settings", {}), made.get("folds", {})
-    labels = {
-        settings.get("excited", "happy") if label == "excited" else label for label in known.labels
-    }
-    rule = chosen.get("rule")
-    wanted: dict[str, Mapping[str, int]] = {}
-    if (
-        set(chosen.get("labels", ())) == labels
-        and chosen.get("protocol") == settings.get("turns", "all") == "all"
-    ):
-        if rule == "session":
-            wanted = {
-                f"fold{k}": {"test": known.sessions[session]}
-                for k, session in enumerate(sorted(known.sessions), start=1)
-            }
-        elif rule == "split":
-            wanted = {"fold1": known.sessions}
-    if not wanted:
+    published_sizes = _published_sizes(facts, record)
+    if not published_sizes:
         yield Finding(
             "sizes of folds",
-            "not compared: these folds are not made by the rule, labels, turns and protocol that numbers are published of",
+            "not compared: no sizes are published for the rule, labels, turns and protocol of these"
+            " folds",
             False,
         )
-    for fold, parts in wanted.items():
+    for fold, parts in published_sizes.items():
         for part, size in parts.items():
-            if (found := folds.get(fold, {}).get(part, 0)) != size:
-                yield Finding(
-                    "sizes of folds", f"{fold}/{part}: {found} utterances, {size} are known"
-                )
+            actual = sizes.get(fold, {}).get(part, 0)
+            if actual != size:
+                detail = f"{fold}/{part}: {actual} utterances, {size} are published"
+                yield Finding("sizes of folds", detail)
 
 
-def _made(path: Path) -> dict[str, Any]:
-    made: dict[str, Any] = read_json(path) if path.exists() else {}
-    return made
+def _published_sizes(
+    facts: Published, record: Mapping[str, Any]
+) -> Mapping[str, Mapping[str, int]]:
+    """Fold -> part -> utterances, if sizes are published for the settings of the folds."""
+    prepared, folds = record.get("settings", {}), record.get("folds", {})
+    labels = set(facts.labels)
+    if "excited" in labels:
+        labels.remove("excited")
+        labels.add(prepared.get("excited", "happy"))
+    if set(folds.get("labels", ())) != labels:
+        return {}
+    if not folds.get("protocol") == prepared.get("turns", "all") == "all":
+        return {}
+    if folds.get("rule") == "split":
+        return {"fold1": facts.sessions}
+    if folds.get("rule") == "session":
+        sessions = enumerate(sorted(facts.sessions), start=1)
+        return {f"fold{k}": {"test": facts.sessions[session]} for k, session in sessions}
+    return {}
 
 
-def _module(name: str | None) -> ModuleType | None:
-    if name and name not in prepare.known():
-        raise UserError(f"corpus '{name}' is not known; known are {', '.join(prepare.known())}")
-    return importlib.import_module(f"{corpora.__name__}.{name}") if name else None
+def _record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(path) if path.exists() else {}
+    return record
 
 
-def _rejections(rejected: Sequence[tuple[str, str, str]], known: Known) -> Iterator[Finding]:
+def _module(corpus: str | None) -> ModuleType | None:
+    return prepare.corpus_module(corpus) if corpus else None
+
+
+# ---- counts and identities -----------------------------------------------------------------------
+
+
+def _rejections(rejected: Sequence[tuple[str, str, str]], facts: Published) -> Iterator[Finding]:
     for utt_id, path, reason in rejected:
-        if utt_id in known.bad:
-            yield Finding(
-                "known bad clip", f"{utt_id}: {known.bad[utt_id]}; left out here ({reason})", False
-            )
+        if utt_id in facts.broken_clips:
+            detail = f"{utt_id}: {facts.broken_clips[utt_id]}; excluded here ({reason})"
+            yield Finding("known bad clip", detail, False)
         else:
-            yield Finding(
-                "rejected", f"{utt_id}: {reason} ({path})", reason not in known.not_at_hand
-            )
+            is_error = reason not in facts.reasons_of_subsets
+            yield Finding("rejected", f"{utt_id}: {reason} ({path})", is_error)
 
 
-def _counts(utterances: Sequence[Utterance], known: Known) -> Iterator[Finding]:
-    counted = [utt for utt in utterances if not known.labels or utt.emotion in known.labels]
-    emotions = dict(known.emotions)
+def _counts(utterances: Sequence[Utterance], facts: Published) -> Iterator[Finding]:
+    counted = [utt for utt in utterances if not facts.labels or utt.emotion in facts.labels]
+    emotions = dict(facts.emotions)
     if "excited" in emotions and not any(utt.emotion == "excited" for utt in utterances):
         emotions["happy"] += emotions.pop("excited")
-    asked: list[tuple[str, Mapping[str, int], Counter[str]]] = [
-        ("session", known.sessions, Counter(str(utt.session) for utt in counted)),
-        ("class", emotions, Counter(str(utt.emotion) for utt in counted)),
-    ]
-    for what, wanted, found in asked:
-        for value in sorted({*wanted, *(found if wanted else ())}):
-            if found[value] != wanted.get(value, 0):
-                yield Finding(
-                    "counts",
-                    f"{what} {value}: {found[value]} utterances, {wanted.get(value, 0)} are known",
-                )
-    if known.total not in (None, len(utterances)):
-        is_part = bool(known.not_at_hand) and len(utterances) < (known.total or 0)
-        yield Finding(
-            "counts", f"{len(utterances)} utterances, {known.total} are known", not is_part
-        )
+    yield from _compare_counts("session", facts.sessions, [str(utt.session) for utt in counted])
+    yield from _compare_counts("class", emotions, [str(utt.emotion) for utt in counted])
+    if facts.total not in (None, len(utterances)):
+        is_subset = bool(facts.reasons_of_subsets) and len(utterances) < (facts.total or 0)
+        detail = f"{len(utterances)} utterances, {facts.total} are published"
+        yield Finding("counts", detail, not is_subset)
     speakers = len({utt.spk for utt in utterances})
-    if known.speakers is not None and speakers != known.speakers:
-        yield Finding("counts", f"{speakers} speakers, {known.speakers} are known")
+    if facts.speakers is not None and speakers != facts.speakers:
+        yield Finding("counts", f"{speakers} speakers, {facts.speakers} are published")
 
 
-def _names(utterances: Sequence[Utterance], module: ModuleType | None) -> Iterator[Finding]:
-    """Emotions that the corpus has not, and sessions, speakers and sexes that are not the ids' own."""
-    emotions, identity = _emotions(module), getattr(module, "identity", lambda utt_id: None)
-    ours = set(emotions.values()) | {None}
+def _compare_counts(
+    what: str, expected: Mapping[str, int], values: Sequence[str]
+) -> Iterator[Finding]:
+    if expected:
+        counts = Counter(values)
+        for value in sorted({*expected, *counts}):
+            if counts[value] != expected.get(value, 0):
+                detail = f"{counts[value]} utterances, {expected.get(value, 0)} are published"
+                yield Finding("counts", f"{what} {value}: {detail}")
+
+
+def _identities(utterances: Sequence[Utterance], module: ModuleType | None) -> Iterator[Finding]:
+    """Emotions that the corpus does not have; sessions, speakers and sexes unlike the id's."""
+    emotions = _emotions(module)
+    allowed = {*emotions.values(), None}
+    identity = getattr(module, "identity", lambda utt_id: None)
     for utt in utterances:
-        if emotions and utt.emotion not in ours:
+        if emotions and utt.emotion not in allowed:
             yield Finding("labels outside the map", f"{utt.utt_id}: {utt.emotion}")
-        if told := identity(utt.utt_id):
-            asked = zip(("session", "speaker", "sex"), (utt.session, utt.spk, utt.gender), told)
-            if wrong := [
-                f"{what} {value}, its id says {own}"
-                for what, value, own in asked
-                if value not in (None, own)
-            ]:
-                yield Finding("speaker or session", f"{utt.utt_id}: {'; '.join(wrong)}")
+        if of_id := identity(utt.utt_id):
+            differences = []
+            values = (utt.session, utt.spk, utt.gender)
+            for what, value, expected in zip(("session", "speaker", "sex"), values, of_id):
+                if value not in (None, expected):
+                    differences.append(f"{what} {value}, its id has {expected}")
+            if differences:
+                detail = f"{utt.utt_id}: {'; '.join(differences)}"
+                yield Finding("speaker or session", detail)
 
 
 def _emotions(module: ModuleType | None) -> dict[str, str | None]:
-    """The release's labels and ours."""
+    """The release's labels -> serdesc's."""
     emotions = getattr(module, "EMOTIONS", {})
     return dict(emotions) if isinstance(emotions, dict) else dict(zip(emotions, emotions))
 
 
-def _against_list(
+# ---- a published list ----------------------------------------------------------------------------
+
+
+def _compare_list(
     utterances: Sequence[Utterance],
     rejected: set[str],
     path: Path,
     module: ModuleType | None,
-    made: Mapping[str, Any],
+    record: Mapping[str, Any],
 ) -> Iterator[Finding]:
-    if not path.exists():
-        raise UserError(
-            f"{path}: no such list. Name a TSV with the columns utt_id (or key) and seconds, or leave --list out"
-        )
-    rows = list(csv.DictReader(io.StringIO(read_text(path)), delimiter="\t"))
-    if not rows or not {"utt_id", "key"} & set(rows[0]) or "seconds" not in rows[0]:
-        raise UserError(
-            f"{path}: a TSV with the columns utt_id (or key) and seconds is expected; found {', '.join(rows[0]) if rows else 'nothing'}"
-        )
     emotions = _emotions(module)
     if "exc" in emotions:
-        emotions["exc"] = made.get("settings", {}).get("excited", "happy")
-    numbers = {
-        session: str(k)
-        for k, session in enumerate(sorted({utt.session or "" for utt in utterances}), start=1)
-    }
+        emotions["exc"] = record.get("settings", {}).get("excited", "happy")
+    sessions = enumerate(sorted({utt.session or "" for utt in utterances}), start=1)
+    numbers = {session: str(k) for k, session in sessions}
     by_id = {utt.utt_id: utt for utt in utterances}
-    for row in rows:
+    for row in _read_list(path):
         utt_id = row.get("utt_id") or row["key"]
         utt = by_id.get(utt_id)
-        if utt is None:
-            if utt_id not in rejected:
-                yield Finding("not in the data", f"{utt_id} stands in {path.name}")
-            continue
-        if utt.seconds is not None and abs(utt.seconds - float(row["seconds"])) > LIST_SECONDS:
-            yield Finding(
-                "duration",
-                f"{utt_id}: {utt.seconds:.2f} s, {path.name} says {float(row['seconds']):.2f} s",
-            )
-        for value in (row[column] for column in LABEL_COLUMNS if row.get(column)):
-            if utt.emotion != emotions.get(value, value):
-                yield Finding("label", f"{utt_id}: {utt.emotion}, {path.name} says {value}")
-        for value in (row[column] for column in PART_COLUMNS if row.get(column)):
-            if utt.session and ALIASES.get(value, value) not in (utt.session, numbers[utt.session]):
-                yield Finding("fold", f"{utt_id}: session {utt.session}, {path.name} says {value}")
+        if utt:
+            yield from _compare_row(utt, row, path.name, emotions, numbers)
+        elif utt_id not in rejected:
+            yield Finding("not in the data", f"{utt_id} is in {path.name}")
+
+
+def _read_list(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        raise UserError(
+            f"{path}: no such list. Name a TSV with the columns utt_id (or key) and seconds, or"
+            " omit --list"
+        )
+    rows = list(csv.DictReader(io.StringIO(read_text(path)), delimiter="\t"))
+    columns = set(rows[0]) if rows else set()
+    if not {"utt_id", "key"} & columns or "seconds" not in columns:
+        raise UserError(
+            f"{path}: a TSV with the columns utt_id (or key) and seconds is expected; found"
+            f" {', '.join(rows[0]) if rows else 'nothing'}"
+        )
+    return rows
+
+
+def _compare_row(
+    utt: Utterance,
+    row: Mapping[str, str],
+    name: str,
+    emotions: Mapping[str, str | None],
+    numbers: Mapping[str, str],
+) -> Iterator[Finding]:
+    """Compare an utterance with its row of the list `name`; numbers: session -> fold."""
+    seconds = float(row["seconds"])
+    if utt.seconds is not None and abs(utt.seconds - seconds) > LIST_SECONDS:
+        detail = f"{utt.utt_id}: {utt.seconds:.2f} s, {name} has {seconds:.2f} s"
+        yield Finding("duration", detail)
+    for column in LABEL_COLUMNS:
+        label = row.get(column)
+        if label and utt.emotion != emotions.get(label, label):
+            yield Finding("label", f"{utt.utt_id}: {utt.emotion}, {name} has {label}")
+    for column in PART_COLUMNS:
+        part = row.get(column)
+        if part and utt.session:
+            if ALIASES.get(part, part) not in (utt.session, numbers[utt.session]):
+                detail = f"{utt.utt_id}: session {utt.session}, {name} has {part}"
+                yield Finding("fold", detail)
+
+
+# ---- audio ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Statistics:
+    """Of one audio file; clipped and rms of the first channel."""
+
     digest: str
     channels: int
     channels_differ: bool
-    clipped: float
+    clipped: float  # share of the samples
     rms: float
 
 
-def _audio(
-    utterances: Sequence[Utterance], known: Known, duplicates: Sequence[Sequence[str]], nj: int
+def _check_audio(
+    utterances: Sequence[Utterance], facts: Published, duplicates: Sequence[Sequence[str]], nj: int
 ) -> Iterator[Finding]:
-    paths = sorted({utt.wav for utt in utterances if not utt.span})
-    with progress("listen", len(paths), "files") as advance, ProcessPoolExecutor(
-        max(1, nj)
-    ) as pool:
-        heard: dict[str, _Heard | str] = {}
-        for path, result in zip(paths, pool.map(_hear, paths, chunksize=32)):
-            heard[path] = result
-            advance(1)
-    same = defaultdict(list)
+    """Findings of the utterances that are files of their own; segments are not read.
+
+    duplicates: groups of ids for which the release itself has the same audio.
+    """
+    statistics = _all_statistics(utterances, nj)
+    same = defaultdict(list)  # digest -> ids
     for utt in utterances:
-        found = heard.get(utt.wav)
-        if isinstance(found, str):
-            yield Finding("not readable", f"{utt.utt_id}: {found} ({utt.wav})")
-        elif found:
-            same[found.digest].append(utt.utt_id)
-            yield from _sound(utt, found)
-        if (
-            utt.text
-            and utt.seconds
-            and len(utt.text) > CHARACTERS_A_SECOND * (utt.seconds + SPARE_SECONDS)
-        ):
-            what = f"{utt.utt_id}: {len(utt.text)} characters in {utt.seconds:.2f} s"
-            yield Finding("transcript longer than the audio allows", what, not known.loose_times)
-    session = {utt.utt_id: str(utt.session) for utt in utterances}
-    twins = {frozenset(ids) for ids in duplicates}
+        result = statistics.get(utt.wav)
+        if isinstance(result, str):
+            yield Finding("not readable", f"{utt.utt_id}: {result} ({utt.wav})")
+        elif result:
+            same[result.digest].append(utt.utt_id)
+            yield from _check_statistics(utt, result)
+        if utt.text and utt.seconds:
+            if len(utt.text) > CHARACTERS_A_SECOND * (utt.seconds + SPARE_SECONDS):
+                detail = f"{utt.utt_id}: {len(utt.text)} characters in {utt.seconds:.2f} s"
+                is_error = not facts.loose_boundaries
+                yield Finding("transcript longer than the audio allows", detail, is_error)
+    sessions = {utt.utt_id: str(utt.session) for utt in utterances}
     for ids in same.values():
         if len(ids) > 1:
-            expected = any(twin.issuperset(ids) for twin in twins)
-            across = " and ".join(sorted({session[utt_id] for utt_id in ids}))
-            kind = (
-                f"known duplicate{' across ' + across if ' ' in across else ''}"
-                if expected
-                else "duplicated audio"
-            )
-            yield Finding(
-                kind,
-                f"{' = '.join(ids)}: {'one stretch twice in the release' if expected else 'the same samples'}",
-                not expected,
-            )
+            if any(set(group).issuperset(ids) for group in duplicates):
+                names = sorted({sessions[utt_id] for utt_id in ids})
+                across = f" across {' and '.join(names)}" if len(names) > 1 else ""
+                detail = f"{' = '.join(ids)}: the release has this stretch twice"
+                yield Finding(f"known duplicate{across}", detail, False)
+            else:
+                yield Finding("duplicated audio", f"{' = '.join(ids)}: the same samples")
 
 
-def _sound(utt: Utterance, heard: _Heard) -> Iterator[Finding]:
-    if heard.channels > 1 and heard.channels_differ:
-        yield Finding(
-            "channels",
-            f"{utt.utt_id}: {heard.channels} different channels would be averaged: keep the one with the speaker ({utt.wav})",
-        )
-    if heard.clipped > CLIPPED_SHARE:
-        yield Finding(
-            "clipped",
-            f"{utt.utt_id}: {100 * heard.clipped:.1f} % of the samples are at full scale ({utt.wav})",
-        )
-    if heard.rms < SILENT_RMS:
-        yield Finding(
-            "silent",
-            f"{utt.utt_id}: {20 * np.log10(heard.rms + 1e-10):.0f} dB below full scale on average ({utt.wav})",
-        )
+def _all_statistics(utterances: Sequence[Utterance], nj: int) -> dict[str, _Statistics | str]:
+    """Path -> statistics, or the reason why it cannot be read."""
+    paths = sorted({utt.wav for utt in utterances if not utt.span})
+    statistics: dict[str, _Statistics | str] = {}
+    with (
+        progress("check audio", len(paths), "files") as advance,
+        ProcessPoolExecutor(max(1, nj)) as pool,
+    ):
+        for path, result in zip(paths, pool.map(_statistics, paths, chunksize=32)):
+            statistics[path] = result
+            advance(1)
+    return statistics
 
 
-def _hear(path: str) -> _Heard | str:
+def _statistics(path: str) -> _Statistics | str:
     try:
-        with audio.opened(path) as file:
-            samples = file.read(dtype="int16", always_2d=True)
+        with audio.open_audio(path) as file:
+            samples = file.read(dtype="int16", always_2d=True)  # (samples, channels)
     except audio.AudioError as error:
         return str(error)
     if not len(samples):
         return "empty: no samples"
     first = samples[:, 0]
-    differ = any(bool((samples[:, i] != first).any()) for i in range(1, samples.shape[1]))
     scaled = first.astype(np.float32) / 32768
-    return _Heard(
-        hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest(),
-        samples.shape[1],
-        differ,
-        _clipped(first),
-        float(np.sqrt(np.mean(scaled**2))),
+    return _Statistics(
+        digest=hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest(),
+        channels=samples.shape[1],
+        channels_differ=bool((samples != samples[:, :1]).any()),
+        clipped=_clipped_share(first),
+        rms=float(np.sqrt(np.mean(scaled**2))),
     )
 
 
-def _clipped(wave: np.ndarray) -> float:
-    """Share of samples in runs at full scale (within one part in a thousand)."""
-    full = np.flatnonzero((wave >= 32735) | (wave <= -32735))
-    if len(full) < CLIPPED_RUN:
+def _clipped_share(wave: np.ndarray) -> float:
+    """Share of the int16 samples that are in runs at full scale."""
+    clipped = np.flatnonzero((wave >= FULL_SCALE) | (wave <= -FULL_SCALE))
+    if len(clipped) < CLIPPED_RUN:
         return 0.0
-    runs = np.split(full, np.flatnonzero(np.diff(full) > 1) + 1)
+    runs = np.split(clipped, np.flatnonzero(np.diff(clipped) > 1) + 1)
     return sum(len(run) for run in runs if len(run) >= CLIPPED_RUN) / len(wave)
 
 
+def _check_statistics(utt: Utterance, statistics: _Statistics) -> Iterator[Finding]:
+    if statistics.channels > 1 and statistics.channels_differ:
+        detail = f"{statistics.channels} different channels would be averaged: keep the one with"
+        yield Finding("channels", f"{utt.utt_id}: {detail} the speaker ({utt.wav})")
+    if statistics.clipped > CLIPPED_SHARE:
+        detail = f"{100 * statistics.clipped:.1f} % of the samples are at full scale"
+        yield Finding("clipped", f"{utt.utt_id}: {detail} ({utt.wav})")
+    if statistics.rms < SILENT_RMS:
+        detail = f"{20 * np.log10(statistics.rms + 1e-10):.0f} dB below full scale on average"
+        yield Finding("silent", f"{utt.utt_id}: {detail} ({utt.wav})")
+
+
+# ---- output --------------------------------------------------------------------------------------
+
+
 def summary(findings: Iterable[Finding], shown: int = 20) -> list[str]:
-    """Lines to print: faults first, at most `shown` of a kind."""
+    """Lines to print: errors, then notes; at most `shown` of a kind."""
+    groups: dict[tuple[bool, str], list[str]] = defaultdict(list)
+    for finding in findings:
+        groups[not finding.is_error, finding.kind].append(finding.detail)
     lines = []
-    for is_fault in (True, False):
-        kinds: dict[str, list[str]] = defaultdict(list)
-        for finding in findings:
-            if finding.is_fault == is_fault:
-                kinds[finding.kind].append(finding.what)
-        for kind, whats in kinds.items():
-            lines.append(f"{'fault' if is_fault else 'note'}: {kind} ({len(whats)})")
-            lines += [f"  {what}" for what in whats[:shown]] + (
-                [f"  ... and {len(whats) - shown} more"] if len(whats) > shown else []
-            )
+    for (is_note, kind), details in sorted(groups.items(), key=lambda group: group[0][0]):
+        lines.append(f"{'note' if is_note else 'error'}: {kind} ({len(details)})")
+        lines += [f"  {detail}" for detail in details[:shown]]
+        if len(details) > shown:
+            lines.append(f"  ... and {len(details) - shown} more")
     return lines

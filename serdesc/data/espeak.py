@@ -1,6 +1,6 @@
 """espeak-ng through ctypes: phonemes of a text, and speech from SSML.
 
-The library and its data come from the `espeakng-loader` wheel, so nothing has to be installed on the system.
+The library and its data are in the `espeakng-loader` wheel: no system package is needed.
 API: https://github.com/espeak-ng/espeak-ng/blob/master/src/include/espeak-ng/speak_lib.h
 """
 
@@ -20,8 +20,10 @@ import numpy as np
 
 from serdesc.errors import UserError
 
-_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, and no thread is started that a fork would lose
-_WITH_PHONEMES = 1  # espeakINITIALIZE_PHONEME_EVENTS: the callback also hears when each phoneme begins; the sound is the same
+# AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, without a thread, which a fork would lose
+_SYNCHRONOUS = 2
+# espeakINITIALIZE_PHONEME_EVENTS: events for the start of each phoneme; the audio is the same
+_WITH_PHONEMES = 1
 _UTF8, _SSML = 1, 0x10
 _PHONEME_SEPARATOR = ord("_")
 _PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4, "word_gap": 7}
@@ -30,12 +32,18 @@ SEED = 1
 
 
 class _Event(ctypes.Structure):
-    """espeak_EVENT; the list that a callback gets ends with type 0."""
+    """espeak_EVENT; a list of events ends with type 0."""
 
     _fields_ = [
-        ("type", ctypes.c_int), ("identifier", ctypes.c_uint), ("position", ctypes.c_int), ("length", ctypes.c_int),
-        ("milliseconds", ctypes.c_int), ("sample", ctypes.c_int), ("user", ctypes.c_void_p), ("name", ctypes.c_char * 8),
-    ]  # fmt: skip
+        ("type", ctypes.c_int),
+        ("identifier", ctypes.c_uint),
+        ("position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    ]
 
 
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -45,21 +53,21 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True)
 class Prosody:
-    """espeak-ng's knobs: rate in words a minute, pitch and range in 0..99, word_gap in units of 10 ms."""
+    """espeak-ng's parameters."""
 
-    rate: int = 175
-    pitch: int = 50
-    range: int = 50
-    word_gap: int = 0
+    rate: int = 175  # words a minute
+    pitch: int = 50  # 0..99
+    range: int = 50  # 0..99
+    word_gap: int = 0  # units of 10 ms
 
 
 @dataclass(frozen=True)
 class Phone:
-    """A phoneme as it was spoken; `position` counts the characters of the SSML before its word, from 1; "_" is a pause."""
+    """A synthesised phoneme."""
 
     start: float  # seconds
-    name: str
-    position: int
+    name: str  # "_" is a pause
+    position: int  # of its word in the SSML, in characters from 1
 
 
 @functools.cache
@@ -67,7 +75,7 @@ def _library() -> tuple[ctypes.CDLL, int]:
     """The initialised library and its sample rate in Hz."""
     import espeakng_loader
 
-    # espeak-ng refuses data paths of about 160 characters, so it is shown a short link instead.
+    # espeak-ng rejects data paths of about 160 characters: use a short link.
     folder = tempfile.mkdtemp(prefix="espeak-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.symlink(espeakng_loader.get_data_path(), os.path.join(folder, "espeak-ng-data"))
@@ -76,7 +84,8 @@ def _library() -> tuple[ctypes.CDLL, int]:
     sample_rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, folder.encode(), _WITH_PHONEMES)
     if sample_rate <= 0:
         raise RuntimeError(
-            f"espeak-ng did not start with its data in {folder}: reinstall the package espeakng-loader"
+            f"espeak-ng did not start with its data in {folder}: reinstall the package"
+            " espeakng-loader"
         )
     return lib, sample_rate
 
@@ -84,23 +93,22 @@ def _library() -> tuple[ctypes.CDLL, int]:
 def _set_voice(voice: str) -> None:
     if _library()[0].espeak_SetVoiceByName(voice.encode()) != 0:
         raise UserError(
-            f"espeak-ng has no voice '{voice}': name a language for measure.language (en-us, de, cmn), or language+variant for a voice (en-us+f2)"
+            f"espeak-ng has no voice '{voice}': name a language for measure.language (en-us, de,"
+            " cmn), or language+variant for a voice (en-us+f2)"
         )
 
 
 def phonemes(text: str, language: str = "en-us") -> list[str]:
-    """espeak-ng's phonemes of `text`, stress marks left out."""
+    """espeak-ng's phonemes of `text`, without stress marks."""
     lib, _ = _library()
     _set_voice(language)
     pointer = ctypes.c_char_p(text.encode())
     clauses = []
-    while (
-        pointer.value
-    ):  # each call takes one clause and moves the pointer on; it is null at the end
+    while pointer.value:  # each call reads one clause and advances the pointer, at the end to null
         clause = lib.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, _PHONEME_SEPARATOR << 8)
         clauses.append((clause or b"").decode())
-    sounds = " ".join(clauses).replace(" ", "_").split("_")
-    return [sound for sound in map(_unstressed, sounds) if sound]
+    names = " ".join(clauses).replace(" ", "_").split("_")
+    return [name for name in map(_unstressed, names) if name]
 
 
 def _unstressed(name: str) -> str:
@@ -110,14 +118,13 @@ def _unstressed(name: str) -> str:
 def synthesise(
     ssml: str, voice: str, prosody: Prosody = Prosody()
 ) -> tuple[np.ndarray, int, list[Phone]]:
-    """Speech of `ssml` as float32 samples in -1..1, the sample rate in Hz, and the phonemes in it, stress marks left out.
+    """(S,) float32 samples in -1..1, the sample rate in Hz, and the phonemes without stress marks.
 
-    espeak-ng keeps state between calls: the same call twice gives two waveforms. `each_in_child` gives every call the same start.
+    espeak-ng has state: the second of two equal calls returns another wave. With `run_forked` every
+    call has the same initial state.
     """
     lib, sample_rate = _library()
-    lib.espeak_ng_SetRandSeed(
-        ctypes.c_long(SEED)
-    )  # a voice's breath is noise, and its seed otherwise the time of day
+    lib.espeak_ng_SetRandSeed(ctypes.c_long(SEED))  # of breath noise; by default the time of day
     _set_voice(voice)
     for name, number in _PARAMETERS.items():
         if name != "volume":
@@ -133,11 +140,8 @@ def synthesise(
         while events[i].type:
             event, i = events[i], i + 1
             if event.type == _PHONEME_EVENT:
-                phones.append(
-                    Phone(
-                        event.sample / sample_rate, _unstressed(event.name.decode()), event.position
-                    )
-                )
+                name = _unstressed(event.name.decode())
+                phones.append(Phone(event.sample / sample_rate, name, event.position))
         return 0
 
     lib.espeak_SetSynthCallback(collect)
@@ -147,15 +151,16 @@ def synthesise(
     return wave.astype(np.float32) / 32768.0, sample_rate, phones
 
 
-def each_in_child(
+def run_forked(
     job: Callable[[int], None],
     indices: Iterable[int],
     nj: int = 1,
     done: Callable[[], None] = lambda: None,
 ) -> None:
-    """Call `job(i)` for every index in a forked child of its own, at most `nj` at a time.
+    """Call `job(i)` for every index, each in its own forked child, at most `nj` at a time.
 
-    Every child starts from the library just initialised, so what it says does not depend on what was said before it.
+    done: called after each job. Every child starts with the library as initialised, so its speech
+    does not depend on other jobs. Raises RuntimeError if a job fails.
     """
     _library()
     running: dict[int, int] = {}
@@ -165,7 +170,8 @@ def each_in_child(
         index = running.pop(pid)
         if status != 0:
             raise RuntimeError(
-                f"speech synthesis of item {index} failed (exit status {status}): its message stands above"
+                f"speech synthesis of item {index} failed (exit status {status}): its message is"
+                " above"
             )
         done()
 
@@ -188,9 +194,8 @@ def each_in_child(
 
 
 def variants() -> list[str]:
-    """Names of the voice variants that the library brings."""
+    """Names of the voice variants of the library."""
     import espeakng_loader
 
-    return sorted(
-        p.name for p in (Path(espeakng_loader.get_data_path()) / "voices" / "!v").iterdir()
-    )
+    folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+    return sorted(path.name for path in folder.iterdir())

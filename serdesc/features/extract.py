@@ -31,7 +31,7 @@ def extract(
     """Write the shards of job i of n. Features larger than max_disk GB are not stored but live."""
     device = runtime.start(config)
     usable = folds.usable_utterances(data, datadir.read(data), config.folds.labels)
-    utterances = datadir.timed(usable)
+    utterances = datadir.with_seconds(usable)
     encoder = Encoder.load(config.encoder, device)
     hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
     gb = stores.size(utterances, encoder, config.store) / 1e9

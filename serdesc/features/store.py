@@ -285,7 +285,7 @@ class Store:
             self.made_by.pop(key, None)
         lines = (folder / "feats.scp").read_text().splitlines()
         self._shard_of = dict(line.split(" ", 1) for line in lines)
-        self.rejected = {utt_id: reason for utt_id, _, reason in datadir.rejected(folder)}
+        self.rejected = {utt_id: reason for utt_id, _, reason in datadir.read_rejected(folder)}
         self._open = lru_cache(maxsize=64)(self._open_shard)
 
     def _open_shard(self, name: str) -> Any:

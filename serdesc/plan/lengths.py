@@ -114,7 +114,7 @@ def _fold(folder: Path, labels: Sequence[str]) -> Fold:
     of_part: dict[str, list[Utterance]] = {}
     for name in annotate.PARTS:
         utterances = datadir.read(folder / name) if (folder / name).is_dir() else []
-        of_part[name] = folds.labelled(utterances, labels)
+        of_part[name] = folds.with_labels(utterances, labels)
     return Fold(int(folder.name[4:]), **of_part)
 
 
@@ -135,7 +135,7 @@ def _split(every: Sequence[Utterance], config: Config) -> tuple[Fold, int]:
     first = split[0]
     measured = all(utt.measure for utt in first.train + first.test)
     if config.measure.source == "corpus" or measured:
-        first = annotate.labelled(first, config)[1]
+        first = annotate.label_fold(first, config)[1]
     return first, len(split)
 
 

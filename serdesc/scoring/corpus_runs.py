@@ -19,7 +19,7 @@ from serdesc.scoring.report import BASELINES
 NOT_RUN = "not_run.txt"  # in the directory of an experiment that was not run: the reason
 ZERO_SHOT = "-zero-shot"  # suffix of the directories that the recipes create
 CAPTIONS = ("bleu4", "meteor", "rouge_l", "cider", "spice")
-DESCRIPTORS = ("pitch", "energy", "speed", "age", "gender", "emphasis", *traits.every())
+DESCRIPTORS = ("pitch", "energy", "speed", "age", "gender", "emphasis", *traits.by_name())
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ class Provenance:
 
     @classmethod
     def of(cls, data: Path, config: Config) -> Provenance:
-        path = data.parent.parent / datadir.LABELLED
+        path = data.parent.parent / datadir.LABELS_RECORD
         stored = read_json(path) if path.exists() else {}
         rename_keys(stored.get("settings", {}), str(path), "prepare")
         folds = FoldsConfig(**stored["folds"]) if "folds" in stored else config.folds
@@ -212,7 +212,7 @@ class Provenance:
             "protocol": self.folds.protocol,
             "labels": "+".join(self.folds.labels) or "all",
         }
-        choices = {key: self.prepare[key] for key in datadir.CHOICES}
+        choices = {key: self.prepare[key] for key in datadir.PREPARE_KEYS}
         fields |= _non_default(choices, PrepareConfig(), "")
         measured = (*MEASURED, *self.measure.get("traits", ()))
         if metric.captions or metric.settings.get("field") in measured:

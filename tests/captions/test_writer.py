@@ -12,7 +12,7 @@ from typing import Callable
 import pytest
 from helpers import Llama3
 
-from serdesc.captions import reader, writer
+from serdesc.captions import reader, vocabulary, writer
 from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields, age_group
 from serdesc.config import TargetConfig
 from serdesc.errors import UserError
@@ -41,7 +41,7 @@ def test_what_is_rendered_is_read_back() -> None:
 
 
 def test_every_phrase_stands_for_one_value() -> None:
-    tables = [writer.PITCH, writer.ENERGY, writer.SPEED, writer.EMOTION, writer.WHO]
+    tables = [writer.PITCH_PHRASES, writer.ENERGY_PHRASES, writer.SPEED_PHRASES, writer.EMOTION_WORDS, writer.SPEAKER_PHRASES]
     phrases = [phrase for table in tables for wordings in table.values() for phrase in wordings]
     assert len(phrases) == len(set(phrases))
 
@@ -147,7 +147,7 @@ def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
     idioms = "without any emotion|no emotion|devoid of emotion|lacking emotion|lacks feeling|lack of feeling|matter-of-factly|close to tears".split(
         "|"
     )
-    for word in [word for words in reader._EMOTIONS.values() for word in words.split() if word.isalpha()] + idioms:
+    for word in [word for words in vocabulary.EMOTION_WORDS.values() for word in words.split() if word.isalpha()] + idioms:
         caption = f"She speaks, {word} it is."
         for emotion in EMOTIONS:
             changed = writer.with_emotion(caption, emotion)

@@ -43,7 +43,7 @@ def test_a_data_directory_reads_back_as_it_was_written(corpus: Path, tmp_path: P
     "name, change, message",
     [
         ("text", lambda lines: lines[::-1], "sort the file"),
-        ("text", lambda lines: lines[:1] + lines, "stands twice"),
+        ("text", lambda lines: lines[:1] + lines, "listed twice"),
         ("text", lambda lines: lines[1:], "no line for 's0-0'"),
         ("utt2emo", lambda lines: [*lines, "zz angry\n"], "'zz' is not in wav.scp"),
         ("utt2spk", lambda lines: ["\n", *lines], "utt2spk:1: empty line"),
@@ -119,9 +119,9 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     soundfile.write(paths["silent"], np.zeros(16_000), 16_000)
     found = {kind: (path, files[kind]) for kind, path in paths.items()}
     for name, subtype, reason in (
-        ("t.flac", "PCM_16", "not readable"), ("t.wav", "PCM_16", "cut off: the header promises 160000 samples, the file holds 79989"),
+        ("t.flac", "PCM_16", "not readable"), ("t.wav", "PCM_16", "cut off: the header declares 160000 samples, the file holds 79989"),
         ("f.wav", "FLOAT", "cut off"), ("t.aiff", "PCM_16", "cut off"), ("t.au", "PCM_16", "cut off"), ("t.mp3", "MPEG_LAYER_III", "cut off"),
-        ("v.ogg", "VORBIS", "cut off: its last page"), ("o.ogg", "OPUS", "cut off: its last page"),
+        ("v.ogg", "VORBIS", "cut off: the last page"), ("o.ogg", "OPUS", "cut off: the last page"),
     ):  # fmt: skip
         soundfile.write(folder / name, 0.3 * np.sin(np.arange(160_000) / 9 + rng.normal(0, 0.1, 160_000)), 16_000, subtype=subtype)
         found[name] = (folder / f"cut-{name}", reason)
@@ -172,8 +172,8 @@ def test_data_without_lengths_is_timed_and_speeds_are_prepared_before_they_are_t
     (corpus / "utt2dur").unlink()
     annotate.annotate(corpus, configs.Config(), nj=1)
     assert all(utt.seconds == pytest.approx(audio.seconds(utt.wav), abs=1e-3) for utt in datadir.read(corpus / "fold1" / "train"))
-    write_json(corpus / prepare.MADE, {"corpus": "tones", "settings": {"speeds": []}})
-    with pytest.raises(UserError, match=r"prepared with prepare.speeds \[\], the configuration says \[0.9\]"):
+    write_json(corpus / prepare.PREPARE_RECORD, {"corpus": "tones", "settings": {"speeds": []}})
+    with pytest.raises(UserError, match=r"prepared with prepare.speeds \[\], the configuration has \[0.9\]"):
         annotate.annotate(corpus, configs.load(settings=["prepare.speeds=[0.9]"]), nj=1)
 
 
@@ -413,13 +413,13 @@ def test_annotating_costs_the_bad_files_alone(corpus: Path, tone: Callable[..., 
     datadir.write_rejected(corpus, [("earlier", "x.wav", "too long")])
     fold, _ = annotate.annotate(corpus, configs.Config(), nj=2)
     assert len(fold.test) == 4 and len(datadir.read(corpus / "fold2" / "train")) == 4
-    reasons = {utt_id: reason for utt_id, _, reason in datadir.rejected(corpus)}
+    reasons = {utt_id: reason for utt_id, _, reason in datadir.read_rejected(corpus)}
     assert list(reasons) == ["earlier", first.utt_id, second.utt_id] and reasons[second.utt_id] == "no such file"
     assert (corpus / "wav.scp").read_bytes() == before, "nothing of the user's is taken away"
     Path(first.wav).write_bytes(whole)
     tone(Path(second.wav).name, seconds=0.5)
     assert len(annotate.annotate(corpus, configs.Config(), nj=1)[0].test) == 6
-    assert [row[0] for row in datadir.rejected(corpus)] == ["earlier"]
+    assert [row[0] for row in datadir.read_rejected(corpus)] == ["earlier"]
     for utt in datadir.read(corpus):
         Path(utt.wav).unlink()
     (corpus / "utt2measure.jsonl").unlink()
@@ -458,7 +458,7 @@ def test_a_stopped_annotation_keeps_its_measures(corpus: Path, monkeypatch: pyte
 
 def test_a_configuration_that_prepares_otherwise_is_refused(corpus: Path) -> None:
     (corpus / "prepare.json").write_text(json.dumps({"corpus": "iemocap", "settings": {"excited": "excited", "turns": "all"}}))
-    with pytest.raises(UserError, match="prepared with prepare.excited excited, the configuration says happy. Prepare it again"):
+    with pytest.raises(UserError, match="prepared with prepare.excited excited, the configuration has happy. Prepare it again"):
         annotate.annotate(corpus, configs.Config(), nj=1)
     annotate.annotate(corpus, configs.load(settings=["prepare.excited=excited"]), nj=1)
     made = read_json(corpus / "labelled.json")
@@ -523,7 +523,7 @@ def test_made_speech_is_the_same_in_any_order_and_number_of_jobs(tmp_path: Path)
     some = mini.lines()[::250]
     for name, order, nj in (("a", range(4), 1), ("b", reversed(range(4)), 3)):
         (tmp_path / name).mkdir()
-        espeak.each_in_child(lambda i: acting.write(some[i], tmp_path / name / f"{i}.wav"), order, nj)
+        espeak.run_forked(lambda i: acting.write(some[i], tmp_path / name / f"{i}.wav"), order, nj)
     for i in range(4):
         assert (tmp_path / "a" / f"{i}.wav").read_bytes() == (tmp_path / "b" / f"{i}.wav").read_bytes()
 
@@ -546,7 +546,7 @@ def test_a_breathy_voice_is_the_same_whenever_it_speaks(tmp_path: Path) -> None:
     code = (
         "import sys, numpy; from serdesc.data import espeak\n"
         "def job(i): numpy.save(sys.argv[1], espeak.synthesise('<speak>all is quiet</speak>', 'en-us+f2')[0])\n"
-        "espeak.each_in_child(job, [0])"
+        "espeak.run_forked(job, [0])"
     )
     for name in ("one", "other"):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / f"{name}.npy")], check=True, cwd=Path(__file__).parents[2])

@@ -206,4 +206,4 @@ def test_what_followed_is_counted_by_hand() -> None:
     assert (row["words changed"], row["gender kept"], row["emotion kept"]) == (10.0, 50.0, 80.0)
     assert row["measure moved"] == pytest.approx(100 / 3, abs=0.01)  # of the three that could move and were measured
     assert counterfactual.followed("pitch -4 semitones", before, after, [-1.0] * 5)["measure moved"] == 100
-    assert writer.PITCH.keys() == set(counterfactual.SCALES["pitch"])
+    assert writer.PITCH_PHRASES.keys() == set(counterfactual.SCALES["pitch"])

@@ -1,4 +1,4 @@
-"""Several data directories as one, with what cannot be heard taken out: the sex of children.
+"""Merge data directories; the sex of children is removed, since speech does not reveal it.
 
 python local/combine.py data/librispeech data/speechocean data/made data/train
 """
@@ -16,15 +16,14 @@ CHILD_YEARS = 14
 
 def main() -> None:
     *sources, out = map(Path, sys.argv[1:])
-    merged = datadir.merge(sources)
-    datadir.write(
-        out,
-        [
-            replace(u, gender=None if u.age is not None and u.age < CHILD_YEARS else u.gender)
-            for u in merged
-        ],
-    )
-    print(f"{out}: {len(merged)} utterances, {sum(u.seconds or 0 for u in merged) / 3600:.2f} h")
+    merged = []
+    for utt in datadir.merge(sources):
+        if utt.age is not None and utt.age < CHILD_YEARS:
+            utt = replace(utt, gender=None)
+        merged.append(utt)
+    datadir.write(out, merged)
+    hours = sum(utt.seconds or 0 for utt in merged) / 3600
+    print(f"{out}: {len(merged)} utterances, {hours:.2f} h")
 
 
 if __name__ == "__main__":

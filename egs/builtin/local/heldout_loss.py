@@ -1,4 +1,4 @@
-"""Nats a token of a trained experiment on speech that it never heard, for both phases; z = mu.
+"""LLM loss of a trained experiment on held-out speech, nats a token, for both phases; z = mu.
 
 python local/heldout_loss.py data/heldout_labelled exp/describer-mini/fold1
 """
@@ -20,6 +20,7 @@ from serdesc.models import checkpoint
 from serdesc.models.describer import Phase
 from serdesc.training import examples
 
+BATCH = 8
 PHASES: tuple[Phase, ...] = ("content", "descriptor")
 
 
@@ -30,22 +31,18 @@ def main() -> None:
     features = open_features("live", config, device)
     model, _ = checkpoint.load_model(exp, features, device)
     model.eval()
-    ready, _ = examples.examples(datadir.read(data), config)
-    sums = {phase: [0.0, 0] for phase in PHASES}
+    heldout, _ = examples.examples(datadir.read(data), config)
+    nats, tokens = dict.fromkeys(PHASES, 0.0), dict.fromkeys(PHASES, 0)
     with torch.no_grad():
-        for start in range(0, len(ready), 8):
-            part = ready[start : start + 8]
-            x, frames = batches.pad(features.load([example.utterance for example in part]))
+        for start in range(0, len(heldout), BATCH):
+            batch = heldout[start : start + BATCH]
+            x, frames = batches.pad(features.load([example.utterance for example in batch]))
             for phase in PHASES:
-                loss = model(x, frames, [example.target(phase, 0) for example in part], phase)
-                sums[phase][0] += float(loss.llm)
-                sums[phase][1] += loss.tokens
-    print(
-        json.dumps(
-            {phase: round(nats / tokens, 4) for phase, (nats, tokens) in sums.items()}
-            | {"utterances": len(ready)}
-        )
-    )
+                loss = model(x, frames, [example.target(phase, 0) for example in batch], phase)
+                nats[phase] += float(loss.llm)
+                tokens[phase] += loss.tokens
+    losses = {phase: round(nats[phase] / tokens[phase], 4) for phase in PHASES}
+    print(json.dumps({**losses, "utterances": len(heldout)}))
 
 
 if __name__ == "__main__":

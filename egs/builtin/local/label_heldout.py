@@ -15,13 +15,13 @@ from serdesc.files import read_json
 
 
 def main() -> None:
-    found, source, out = map(Path, sys.argv[1:])
-    thresholds = descriptors.Thresholds(**read_json(found))
-    measured = [
-        replace(utt, measure=descriptors.measure(audio.load(utt.wav), utt.text, MeasureConfig()))
-        for utt in datadir.read(source)
-    ]
-    datadir.write(out, [annotate.label(utt, thresholds) for utt in measured])
+    path, source, out = map(Path, sys.argv[1:])
+    thresholds = descriptors.Thresholds(**read_json(path))
+    labelled = []
+    for utt in datadir.read(source):
+        measured = descriptors.measure(audio.load(utt.wav), utt.text, MeasureConfig())
+        labelled.append(annotate.label(replace(utt, measure=measured), thresholds))
+    datadir.write(out, labelled)
 
 
 if __name__ == "__main__":

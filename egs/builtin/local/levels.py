@@ -1,6 +1,8 @@
-"""Every recording at a level of its own, so that quiet is not heard as a kind of speaker: recordings of the world are 40 dB apart.
+"""Copies of all recordings at random levels, so that a level does not identify a kind of speaker.
 
-python local/levels.py data/train downloads/levels data/levels
+Levels of recordings in practice differ by 40 dB.
+
+    python local/levels.py data/train downloads/levels data/levels
 """
 
 from __future__ import annotations
@@ -22,15 +24,16 @@ def main() -> None:
     source, wavs, out = map(Path, sys.argv[1:])
     wavs.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    changed = []
+    scaled = []
     for utt in datadir.read(source):
         wave = audio.load(utt.wav, span=utt.span)
         gain = np.exp(rng.uniform(*LEVELS)) / np.sqrt(wave.var() + 1e-9)
         path = wavs / f"{utt.utt_id}.wav"
-        soundfile.write(path, wave * min(gain, 0.99 / np.abs(wave).max()), audio.SAMPLE_RATE)
-        changed.append(replace(utt, wav=str(path), span=None))
-    datadir.write(out, changed)
-    print(f"{out}: {len(changed)} utterances")
+        gain = min(gain, 0.99 / np.abs(wave).max())  # no clipping
+        soundfile.write(path, wave * gain, audio.SAMPLE_RATE)
+        scaled.append(replace(utt, wav=str(path), span=None))
+    datadir.write(out, scaled)
+    print(f"{out}: {len(scaled)} utterances")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Descriptors beyond the paper's seven: one module a trait, which says how it is measured, what its thirds are called, and how captions say them.
+"""Descriptors beyond the paper's seven: one module a trait, with its measure, values and phrases.
 
-`measure.traits: [melody]` takes some of them up: they are measured, cut into thirds at the training part's percentiles, written into captions,
-read from them and scored, like pitch, energy and speed.
+`measure.traits: [melody]` selects traits. They are measured, divided at the training part's
+tertiles, written into captions, read from captions and scored, like pitch, energy and speed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ __path__ += plugins.folders("traits")
 
 @dataclass(frozen=True)
 class Trait:
-    """`phrases` gives each value the clauses that say it. None may hold a word that another field is read from: a test tries them all."""
+    """A descriptor with three values.
 
-    values: tuple[str, str, str]  # from the least to the most of what is measured
-    phrases: Mapping[str, tuple[str, ...]]
-    measure: Callable[
-        [np.ndarray], float | None
-    ]  # of a wave at 16 kHz; None where it cannot be taken
+    A phrase must not contain a word that the reader reads as another field (tests check this).
+    """
+
+    values: tuple[str, str, str]  # from the lowest to the highest measured value
+    phrases: Mapping[str, tuple[str, ...]]  # value -> clauses that state it
+    measure: Callable[[np.ndarray], float | None]  # of (S,) samples at 16 kHz; None: not measurable
 
 
 @cache
-def every() -> dict[str, Trait]:
-    """Trait of each name, the name being that of its file."""
-    return {
-        name: importlib.import_module(f"{__name__}.{name}").TRAIT
-        for name in sorted(m.name for m in pkgutil.iter_modules(__path__))
-    }
+def by_name() -> dict[str, Trait]:
+    """All traits; a trait's name is that of its file."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {name: importlib.import_module(f"{__name__}.{name}").TRAIT for name in names}

@@ -1,4 +1,4 @@
-"""How much the voice moves: standard deviation of F0 over the voiced frames (pyin), in semitones."""
+"""Variation of F0: its standard deviation over the voiced frames (pyin), in semitones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from serdesc.captions.traits import Trait
 if TYPE_CHECKING:
     import numpy as np
 
-LEAST_FRAMES = 10  # fewer voiced frames (0.3 s) say nothing about a melody
+MIN_FRAMES = 10  # voiced frames (0.3 s)
 
 
 def measure(wave: np.ndarray) -> float | None:
+    """Semitones; None if (S,) samples at 16 kHz have fewer than MIN_FRAMES voiced frames."""
     import librosa
     import numpy as np
 
-    f0, voiced, _ = librosa.pyin(wave, fmin=60, fmax=500, sr=16_000)
-    return float(np.std(12 * np.log2(f0[voiced]))) if voiced.sum() >= LEAST_FRAMES else None
+    f0, voiced, _ = librosa.pyin(wave, fmin=60, fmax=500, sr=16_000)  # (frames,) each
+    if voiced.sum() < MIN_FRAMES:
+        return None
+    return float(np.std(12 * np.log2(f0[voiced])))
 
 
 TRAIT = Trait(

@@ -1,13 +1,15 @@
-"""IEMOCAP: five sessions of a woman and a man, scripted and improvised; https://sail.usc.edu/iemocap/ (licence form).
+"""IEMOCAP: five sessions of a woman and a man, scripted and improvised.
 
-`src` is the folder with Session1 ... Session5:
+https://sail.usc.edu/iemocap/ (licence form). `src` is the folder with Session1 ... Session5:
 
     Session1/sentences/wav/<dialog>/<utt>.wav
-    Session1/dialog/EmoEvaluation/<dialog>.txt      [6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5, 2.5, 2.5]
-    Session1/dialog/transcriptions/<dialog>.txt     Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
+    Session1/dialog/EmoEvaluation/<dialog>.txt
+        [6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5, 2.5, 2.5]
+    Session1/dialog/transcriptions/<dialog>.txt
+        Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
 
-The speaker is told by the letter before an utterance's number; the one after `Ses01` names who wore the motion-capture markers.
-An id therefore does not begin with its speaker, as Kaldi would have it.
+The letter before an utterance's number is the speaker; the letter after `Ses01` is the actor with
+the motion-capture markers. An id therefore does not begin with its speaker, unlike Kaldi's.
 """
 
 from __future__ import annotations
@@ -17,17 +19,26 @@ from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data.corpora import Known, Rejected
+from serdesc.data.corpora import Published, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 
 SESSIONS = range(1, 6)
-# xxx: the annotators did not agree; oth: another emotion. Neither says what it is.
+PARTS = ("sentences/wav", "dialog/EmoEvaluation", "dialog/transcriptions")
 EMOTIONS = {
-    "ang": "angry", "hap": "happy", "exc": "excited", "sad": "sad", "neu": "neutral", "fru": "frustrated", "fea": "fearful",
-    "sur": "surprised", "dis": "disgusted", "oth": None, "xxx": None,
-}  # fmt: skip
-KNOWN = Known(  # four classes, excited merged into happy: 5531
+    "ang": "angry",
+    "hap": "happy",
+    "exc": "excited",
+    "sad": "sad",
+    "neu": "neutral",
+    "fru": "frustrated",
+    "fea": "fearful",
+    "sur": "surprised",
+    "dis": "disgusted",
+    "oth": None,  # another emotion
+    "xxx": None,  # the annotators disagreed
+}
+PUBLISHED = Published(  # four classes, excited merged into happy: 5531
     labels=("angry", "happy", "excited", "neutral", "sad"),
     sessions={"Ses01": 1085, "Ses02": 1023, "Ses03": 1151, "Ses04": 1031, "Ses05": 1241},
     emotions={"angry": 1103, "happy": 595, "excited": 1041, "neutral": 1708, "sad": 1084},
@@ -36,29 +47,27 @@ KNOWN = Known(  # four classes, excited merged into happy: 5531
 _EVALUATED = re.compile(r"\[\d+\.\d+ - \d+\.\d+\]\t(Ses\S+)\t(\w+)\t")
 _TRANSCRIBED = re.compile(r"(Ses\S+?)(?: \[[^\]]*\])?:\s*(.*)")
 _ID = re.compile(r"(Ses0[1-5])[FM]_(?:impro|script)\w+_([FM])\d{3}")
+_INTERRUPTED = re.compile(r"_[FM]XX\d$")
 _TAG = re.compile(r"\[[^\]]*\]")  # [LAUGHTER], [garbage], ...
 
 
 def utterances(
     src: Path, config: PrepareConfig = PrepareConfig()
 ) -> Iterator[Utterance | Rejected]:
-    missing = [
-        f"Session{k}/{part}"
-        for k in SESSIONS
-        for part in PARTS
-        if not (src / f"Session{k}" / part).is_dir()
-    ]
+    folders = [f"Session{k}/{part}" for k in SESSIONS for part in PARTS]
+    missing = [folder for folder in folders if not (src / folder).is_dir()]
     if missing:
         raise UserError(
-            f"{src}: not a whole IEMOCAP release, missing {', '.join(missing)}. Give the folder that holds Session1 ... Session5"
+            f"{src}: not a whole IEMOCAP release, missing {', '.join(missing)}. Give the folder"
+            " that holds Session1 ... Session5"
         )
     for k in SESSIONS:
         session = src / f"Session{k}"
         texts = _texts(session)
         for utt_id, label in _labels(session).items():
             wav = session / "sentences" / "wav" / utt_id.rsplit("_", 1)[0] / f"{utt_id}.wav"
-            told = identity(utt_id)
-            if not told:
+            parts = identity(utt_id)
+            if not parts:
                 yield Rejected(utt_id, str(wav), "an id of another form than Ses01F_impro01_F000")
             elif label not in EMOTIONS:
                 yield Rejected(
@@ -71,33 +80,35 @@ def utterances(
                 yield Utterance(
                     utt_id,
                     str(wav),
-                    told[1],
+                    parts[1],
                     text=" ".join(_TAG.sub(" ", texts[utt_id]).split()),
-                    session=told[0],
+                    session=parts[0],
                     emotion=config.excited if emotion == "excited" else emotion,
-                    gender=told[2],
+                    gender=parts[2],
                 )
 
 
 def identity(utt_id: str) -> tuple[str, str, str] | None:
-    """Session, speaker and sex of Ses01F_impro01_M000: Ses01, Ses01M, male; None for an id of another form."""
-    parts = _ID.fullmatch(utt_id)
-    return (
-        (parts[1], parts[1] + parts[2], {"F": "female", "M": "male"}[parts[2]]) if parts else None
-    )
+    """Session, speaker and sex of an id: Ses01, Ses01M and male of Ses01F_impro01_M000.
 
-
-PARTS = ("sentences/wav", "dialog/EmoEvaluation", "dialog/transcriptions")
+    None for an id of another form.
+    """
+    match = _ID.fullmatch(utt_id)
+    if not match:
+        return None
+    session, letter = match.groups()
+    return session, session + letter, {"F": "female", "M": "male"}[letter]
 
 
 def _files(folder: Path) -> list[Path]:
-    """The dialogs' files; not the annotators' own in folders below, and not what macOS left behind (`._*`)."""
+    """The dialogs' files, without those of single annotators (in folders) and of macOS (`._*`)."""
     return sorted(
         path for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith(".")
     )
 
 
 def _lines(path: Path) -> list[str]:
+    """Lines of a file in UTF-8 or Windows-1252."""
     raw = path.read_bytes()
     try:
         return raw.decode("utf-8").splitlines()
@@ -106,21 +117,21 @@ def _lines(path: Path) -> list[str]:
 
 
 def _labels(session: Path) -> dict[str, str]:
-    """Utterance -> raw label. Turns numbered XX were cut short by the other speaker and have no recording of their own."""
-    found = (
-        _EVALUATED.match(line)
-        for path in _files(session / "dialog/EmoEvaluation")
-        for line in _lines(path)
-    )
-    return {
-        match[1]: match[2] for match in found if match and not re.search(r"_[FM]XX\d$", match[1])
-    }
+    """Utterance -> raw label. Turns numbered XX were interrupted and have no recording."""
+    labels = {}
+    for path in _files(session / "dialog/EmoEvaluation"):
+        for line in _lines(path):
+            match = _EVALUATED.match(line)
+            if match and not _INTERRUPTED.search(match[1]):
+                labels[match[1]] = match[2]
+    return labels
 
 
 def _texts(session: Path) -> dict[str, str]:
-    found = (
-        _TRANSCRIBED.match(line)
-        for path in _files(session / "dialog/transcriptions")
-        for line in _lines(path)
-    )
-    return {match[1]: match[2] for match in found if match}
+    """Utterance -> transcript."""
+    texts = {}
+    for path in _files(session / "dialog/transcriptions"):
+        for line in _lines(path):
+            if match := _TRANSCRIBED.match(line):
+                texts[match[1]] = match[2]
+    return texts

@@ -1,4 +1,7 @@
-"""LibriSpeech-style folders: <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt beside the audio; https://www.openslr.org/12."""
+"""LibriSpeech and corpora in its format; https://www.openslr.org/12.
+
+`src` holds <part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt and the audio beside it.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from serdesc.errors import UserError
 
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
-    """Every utterance that a transcript names; sex from SPEAKERS.TXT where it lies in `src`."""
+    """Every utterance of a transcript file; sex from SPEAKERS.TXT if `src` has it."""
     lists = sorted(src.rglob("*.trans.txt"))
     if not lists:
         raise UserError(
-            f"{src}: no *.trans.txt below it: give the folder that holds LibriSpeech's parts (train-clean-100, ...)"
+            f"{src}: no *.trans.txt below it: give the folder that holds LibriSpeech's parts"
+            " (train-clean-100, ...)"
         )
     genders = _genders(src / "SPEAKERS.TXT")
     for path in lists:
@@ -33,13 +37,12 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
 
 
 def _genders(path: Path) -> dict[str, str]:
+    """Speaker -> gender."""
     if not path.exists():
         return {}
-    rows = (
-        line.split("|")
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if not line.startswith(";")
-    )
-    return {
-        row[0].strip(): {"F": "female", "M": "male"}[row[1].strip()] for row in rows if len(row) > 2
-    }
+    genders = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        cells = line.split("|")
+        if not line.startswith(";") and len(cells) > 2:
+            genders[cells[0].strip()] = {"F": "female", "M": "male"}[cells[1].strip()]
+    return genders

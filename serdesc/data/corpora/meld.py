@@ -1,8 +1,9 @@
-"""MELD: dialogues of a television series, seven emotions; https://affective-meld.github.io (GPL-3.0).
+"""MELD: dialogues of a television series, seven emotions.
 
-`src` holds {train,dev,test}_sent_emo.csv and, under any of the names below, the clips dia<D>_utt<U>.mp4 of each split.
-Ids repeat across splits, so here they end in the split: dia0_utt0-train.
-Some rows have season, episode, start and end of another one, in other splits too: `duplicates` finds them, and none is left out.
+https://affective-meld.github.io (GPL-3.0). `src` holds {train,dev,test}_sent_emo.csv and, in a
+folder of FOLDERS, the clips dia<D>_utt<U>.mp4 of each split. Ids repeat across splits, so here they
+end in the split: dia0_utt0-train. Some rows have the season, episode, start and end of another row,
+also of another split: `duplicates` returns them, and none is excluded.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 
 from serdesc.config import PrepareConfig
 from serdesc.data import audio
-from serdesc.data.corpora import Known, Rejected
+from serdesc.data.corpora import Published, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_text, atomic_path
+from serdesc.files import atomic_path, read_text
 
 FOLDERS = {
     "train": ("train_splits", "train"),
@@ -29,9 +30,16 @@ FOLDERS = {
     "test": ("output_repeated_splits_test", "test"),
 }
 EMOTIONS = {
-    "neutral": "neutral", "joy": "happy", "anger": "angry", "surprise": "surprised", "sadness": "sad", "disgust": "disgusted", "fear": "fearful",
-}  # fmt: skip
-# The CSVs name the character alone; the sex of the six leads is the actor's, the others' stays open.
+    "neutral": "neutral",
+    "joy": "happy",
+    "anger": "angry",
+    "surprise": "surprised",
+    "sadness": "sad",
+    "disgust": "disgusted",
+    "fear": "fearful",
+}
+# The CSVs have only the name of the character. The sex of the six leads is the actor's; that of the
+# others is unknown.
 LEADS = {
     "Chandler": "male",
     "Joey": "male",
@@ -40,7 +48,7 @@ LEADS = {
     "Phoebe": "female",
     "Rachel": "female",
 }
-KNOWN = Known(
+PUBLISHED = Published(
     sessions={"train": 9988, "dev": 1108, "test": 2610},
     emotions={
         "neutral": 6434,
@@ -51,28 +59,29 @@ KNOWN = Known(
         "disgusted": 361,
         "fearful": 358,
     },
-    bad={"dia125_utt3-train": "broken in the release", "dia110_utt7-dev": "broken in the release"},
+    broken_clips={
+        "dia125_utt3-train": "broken in the release",
+        "dia110_utt7-dev": "broken in the release",
+    },
     speakers_in_several_parts=True,
-    loose_times=True,
+    loose_boundaries=True,
 )
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 TIMES = ("Season", "Episode", "StartTime", "EndTime")
-CENTRE = 2  # of six channels: front left, front right, centre, ...; speech is on the centre
+CENTRE = 2  # index among six channels (front left, front right, centre, ...): the speech
 
 
 def utterances(
     src: Path, config: PrepareConfig = PrepareConfig()
 ) -> Iterator[Utterance | Rejected]:
     for split, names in FOLDERS.items():
-        folder = next((path for name in names if (path := src / name).is_dir()), src / names[0])
+        folders = [src / name for name in names if (src / name).is_dir()]
+        folder = folders[0] if folders else src / names[0]
         for utt_id, row in _rows(src, split):
             clip = folder / f"{utt_id.removesuffix('-' + split)}.mp4"
             if row["Emotion"] not in EMOTIONS:
-                yield Rejected(
-                    utt_id,
-                    str(clip),
-                    f"label '{row['Emotion']}' is not one of {', '.join(EMOTIONS)}",
-                )
+                reason = f"label '{row['Emotion']}' is not one of {', '.join(EMOTIONS)}"
+                yield Rejected(utt_id, str(clip), reason)
                 continue
             speaker = " ".join(row["Speaker"].split())
             yield Utterance(
@@ -91,24 +100,26 @@ def _rows(src: Path, split: str) -> Iterator[tuple[str, dict[str, str]]]:
     table = src / f"{split}_sent_emo.csv"
     if not table.exists():
         raise UserError(
-            f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the unpacked clips"
+            f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the"
+            " unpacked clips"
         )
     rows = csv.DictReader(io.StringIO(read_text(table)))
     absent = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
     if absent:
-        raise UserError(
-            f"{table}: no column {', '.join(absent)}; found {', '.join(rows.fieldnames or ['nothing'])}"
-        )
+        names = ", ".join(rows.fieldnames or ["nothing"])
+        raise UserError(f"{table}: no column {', '.join(absent)}; found {names}")
     for row in rows:
-        if short := [column for column in COLUMNS if row[column] is None]:
+        missing = [column for column in COLUMNS if row[column] is None]
+        if missing:
             raise UserError(
-                f"{table}:{rows.line_num}: the row ends before its column {short[0]}: fetch the table again"
+                f"{table}:{rows.line_num}: the row ends before its column {missing[0]}: download"
+                " the table again"
             )
         yield f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}-{split}", row
 
 
 def duplicates(src: Path) -> list[list[str]]:
-    """Ids whose rows name the same stretch of the same episode, as the published tables do for 30 pairs."""
+    """Groups of ids with the same season, episode, start and end: 30 pairs in the release."""
     same: dict[tuple[str, ...], list[str]] = {}
     for split in FOLDERS:
         for utt_id, row in _rows(src, split):
@@ -118,38 +129,46 @@ def duplicates(src: Path) -> list[list[str]]:
 
 
 def convert(utt: Utterance, folder: Path) -> Utterance:
-    """The speech channel of a clip as 16 kHz FLAC in `folder`; one that was made of this clip before is taken. Raises AudioError.
+    """The speech channel of a clip as 16 kHz FLAC in `folder`. Raises AudioError.
 
-    The FLAC's comment says which clip that was: path, bytes and time of change, so that another copy's sound is never taken for it. A clip
-    that was removed since stands by its path.
+    The FLAC's comment has path, size and modification time of its clip. An existing FLAC is used if
+    they agree, or if the path agrees and the clip was removed.
     """
     import soundfile
     import soxr
 
     target, clip = folder / f"{utt.utt_id}.flac", Path(utt.wav)
-    made_of = _comment(target)
-    of = f"{clip} {clip.stat().st_size} {clip.stat().st_mtime_ns}" if clip.exists() else ""
-    if made_of is None or (made_of != of if of else made_of.rsplit(" ", 2)[0] != str(clip)):
+    comment = _comment(target)
+    if clip.exists():
+        source = f"{clip} {clip.stat().st_size} {clip.stat().st_mtime_ns}"
+        current = comment == source
+    else:
+        source = ""
+        current = comment is not None and comment.rsplit(" ", 2)[0] == str(clip)
+    if not current:
         wave, rate = decode(clip)
-        with atomic_path(target) as aside, soundfile.SoundFile(
-            aside, "w", audio.SAMPLE_RATE, 1, format="FLAC", subtype="PCM_16"
-        ) as file:
-            file.comment = of
+        with (
+            atomic_path(target) as temporary,
+            soundfile.SoundFile(
+                temporary, "w", audio.SAMPLE_RATE, 1, format="FLAC", subtype="PCM_16"
+            ) as file,
+        ):
+            file.comment = source
             file.write(soxr.resample(wave, rate, audio.SAMPLE_RATE))
     return replace(utt, wav=str(target))
 
 
 def _comment(path: Path) -> str | None:
-    """None where there is no such file, or none that can be read."""
+    """The comment of an audio file; None if the file is missing or cannot be read."""
     try:
-        with audio.opened(path) as file:
+        with audio.open_audio(path) as file:
             return str(file.comment)
     except audio.AudioError:
         return None
 
 
 def decode(path: Path) -> tuple[np.ndarray, int]:
-    """(S,) float32 samples of the speech channel, and the rate in Hz. Raises AudioError where the clip cannot be decoded."""
+    """(S,) float32 samples of the speech channel, and the rate in Hz. Raises AudioError."""
     import av
 
     if not path.exists():
@@ -157,23 +176,17 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
-                raise audio.AudioError("no sound in the clip")
+                raise audio.AudioError("the clip has no audio")
             stream = container.streams.audio[0]
             to_float = av.AudioResampler(format="fltp")
-            frames = [
-                part.to_ndarray()
-                for frame in [*container.decode(stream), None]
-                for part in to_float.resample(frame)
-            ]
+            frames = []
+            for frame in [*container.decode(stream), None]:  # None: the end
+                frames += [part.to_ndarray() for part in to_float.resample(frame)]
             rate = int(stream.rate)
     except (av.error.FFmpegError, ValueError) as error:
         raise audio.AudioError(f"not readable as a clip ({error})") from error
     if not frames:
         raise audio.AudioError("empty: no samples")
-    wave = np.concatenate(frames, axis=1)
-    return (
-        np.ascontiguousarray(
-            wave[CENTRE] if len(wave) > CENTRE else wave.mean(axis=0), dtype=np.float32
-        ),
-        rate,
-    )
+    wave = np.concatenate(frames, axis=1)  # (channels, S)
+    speech = wave[CENTRE] if len(wave) > CENTRE else wave.mean(axis=0)
+    return np.ascontiguousarray(speech, dtype=np.float32), rate

@@ -1,8 +1,8 @@
-"""mini: a made corpus of five sessions of two voices, small enough to train on a laptop.
+"""mini: a synthetic corpus of five sessions with two voices each, small enough for a laptop.
 
-250 sentences of a closed vocabulary, 50 for each session, 25 for each voice, each spoken in four emotions: 1000 utterances.
-Every word of a session is heard in another session, no sentence is. `fingerprint()` is the hash of everything the generator
-decides; conf/mini.yaml of the recipe holds the value it was frozen at.
+250 sentences of a closed vocabulary, 50 a session and 25 a voice, in four emotions: 1000
+utterances. Every word of a session occurs in another session, no sentence does. `fingerprint()`
+is a hash of all utterances; the recipe's conf/mini.yaml has the expected value.
 """
 
 from __future__ import annotations
@@ -28,11 +28,20 @@ SENTENCES_PER_VOICE = 25
 # one female and one male voice a session
 VOICES = (("f1", "m1"), ("f2", "max"), ("f4", "m6"), ("linda", "victor"), ("Annie", "boris"))
 
+Sentence = tuple[tuple[str, ...], tuple[int, ...]]  # words, indices of the content words
+
 WORDS = {
-    "person": "farmer teacher doctor sister brother captain neighbour driver baker singer soldier painter".split(),
+    "person": (
+        "farmer teacher doctor sister brother captain neighbour"
+        " driver baker singer soldier painter"
+    ).split(),
     "name": "anna peter maria oliver helen martin".split(),
-    "adj": "green heavy broken little golden empty famous hungry purple simple modern silver".split(),
-    "object": "bottle window basket letter camera hammer pillow ticket candle engine button mirror".split(),
+    "adj": (
+        "green heavy broken little golden empty famous" " hungry purple simple modern silver"
+    ).split(),
+    "object": (
+        "bottle window basket letter camera hammer pillow" " ticket candle engine button mirror"
+    ).split(),
     "objects": "apples boxes flowers papers horses tables stories pictures".split(),
     "verb": "carry follow open finish borrow measure remember deliver".split(),
     "verbed": "carried followed opened finished borrowed measured remembered delivered".split(),
@@ -56,8 +65,7 @@ TEMPLATES = (
 )
 
 
-def _sentence(template: str, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The words, and which of them are content words."""
+def _draw_sentence(template: str, rng: np.random.Generator) -> Sentence:
     words, content = [], []
     for i, slot in enumerate(template.split()):
         if slot.startswith("{"):
@@ -67,15 +75,15 @@ def _sentence(template: str, rng: np.random.Generator) -> tuple[tuple[str, ...],
     return tuple(words), tuple(content)
 
 
-def _draw(seed: int) -> list[list[tuple[tuple[str, ...], tuple[int, ...]]]]:
-    """For each session its sentences, none of them twice."""
+def _draw_sessions(seed: int) -> list[list[Sentence]]:
+    """The sentences of each session; no sentence occurs twice."""
     rng = np.random.default_rng(seed)
     seen: set[tuple[str, ...]] = set()
-    sessions: list[list[tuple[tuple[str, ...], tuple[int, ...]]]] = []
+    sessions: list[list[Sentence]] = []
     for _ in VOICES:
-        session: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
+        session: list[Sentence] = []
         while len(session) < 2 * SENTENCES_PER_VOICE:
-            words, content = _sentence(TEMPLATES[len(session) % len(TEMPLATES)], rng)
+            words, content = _draw_sentence(TEMPLATES[len(session) % len(TEMPLATES)], rng)
             if words not in seen and len({words[i] for i in content}) == len(content):
                 seen.add(words)
                 session.append((words, content))
@@ -83,79 +91,88 @@ def _draw(seed: int) -> list[list[tuple[tuple[str, ...], tuple[int, ...]]]]:
     return sessions
 
 
-def _every_word_elsewhere(sessions: list[list[tuple[tuple[str, ...], tuple[int, ...]]]]) -> bool:
-    vocabularies = [{word for words, _ in session for word in words} for session in sessions]
-    return all(
-        vocabulary <= set().union(*vocabularies[:i], *vocabularies[i + 1 :])
-        for i, vocabulary in enumerate(vocabularies)
-    )
+def _every_word_elsewhere(sessions: list[list[Sentence]]) -> bool:
+    """Whether each word of a session occurs in another session."""
+    vocabularies: list[set[str]] = []
+    for session in sessions:
+        vocabularies.append({word for words, _ in session for word in words})
+    for i, vocabulary in enumerate(vocabularies):
+        others: set[str] = set().union(*vocabularies[:i], *vocabularies[i + 1 :])
+        if not vocabulary <= others:
+            return False
+    return True
 
 
 @cache
 def lines() -> tuple[Line, ...]:
-    """All utterances, sorted by id. Ids read <voice>-<sentence>-<emotion>, the voice being <session><sex>."""
+    """All utterances, sorted by id: <session><sex>-<sentence>-<emotion>."""
     seed = SEED
-    while not _every_word_elsewhere(sessions := _draw(seed)):
+    while not _every_word_elsewhere(sessions := _draw_sessions(seed)):
         seed += 1
     rng = np.random.default_rng(seed + 1_000_000)
-    out = []
-    for s, (session, voices) in enumerate(zip(sessions, VOICES), start=1):
-        for v, variant in enumerate(voices):
-            level = acting.voice_level(rng)
-            gender = ("female", "male")[v]
-            # alternate with the voices at every round of templates, so that the words do not tell the sex
-            own = [
-                sentence for i, sentence in enumerate(session) if (i + i // len(TEMPLATES)) % 2 == v
-            ]
-            for n, (words, content) in enumerate(own, start=1):
-                for emotion in EMOTIONS:
-                    out.append(
-                        Line(
-                            utt_id=f"{s:02d}{gender[0].upper()}-{n:02d}-{emotion}",
-                            voice=f"en-us+{variant}",
-                            gender=gender,
-                            words=words,
-                            emphasis=int(rng.choice(content)),
-                            emotion=emotion,
-                            knobs=acting.draw_knobs(emotion, level, rng),
-                        )
-                    )
-    return tuple(sorted(out, key=lambda line: line.utt_id))
+    drawn: list[Line] = []
+    for number, (session, variants) in enumerate(zip(sessions, VOICES), start=1):
+        for v, variant in enumerate(variants):
+            sentences = []
+            for i, sentence in enumerate(session):
+                # The voices alternate in each round of templates: words do not predict the sex.
+                if (i + i // len(TEMPLATES)) % 2 == v:
+                    sentences.append(sentence)
+            drawn += _lines_of_voice(number, ("female", "male")[v], variant, sentences, rng)
+    return tuple(sorted(drawn, key=lambda line: line.utt_id))
 
 
-def fingerprint() -> str:
-    """sha256 over what every utterance is made of: words, voice, emotion, knobs and the SSML and settings they lead to."""
-    made = [
-        [*astuple(line), acting.ssml(line), *astuple(acting.prosody(line.knobs))]
-        for line in lines()
-    ]
-    return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
-
-
-def make(folder: Path, config: PrepareConfig, nj: int) -> None:
-    """Speak what is not yet spoken into `folder`. `config.fingerprint` is what the recipe expects; empty: any."""
-    if (frozen := config.fingerprint) and frozen != fingerprint():
-        raise UserError(
-            f"mini's generator is {fingerprint()}, but prepare.fingerprint in the configuration is {frozen}: scores would not be "
-            "comparable. Take the version of serdesc that the recipe belongs to."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [line for line in lines() if not audio.length(_wav(folder, line))]
-    if missing:
-        with progress("speak", len(missing), "utterances") as advance:
-            espeak.each_in_child(
-                lambda i: acting.write(missing[i], _wav(folder, missing[i])),
-                range(len(missing)),
-                nj,
-                lambda: advance(1),
+def _lines_of_voice(
+    session: int, gender: str, variant: str, sentences: list[Sentence], rng: np.random.Generator
+) -> Iterator[Line]:
+    level = acting.voice_level(rng)
+    for n, (words, content) in enumerate(sentences, start=1):
+        for emotion in EMOTIONS:
+            yield Line(
+                utt_id=f"{session:02d}{gender[0].upper()}-{n:02d}-{emotion}",
+                voice=f"en-us+{variant}",
+                gender=gender,
+                words=words,
+                emphasis=int(rng.choice(content)),
+                emotion=emotion,
+                knobs=acting.draw_knobs(emotion, level, rng),
             )
 
 
+def fingerprint() -> str:
+    """sha256 of all utterances: words, voice, emotion, knobs, SSML and prosody."""
+    rows = []
+    for line in lines():
+        rows.append([*astuple(line), acting.ssml(line), *astuple(acting.prosody(line.knobs))])
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def make(folder: Path, config: PrepareConfig, nj: int) -> None:
+    """Synthesise the missing utterances into `folder`.
+
+    Raises UserError if `config.fingerprint` is set and differs from the generator's.
+    """
+    expected = config.fingerprint
+    if expected and expected != fingerprint():
+        raise UserError(
+            f"mini's generator is {fingerprint()}, but prepare.fingerprint in the configuration is"
+            f" {expected}: scores would not be comparable. Use the version of serdesc that the"
+            " recipe belongs to."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [line for line in lines() if not audio.seconds_or_none(_wav(folder, line))]
+    if missing:
+
+        def synthesise(i: int) -> None:
+            acting.write(missing[i], _wav(folder, missing[i]))
+
+        with progress("synthesise", len(missing), "utterances") as advance:
+            espeak.run_forked(synthesise, range(len(missing)), nj, done=lambda: advance(1))
+
+
 def utterances(folder: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
-    return (
-        acting.utterance(line, _wav(folder, line), session=f"session{line.utt_id[:2]}")
-        for line in lines()
-    )
+    for line in lines():
+        yield acting.utterance(line, _wav(folder, line), session=f"session{line.utt_id[:2]}")
 
 
 def _wav(folder: Path, line: Line) -> Path:

@@ -1,6 +1,8 @@
-"""RAVDESS speech: 24 actors, two sentences, eight emotions; https://zenodo.org/records/1188976 (CC BY-NC-SA 4.0).
+"""RAVDESS speech: 24 actors, two sentences, eight emotions.
 
-Names are MM-VC-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR; odd actors are men. Audio-only speech (03-01) is taken.
+https://zenodo.org/records/1188976 (CC BY-NC-SA 4.0).
+Names are MM-VC-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR; odd actors are men. Only audio-only
+speech (03-01) is used.
 """
 
 from __future__ import annotations
@@ -20,17 +22,18 @@ STATEMENTS = {"01": "kids are talking by the door", "02": "dogs are sitting by t
 
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
-    found = {
-        path.stem: path
-        for path in sorted(src.glob("Actor_*/*"))
-        if path.suffix.lower() in SUFFIXES and NAME.fullmatch(path.stem)
-    }
-    if not found:
+    paths: dict[str, tuple[Path, re.Match[str]]] = {}
+    for path in sorted(src.glob("Actor_*/*")):
+        match = NAME.fullmatch(path.stem)
+        if match and path.suffix.lower() in SUFFIXES:
+            paths[path.stem] = path, match
+    if not paths:
         raise UserError(
-            f"{src}: no Actor_*/03-01-*.wav below it: give the folder that Audio_Speech_Actors_01-24.zip was unpacked in"
+            f"{src}: no Actor_*/03-01-*.wav below it: give the folder that"
+            " Audio_Speech_Actors_01-24.zip was unpacked in"
         )
-    for stem, path in found.items():
-        emotion, _, statement, _, actor = NAME.fullmatch(stem).groups()  # type: ignore[union-attr]
+    for stem, (path, match) in paths.items():
+        emotion, _, statement, _, actor = match.groups()
         yield Utterance(
             f"{actor}-{stem}",
             str(path),

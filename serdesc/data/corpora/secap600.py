@@ -1,9 +1,12 @@
-"""SECap's public test set: 600 utterances of Mandarin emotional speech with one free caption each; https://github.com/thuhcsi/SECap.
+"""SECap's public test set: 600 utterances of Mandarin emotional speech, each with a free caption.
 
-`src` holds wav/<id>.<wav or any other suffix>, text.txt (`<id> <transcript>`, a space or a tab between them) and fid2captions.json.
-The captions speak of the emotion in free words: there are no labels, no sex, no age, and no part to train on.
-The corpus names no speakers. Ids begin with a collection and a number (tx_emotion_002, tx_emulate_00, tx_xiao_01: eight in all); that
-stands for the speaker. More than one may be behind it, which makes an interval over speakers wider, not narrower.
+https://github.com/thuhcsi/SECap. `src` holds wav/<id>.<wav or any other suffix>, text.txt
+(`<id> <transcript>`, separated by a space or a tab) and fid2captions.json. The captions describe
+the emotion in free words: there are no labels, no sex, no age and no training part.
+
+The corpus does not name speakers. Ids begin with a collection and a number (tx_emotion_002,
+tx_emulate_00, tx_xiao_01: eight in all), which is used as the speaker. If one of them has several
+speakers, a confidence interval over speakers becomes wider, not narrower.
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data.corpora import Known, Rejected, audio_beside
+from serdesc.data.corpora import Published, Rejected, audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import read_text
 
-KNOWN = Known(total=600)
+PUBLISHED = Published(total=600)
 SPEAKER = re.compile(r"tx_emotion_\d{3}|tx_emulate_\d\d|tx_xiao_\d\d")
 
 
@@ -29,7 +32,8 @@ def utterances(
     for name in ("text.txt", "fid2captions.json"):
         if not (src / name).exists():
             raise UserError(
-                f"{src / name}: missing. Give the folder of SECap's test set, the one that holds wav/, text.txt and fid2captions.json"
+                f"{src / name}: missing. Give the folder of SECap's test set, which holds wav/,"
+                " text.txt and fid2captions.json"
             )
     captions = _captions(src / "fid2captions.json")
     listed = set()
@@ -40,25 +44,21 @@ def utterances(
         listed.add(utt_id)
         wav = str(audio_beside(src / "wav" / utt_id, utt_id))
         speaker, caption = SPEAKER.match(utt_id), captions.get(utt_id)
-        if speaker and caption and rest:
-            yield Utterance(utt_id, wav, speaker[0], text=rest[0].strip(), caption=caption)
+        if not rest:
+            yield Rejected(utt_id, wav, "no transcript in text.txt")
+        elif not caption:
+            yield Rejected(utt_id, wav, "no caption in fid2captions.json")
+        elif not speaker:
+            yield Rejected(utt_id, wav, "unknown id")
         else:
-            yield Rejected(
-                utt_id,
-                wav,
-                (
-                    "no transcript in text.txt"
-                    if not rest
-                    else "no caption in fid2captions.json" if not caption else "unknown id"
-                ),
-            )
+            yield Utterance(utt_id, wav, speaker[0], text=rest[0].strip(), caption=caption)
     for utt_id in sorted(captions.keys() - listed):
-        yield Rejected(
-            utt_id, str(audio_beside(src / "wav" / utt_id, utt_id)), "no line in text.txt"
-        )
+        wav = str(audio_beside(src / "wav" / utt_id, utt_id))
+        yield Rejected(utt_id, wav, "no line in text.txt")
 
 
 def _captions(path: Path) -> dict[str, str]:
+    """Id -> caption."""
     try:
         captions = json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -67,11 +67,13 @@ def _captions(path: Path) -> dict[str, str]:
         ) from None
     if not isinstance(captions, dict):
         raise UserError(
-            f"{path}: a JSON {type(captions).__name__}, {str(captions)[:60]}, where an object {{id: caption}} is expected"
+            f"{path}: a JSON {type(captions).__name__}, {str(captions)[:60]}, where an object"
+            " {id: caption} is expected"
         )
     for utt_id, caption in captions.items():
         if not isinstance(caption, str):
             raise UserError(
-                f"{path}: '{utt_id}' has {type(caption).__name__} {str(caption)[:60]}, where its caption as one text is expected"
+                f"{path}: '{utt_id}' has {type(caption).__name__} {str(caption)[:60]}, where one"
+                " caption as text is expected"
             )
     return captions

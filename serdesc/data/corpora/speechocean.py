@@ -1,6 +1,7 @@
-"""speechocean762: read English by 250 Mandarin speakers, half of them children, with age and sex; https://www.openslr.org/101.
+"""speechocean762: English read by 250 Mandarin speakers, half of them children.
 
-`src` is one part (train or test): text, utt2spk, spk2gender, spk2age, and in it or beside it WAVE/SPEAKER<spk>/<utt_id>.<WAV or another suffix>.
+https://www.openslr.org/101. `src` is one part (train or test) with text, utt2spk, spk2gender and
+spk2age; WAVE/SPEAKER<spk>/<utt_id>.<WAV or another suffix> is in it or beside it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from serdesc.errors import UserError
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
     tables = {name: _table(src / name) for name in ("text", "utt2spk", "spk2gender", "spk2age")}
-    waves = next(
-        (folder / "WAVE" for folder in (src, src.parent) if (folder / "WAVE").is_dir()),
-        src / "WAVE",
-    )
+    waves = src / "WAVE"
+    if not waves.is_dir() and (src.parent / "WAVE").is_dir():
+        waves = src.parent / "WAVE"
     for utt_id, spk in sorted(tables["utt2spk"].items()):
         yield Utterance(
             f"so{spk}-{utt_id}",
@@ -34,11 +34,11 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
 def _table(path: Path) -> dict[str, str]:
     if not path.exists():
         raise UserError(
-            f"{path}: missing. Give the folder of one part of speechocean762, train or test, that holds text and utt2spk"
+            f"{path}: missing. Give the folder of one part of speechocean762, train or test, that"
+            " holds text and utt2spk"
         )
-    return {
-        key: value
-        for key, value in (
-            line.split(None, 1) for line in path.read_text(encoding="utf-8").splitlines()
-        )
-    }
+    table = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        key, value = line.split(None, 1)
+        table[key] = value
+    return table

@@ -6,7 +6,7 @@ Tone is the emotion in the paper's captions and is scored as such (ua.py, wa.py,
 from serdesc.captions import traits
 from serdesc.scoring.classes import accuracy, kappa, mean_recall
 
-FIELDS = ("pitch", "energy", "speed", "age", "gender", *traits.every())
+FIELDS = ("pitch", "energy", "speed", "age", "gender", *traits.by_name())
 METRICS = [
     *(mean_recall(name, name, f"{name} %", column=50) for name in FIELDS),
     *(accuracy(f"{name}_accuracy", name, f"{name} accuracy %", column=51) for name in FIELDS),

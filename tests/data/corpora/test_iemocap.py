@@ -68,7 +68,7 @@ def test_the_speakers_sex_is_the_letter_before_the_number(whole: Path) -> None:
 
 def test_a_sound_copy_has_no_fault(whole: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(whole), "--corpus", "iemocap"])
-    assert result.exit_code == 0 and "sound" in result.output.splitlines()[-1], result.output
+    assert result.exit_code == 0 and "no errors" in result.output.splitlines()[-1], result.output
 
 
 def test_the_doctor_finds_what_is_planted_and_nothing_else(golden: list[dict[str, str]], tmp_path: Path) -> None:
@@ -96,14 +96,14 @@ def test_the_doctor_finds_what_is_planted_and_nothing_else(golden: list[dict[str
     found = check.check(tmp_path / "data", "iemocap", listed, nj=2)
     kinds: dict[str, list[str]] = defaultdict(list)
     for finding in found:
-        assert finding.is_fault
-        kinds[finding.kind].append(finding.what)
+        assert finding.is_error
+        kinds[finding.kind].append(finding.detail)
     expected: dict[str, Any] = {
         "rejected": [ids[1], ids[3], ids[9]], "not in the data": [ids[0]], "duplicated audio": [f"{ids[4]} = {ids[5]}"],
         "transcript longer than the audio allows": [ids[2]], "clipped": [ids[6]], "silent": [ids[7]], "channels": [ids[8]], "duration": [ids[10]],
     }  # fmt: skip
     for kind, wanted in expected.items():
-        assert sorted(what.split(":")[0].split(" stands")[0] for what in kinds[kind]) == sorted(wanted), kind
+        assert sorted(what.split(":")[0].split(" is in")[0] for what in kinds[kind]) == sorted(wanted), kind
     lost = Counter(labels.get(ids[i], "neu") if i else "neu" for i in (0, 3, 9)) + Counter([golden[1]["raw_label"]])
     assert len(kinds["counts"]) == 1 + len(lost) and any(what.startswith("session Ses01: 1081") for what in kinds["counts"])
     assert set(kinds) == {*expected, "counts"}
@@ -118,7 +118,7 @@ def test_wrong_labels_speakers_and_sessions_are_found(whole: Path, real_data: Ca
     def found(data: Path) -> dict[str, list[str]]:
         kinds: dict[str, list[str]] = defaultdict(list)
         for finding in check.check(data, "iemocap", listed, nj=2):
-            kinds[finding.kind].append(finding.what)
+            kinds[finding.kind].append(finding.detail)
         return kinds
 
     every = {utt.utt_id: utt for utt in datadir.read(whole)}
@@ -132,18 +132,18 @@ def test_wrong_labels_speakers_and_sessions_are_found(whole: Path, real_data: Ca
     datadir.write(tmp_path / "mixed", every.values())
     kinds = found(tmp_path / "mixed")
     wrong = ((angry, "sad", "ang"), (sad, "calm", "sad"))
-    assert sorted(kinds["label"]) == sorted(f"{i}: {now}, iemocap_5531.tsv says {was}" for i, now, was in wrong)
+    assert sorted(kinds["label"]) == sorted(f"{i}: {now}, iemocap_5531.tsv has {was}" for i, now, was in wrong)
     assert kinds["labels outside the map"] == [f"{sad}: calm"]
-    assert f"{crossed}: speaker Ses02F, its id says Ses02M; sex female, its id says male" in kinds["speaker or session"]
-    assert f"{moved}: session Ses05, its id says Ses04" in kinds["speaker or session"] and len(kinds["speaker or session"]) == 2
+    assert f"{crossed}: speaker Ses02F, its id has Ses02M; sex female, its id has male" in kinds["speaker or session"]
+    assert f"{moved}: session Ses05, its id has Ses04" in kinds["speaker or session"] and len(kinds["speaker or session"]) == 2
     if any(row.startswith(moved) for row in listed.read_text().splitlines()):
-        assert kinds["fold"] == [f"{moved}: session Ses05, iemocap_5531.tsv says 4"]
+        assert kinds["fold"] == [f"{moved}: session Ses05, iemocap_5531.tsv has 4"]
 
 
 def test_folds_have_the_published_sizes(whole: Path, tmp_path: Path) -> None:
     """Of the protocol that they are published of; a label set that counts the same clips has them too, another says that it is not compared."""
     for name, settings, exit_code, said in (
-        ("four", [], 0, "sound"),
+        ("four", [], 0, "no errors"),
         ("emobox", ["folds.protocol=emobox"], 0, "note: sizes of folds (1)"),
         ("six", ["folds.labels=[angry, happy, neutral, sad, frustrated]"], 0, "note: sizes of folds (1)"),
     ):
@@ -154,13 +154,13 @@ def test_folds_have_the_published_sizes(whole: Path, tmp_path: Path) -> None:
     datadir.write(tmp_path / "four" / "fold3" / "test", test[:-1])
     datadir.write(tmp_path / "four" / "fold3" / "train", [*train, test[-1]])
     result = CliRunner().invoke(app, ["check", str(tmp_path / "four")])
-    assert result.exit_code == 1 and "fold3/test: 1150 utterances, 1151 are known" in result.output
+    assert result.exit_code == 1 and "fold3/test: 1150 utterances, 1151 are published" in result.output
     assert f"fold3: 1 speakers in train and in test: {test[-1].spk}" in result.output
 
 
 def test_five_classes_prepared_as_four_are_refused(tmp_path: Path) -> None:
     prepare.prepare("iemocap", tree(tmp_path / "src", FEW), tmp_path / "data", recipe().prepare, 1)
-    with pytest.raises(UserError, match="prepare.excited happy, the configuration says excited"):
+    with pytest.raises(UserError, match="prepare.excited happy, the configuration has excited"):
         annotate.annotate(tmp_path / "data", configs.load(ROOT / "egs/iemocap/conf/five.yaml"), 1)
 
 

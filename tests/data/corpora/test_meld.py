@@ -110,7 +110,7 @@ def whole(golden: dict[str, dict[str, str]], real_data: Callable[[str], Path], t
             with soundfile.SoundFile(root / "data" / "audio" / f"{key}.flac", "w", 16_000, 1) as file:
                 file.comment = f"{root / 'src' / meld.FOLDERS[split][0] / stem}.mp4 1 1"
                 file.write(sound[same.get(key, key)])
-    for key in meld.KNOWN.bad:
+    for key in meld.PUBLISHED.broken_clips:
         stem, _, split = key.rpartition("-")
         (root / "src" / meld.FOLDERS[split][0] / f"{stem}.mp4").write_bytes(b"\0\0\0\x20ftypisom")
     prepare.prepare("meld", root / "src", root / "data", recipe().prepare, nj=2)
@@ -128,7 +128,7 @@ def test_the_counts_and_classes_of_the_real_tables(whole: Path, golden: dict[str
 def test_the_doctor_names_the_bad_clips_and_finds_no_fault(whole: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(whole), "--corpus", "meld", "--nj", "2"])
     assert result.exit_code == 0, result.output
-    assert all(f"{key}: broken in the release" in result.output for key in meld.KNOWN.bad) and "fault" not in result.output
+    assert all(f"{key}: broken in the release" in result.output for key in meld.PUBLISHED.broken_clips) and "error:" not in result.output
     for note in ("known duplicate across test and train (3)", "known duplicate across dev and train (2)", "known duplicate (25)"):
         assert f"note: {note}" in result.output
 
@@ -143,8 +143,8 @@ def test_two_other_clips_of_one_sound_are_a_fault(tmp_path: Path, tone: Callable
         clip(src / split / f"dia0_utt{i}.mp4", (300.0,) if i < 2 else (500.0,))
     prepare.prepare("meld", src, tmp_path / "data", recipe().prepare, nj=1)
     found = {finding.kind: finding for finding in check.check(tmp_path / "data", "meld", None, nj=1)}
-    assert found["duplicated audio"].is_fault and found["duplicated audio"].what.startswith("dia0_utt2-test = dia0_utt3-test")
-    assert not found["known duplicate across test and train"].is_fault
+    assert found["duplicated audio"].is_error and found["duplicated audio"].detail.startswith("dia0_utt2-test = dia0_utt3-test")
+    assert not found["known duplicate across test and train"].is_error
 
 
 def test_the_folds_are_checked_where_they_lie(whole: Path, tmp_path: Path) -> None:
@@ -152,11 +152,11 @@ def test_the_folds_are_checked_where_they_lie(whole: Path, tmp_path: Path) -> No
     config = recipe("measure.source=corpus")
     annotate.annotate(whole, config, nj=1, out=tmp_path / "folds")
     result = CliRunner().invoke(app, ["check", str(tmp_path / "folds"), "--corpus", "meld"])
-    assert result.exit_code == 0 and "note: speaker overlap (2)" in result.output and "fault" not in result.output, result.output
+    assert result.exit_code == 0 and "note: speaker overlap (2)" in result.output and "error:" not in result.output, result.output
     test = datadir.read(tmp_path / "folds" / "fold1" / "test")
     datadir.write(tmp_path / "folds" / "fold1" / "test", test[1:])
     result = CliRunner().invoke(app, ["check", str(tmp_path / "folds")])
-    assert result.exit_code == 1 and "fold1/test: 2609 utterances, 2610 are known" in result.output
+    assert result.exit_code == 1 and "fold1/test: 2609 utterances, 2610 are published" in result.output
     annotate.annotate(whole, recipe("measure.source=corpus", "folds.protocol=emobox"), nj=1, out=tmp_path / "folds")
     result = CliRunner().invoke(app, ["check", str(tmp_path / "folds")])
     assert result.exit_code == 0 and "note: sizes of folds (1)" in result.output
@@ -165,7 +165,7 @@ def test_the_folds_are_checked_where_they_lie(whole: Path, tmp_path: Path) -> No
 def test_the_doctor_reads_the_lengths_of_a_list(whole: Path, real_data: Callable[[str], Path]) -> None:
     """The made sound is far shorter than the list says, and all of it is told."""
     found = check.check(whole, "meld", real_data("lists") / "meld_13706.tsv", nj=1)
-    kinds = Counter(finding.kind for finding in found if finding.is_fault)
+    kinds = Counter(finding.kind for finding in found if finding.is_error)
     assert kinds["duration"] > 12_000 and set(kinds) == {"duration"}
     with pytest.raises(UserError, match="none.tsv: no such list"):
         check.check(whole, "meld", Path("none.tsv"), nj=1)
@@ -193,5 +193,5 @@ def test_what_is_heard_otherwise_is_listed(tmp_path: Path, tone: Callable[..., P
     (fold,) = annotate.annotate(tmp_path / "data", recipe(), 1)
     assert len(fold.test) == 2 and (tmp_path / "data" / "adjusted.tsv").read_text().splitlines()[1:] == [
         "a-test\t0.150\tfollowed by silence up to 0.4 s",
-        "b-test\t31.000\tthe first 30 s are heard",
+        "b-test\t31.000\tthe first 30 s are used",
     ]

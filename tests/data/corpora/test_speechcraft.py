@@ -33,18 +33,18 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
 def test_a_label_string_gives_fields_and_transcription() -> None:
-    fields, said = speechcraft.label(LABELS.format("Well: that\tis it."))
+    fields, said = speechcraft.parse_labels(LABELS.format("Well: that\tis it."))
     assert fields == Fields(emotion="happy", pitch="low", energy="high", speed="fast", age="young adult", gender="female")
     assert said == "Well: that\tis it."
-    assert speechcraft.label("emotion:sad\tcategory:News\temphasis:very") == (Fields(emotion="sad", emphasis=("very",)), "")
-    ages = {speechcraft.label(f"age:{age}")[0].age for age in ("Child", "Teenager", "Young Adult", "Youth adult", "Middle-aged", "Elderly")}
+    assert speechcraft.parse_labels("emotion:sad\tcategory:News\temphasis:very") == (Fields(emotion="sad", emphasis=("very",)), "")
+    ages = {speechcraft.parse_labels(f"age:{age}")[0].age for age in ("Child", "Teenager", "Young Adult", "Youth adult", "Middle-aged", "Elderly")}
     assert ages == {"child", "teenager", "young adult", "middle-aged", "elderly"}
-    moved = speechcraft.label("age:Elderly\tTRANSCRIPTION: So: it\tis. \tGender:Male\tcategory:News")
+    moved = speechcraft.parse_labels("age:Elderly\tTRANSCRIPTION: So: it\tis. \tGender:Male\tcategory:News")
     assert moved == (Fields(age="elderly", gender="male"), "So: it\tis.")
-    assert speechcraft.label("Transcription: yes\temotion:sad") == (Fields(emotion="sad"), "yes")
+    assert speechcraft.parse_labels("Transcription: yes\temotion:sad") == (Fields(emotion="sad"), "yes")
     for wrong, message in (("emotion:bored", "emotion is 'bored'"), ("", "none of the keys"), ("transcription: hello", "none of the keys")):
         with pytest.raises(ValueError, match=message):
-            speechcraft.label(wrong)
+            speechcraft.parse_labels(wrong)
 
 
 def test_all_official_label_strings_are_read_without_loss(real_data: Callable[[str], Path]) -> None:
@@ -53,7 +53,7 @@ def test_all_official_label_strings_are_read_without_loss(real_data: Callable[[s
     assert len(official) == 220
     ages = {"child": "Child", "teenager": "Teenager", "young adult": "Young Adult", "middle-aged": "Middle-aged", "elderly": "Elderly"}
     for row in official.values():
-        f, said = speechcraft.label(row["labels"])
+        f, said = speechcraft.parse_labels(row["labels"])
         parts = {"age": ages[str(f.age)], "gender": f.gender, "pitch": f.pitch, "volume": f.energy, "speed": f.speed, "emotion": f.emotion}
         again = "\t".join(f"{key}:{value}" for key, value in parts.items()) + f"\ttranscription: {said}"
         assert again == row["labels"]
@@ -80,13 +80,13 @@ def test_published_samples_are_read_in_every_form(real_data: Callable[[str], Pat
     stressed = [s["caption"] for s in samples if s["caption"].startswith("emphasis:")]
     assert len(stressed) == 8
     for text in stressed:
-        assert speechcraft.label(text) == (Fields(emphasis=(text.removeprefix("emphasis:"),)), "")
+        assert speechcraft.parse_labels(text) == (Fields(emphasis=(text.removeprefix("emphasis:"),)), "")
 
 
 def test_gigaspeechs_tags_become_punctuation_and_noise_goes() -> None:
     text = "<SIL> WHEN IT'S RAINING <COMMA> DO WE <MUSIC> TAKE THE TRAIN <QUESTIONMARK> YES <EXCLAMATIONPOINT>"
-    assert speechcraft.spoken(text) == "when it's raining, do we take the train? yes!"
-    assert speechcraft.spoken("<NOISE>") == ""
+    assert speechcraft.normalise(text) == "when it's raining, do we take the train? yes!"
+    assert speechcraft.normalise("<NOISE>") == ""
 
 
 def test_transcripts_of_both_corpora_become_plain_words_and_stay_so(real_data: Callable[[str], Path]) -> None:
@@ -169,20 +169,20 @@ GIGA = '{{"audios": [{{"aid": "a", "path": "p", "segments": [{}]}}]}}'
     "name, content, message",
     [
         ("Labels.json", "[1, 2]", r"Labels.json: begins with b'\[1, 2\]'"),
-        ("Labels.json", '{"a": {"labels": "x"}', "is no JSON object to its end"),
+        ("Labels.json", '{"a": {"labels": "x"}', "is not one JSON object"),
         ("Labels.json", '{"a": 5}', "'a' has int 5"),
         ("Descriptions.tsv", "only words here\n", "begins with b'only words here"),
         ("Descriptions.tsv", '{"AUD0000000002_S0000000": {"one": "a", "two": "b"}}', "has the keys one, two"),
         ("GigaSpeech.json", '{"audios": [{"aid": "a", "segments": []}]}', "a recording without path, found aid, segments"),
-        ("GigaSpeech.json", '{"audios": [{"aid": "a"', "no JSON object to its end"),
-        ("GigaSpeech.json", '[{"aid": "a", "path": "p", "segments": []}]', "has no recording in a list `audios`: not GigaSpeech's form"),
+        ("GigaSpeech.json", '{"audios": [{"aid": "a"', "not one JSON object"),
+        ("GigaSpeech.json", '[{"aid": "a", "path": "p", "segments": []}]', "has no recording in a list `audios`: not GigaSpeech's format"),
         ("GigaSpeech.json", '{"audios": ["a"]}', "a recording without aid and path and segments, found a"),
         ("GigaSpeech.json", GIGA.format('{"begin_time": 1, "end_time": 2}'), "of a has no sid, begin_time and end_time in seconds"),
         ("GigaSpeech.json", GIGA.format('{"sid": "s", "end_time": 2}'), r"segment {'sid': 's', 'end_time': 2} of a has no sid, begin_time"),
         ("GigaSpeech.json", GIGA.format('{"sid": "s", "begin_time": "x", "end_time": 2}'), "could not convert string to float"),
         ("GigaSpeech.json", GIGA.format('"s"'), "segment s of a has no sid"),
         ("Labels.json", '{"a": {"labels": "emotion:sad"}}\n{"b": {"labels": "emotion:sad"}}\n', r"\(JSON lines\): write all of them as one object"),
-        ("Labels.json", '{"a": {"labels": "caf\xe9"}}'.encode("latin-1"), "Labels.json: begins with .* but is no JSON object to its end"),
+        ("Labels.json", '{"a": {"labels": "caf\xe9"}}'.encode("latin-1"), "Labels.json: begins with .* but is not one JSON object"),
         ("Descriptions.tsv", "a\tcaf\xe9\n".encode("latin-1"), "Descriptions.tsv:1: not UTF-8: byte 5 is 0xe9"),
     ],
 )
@@ -194,7 +194,7 @@ def test_files_of_another_form_are_shown(craft: Path, name: str, content: str | 
 
 def test_missing_downloads_and_double_labels_are_named(craft: Path) -> None:
     (craft / "labels_2.json").write_text((craft / "Labels.json").read_text())
-    with pytest.raises(UserError, match="also stands in another"):
+    with pytest.raises(UserError, match="is also in another"):
         list(speechcraft.utterances(craft))
     for name in ("labels_2.json", "Labels.json"):
         (craft / name).unlink()
@@ -213,7 +213,7 @@ def test_a_stopped_preparation_goes_on_and_ends_the_same(craft: Path, tmp_path: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(prepare, "_segment", killed)
+        patched.setattr(prepare, "_check_segment", killed)
         with pytest.raises(KeyboardInterrupt):
             prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
     assert [path.name for path in stopped.iterdir()] == ["reco2dur"]
@@ -334,7 +334,7 @@ def test_what_secap_lacks_is_rejected(secap: Path) -> None:
     [
         ("text.txt", "tx_emotion_00299000001 caf\xe9\n".encode("latin-1"), "text.txt:1: not UTF-8"),
         ("fid2captions.json", b'["a"]', r"a JSON list, \['a'\], where an object {id: caption}"),
-        ("fid2captions.json", b'{"a": ["b", "c"]}', "'a' has list .*, where its caption as one text"),
+        ("fid2captions.json", b'{"a": ["b", "c"]}', "'a' has list .*, where one caption as text"),
         ("fid2captions.json", b'{"a":', "fid2captions.json:1: not JSON"),
         ("fid2captions.json", b"\xff", "fid2captions.json:1: not UTF-8"),
     ],
