@@ -6,7 +6,7 @@
     serdesc.read_caption("A woman with low pitch says 'no', sounding sad.").emotion
 
 The functions are in serdesc/api.py; they return dataclasses or DataFrames, print nothing, and raise
-raise UserError or FailedError. Importing serdesc imports neither torch nor transformers.
+UserError or FailedError. Importing serdesc imports neither torch nor transformers.
 """
 
 from __future__ import annotations
