@@ -53,9 +53,9 @@ def test_iemocap_adapts_and_puts_zero_shot_beside_it(tmp_path: Path) -> None:
     source = tree(tmp_path / "source", labels, seconds=lambda utt_id: 0.6)
     options = ["--init", "describer-mini", "--dump", "dump/small"]
     first = run(folder, "--corpus", str(source), "--stop-stage", "1", *options, expected=1)
-    assert "session Ses01: 8 utterances, 1085 are known" in first
+    assert "session Ses01: 8 utterances, 1085 are published" in first
     second = run(folder, "--stage", "2", "--stop-stage", "2", *options, expected=1)
-    assert "fold5/test: 8 utterances, 1241 are known" in second
+    assert "fold5/test: 8 utterances, 1241 are published" in second
     run(folder, "--stage", "3", "--folds", "1 2", *options)
     for tag in ("small", "small-zero-shot"):
         scores = {s["metric"]: s for s in read_json(folder / f"exp/{tag}/score_test.json")["scores"]}
@@ -85,7 +85,7 @@ def test_meld_from_clips_to_scores(tmp_path: Path) -> None:
     options = ["--init", "describer-mini"]
     run(folder, "--corpus", str(source), "--stop-stage", "1", *options, expected=1)
     second = run(folder, "--stage", "2", "--stop-stage", "2", *options, expected=1)
-    assert "fold1/test: 14 utterances, 2610 are known" in second
+    assert "fold1/test: 14 utterances, 2610 are published" in second
     run(folder, "--stage", "3", "--adapt", "true", *options)
     assert "followed by silence up to 0.4 s" in (folder / "data/small/adjusted.tsv").read_text()
     scores = {s["metric"]: s for s in read_json(folder / "exp/small/score_test.json")["scores"]}
@@ -97,7 +97,7 @@ def test_the_speechcraft_recipe_runs_to_its_table(craft: Path, tmp_path: Path) -
     folder = copy_recipe(tmp_path / "w", "speechcraft", TINY)
     change(craft / "Labels.json", lambda rows: {**rows, "LJ001-0001": {"labels": "emotion:sad"}})
     said = run(folder, "--nj", "1", "--corpus", str(craft), "--max-disk", "0.0001")
-    assert "note: counts (1)\n  9 utterances, 670070 are known" in said and "note: rejected (1)\n  LJ001-0001" in said, "a part is no fault"
+    assert "note: counts (1)\n  9 utterances, 670070 are published" in said and "note: rejected (1)\n  LJ001-0001" in said, "a part is no fault"
     assert "GB, more than 0.0001 GB" in said and "they are computed live" in said and "small: test, 1 fold(s) pooled" in said
     assert read_json(folder / "dump/hubert-large/small/header.json")["live"] is True
     test = datadir.read(folder / "data/small/fold1/test")
@@ -113,7 +113,7 @@ def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -
     options = ["--nj", "1", "--init", "describer-mini"]
     assert "none is no trained model" in run(folder, "--corpus", str(secap), "--init", "none", expected=2)
     first = run(folder, "--corpus", str(secap), *options, expected=1)
-    assert "6 utterances, 600 are known" in first and not (folder / "data/small/fold1").exists()
+    assert "6 utterances, 600 are published" in first and not (folder / "data/small/fold1").exists()
     said = run(folder, "--stage", "2", *options)
     assert "decode with describer-mini as it is" in said and "zero_shot: test, 1 fold(s) pooled" in said
     rows = read_jsonl(folder / "exp/zero_shot/fold1/decode_test/hyp.jsonl")
