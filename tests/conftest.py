@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -16,6 +16,16 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "tools" / "venv" / "numba"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+REAL = {"real_data", "real_models", "real_spice"}  # fixtures of data outside the repository
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need data outside the repository."""
+    for item in items:
+        if REAL & set(getattr(item, "fixturenames", ())):
+            item.add_marker("real_data")
 
 
 def _folder(variable: str, default: str) -> Callable[[str], Path]:
@@ -176,3 +186,32 @@ def secap(tmp_path: Path) -> Path:
     (src / "text.txt").write_text("".join(f"{utt_id}{' ' if i % 2 else chr(9)}你好,再见。 \n" for i, utt_id in enumerate(ids)), encoding="utf-8")
     (src / "fid2captions.json").write_text(json.dumps({utt_id: "语气平静" for utt_id in ids}, ensure_ascii=False), encoding="utf-8")
     return src
+
+
+@pytest.fixture
+def encoder(tiny_encoder: Path) -> Any:
+    """A frozen encoder of random weights."""
+    import torch
+
+    from serdesc.config import EncoderConfig
+    from serdesc.features.encoder import Encoder
+
+    return Encoder.load(EncoderConfig(model=str(tiny_encoder)), torch.device("cpu"))
+
+
+@pytest.fixture
+def lab(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> Any:
+    """A fold with features, and a function that trains on it."""
+    from helpers.training import Lab
+
+    return Lab(corpus, tmp_path / "lab", tiny_settings)
+
+
+@pytest.fixture
+def parts(corpus: Path) -> Path:
+    """A data directory with annotated folds."""
+    from serdesc import config as configs
+    from serdesc.data import annotate
+
+    annotate.annotate(corpus, configs.Config(), nj=1)
+    return corpus

@@ -49,9 +49,7 @@ def test_a_half_trained_experiment_is_resumed(folder: Path) -> None:
     assert "training.clip is now training.max_grad_norm" in done.stderr
     assert "4/4 steps" in done.stderr, "half of the training was done already"
     for name in ("model.safetensors", "lora/adapter_model.safetensors"):
-        resumed, whole = (
-            load_file(folder / f"exp/{exp}/fold1/checkpoint/{name}") for exp in ("half", "whole")
-        )
+        resumed, whole = (load_file(folder / f"exp/{exp}/fold1/checkpoint/{name}") for exp in ("half", "whole"))
         for key, tensor in whole.items():
             torch.testing.assert_close(resumed[key], tensor, atol=1e-6, rtol=1e-4)
     rows = read_jsonl(folder / "exp/half/fold1/train.jsonl")

@@ -18,8 +18,8 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import read_json
 from serdesc.scoring import metrics, significance
-from serdesc.scoring.metric import Metric
 from serdesc.scoring.bootstrap import Rows, UnitSums, total
+from serdesc.scoring.metric import Metric
 
 CLASSES = ("angry", "happy", "sad")
 

@@ -1,35 +1,26 @@
-"""SpeechCraft and SECap's test set: what their files say, what is refused, and the hold-out."""
+"""SpeechCraft: labels, captions, GigaSpeech's segments, hold-out."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-import soundfile
 from helpers import LABELS, change, voice
 
 from serdesc import config as configs
 from serdesc.captions.fields import Fields
-from serdesc.config import FoldsConfig, PrepareConfig, TargetConfig
-from serdesc.data import annotate, audio, datadir, folds, prepare
-from serdesc.data.corpora import Rejected, secap600, speechcraft
+from serdesc.config import FoldsConfig, PrepareConfig
+from serdesc.data import annotate, datadir, folds, prepare
+from serdesc.data.corpora import speechcraft
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import write_lines
 from serdesc.scoring import normalise
-from serdesc.training.examples import caption_of
 
-ROOT = Path(__file__).parents[3]
 HAN = re.compile(r"[\u4e00-\u9fff]")
-
-
-# ---- label strings ----
 
 
 def test_a_label_string_gives_fields_and_transcription() -> None:
@@ -100,9 +91,6 @@ def test_transcripts_of_both_corpora_become_plain_words_and_stay_so(real_data: C
         assert words and words == normalise.words(" ".join(words)), text
         assert not any(re.search(r"[^\w']|[A-Z0-9]", word) for word in words), text
         assert sum(bool(HAN.fullmatch(word)) for word in words) == len(HAN.findall(text)), text
-
-
-# ---- joining ----
 
 
 def test_labels_captions_and_times_are_joined(craft: Path, tmp_path: Path) -> None:
@@ -232,9 +220,6 @@ def test_a_stopped_preparation_goes_on_and_ends_the_same(craft: Path, tmp_path: 
     assert all((stopped / path.name).read_bytes() == path.read_bytes() for path in whole.iterdir())
 
 
-# ---- folds and labels ----
-
-
 def test_whole_recordings_are_held_out(craft: Path) -> None:
     utterances = [
         Utterance(f"r{r:02d}_S{s}", "", f"r{r:02d}", recording=f"r{r:02d}", span=(s, s + 1.0)) for r in range(20) for s in range(1 + r % 5)
@@ -276,87 +261,3 @@ def test_a_corpus_without_training_part_measures_nothing(tmp_path: Path) -> None
     (utt,) = datadir.read(tmp_path / "data" / "fold1" / "test")
     assert utt.caption == "Froh." and utt.labels == Fields(transcript="ja")
     assert not (tmp_path / "data" / "fold1" / "train").exists()
-
-
-# ---- training targets ----
-
-
-def test_a_caption_stands_as_the_target_where_the_target_says_all_of_it() -> None:
-    said = Fields(transcript="so it is", emotion="sad")
-    utt = Utterance("a", "", "s", text="so it is", caption="She sighs, \u201cSo it is.\u201d", labels=said)
-    assert caption_of(utt, TargetConfig()) == utt.caption and caption_of(utt, TargetConfig(descriptors=False)) == utt.caption
-    assert "so it is" not in caption_of(utt, TargetConfig(transcript=False)).lower()
-    described = replace(utt, caption="She sighs.", labels=replace(said, transcript=None))
-    assert caption_of(described, TargetConfig(transcript=False)) == "She sighs."
-
-
-# ---- secap600 ----
-
-
-def test_secaps_test_set_as_it_is(real_data: Callable[[str], Path], tmp_path: Path) -> None:
-    src = real_data("emosec600")
-    found = [u for u in secap600.utterances(src) if isinstance(u, Utterance)]
-    captions = json.loads((src / "fid2captions.json").read_text(encoding="utf-8"))
-    assert {u.utt_id: u.caption for u in found} == captions and len(found) == 600
-    lines = (src / "text.txt").read_text(encoding="utf-8").splitlines()
-    assert sum("\t" in line for line in lines) == 251
-    assert [f"{u.utt_id} {u.text}" for u in found] == [line.replace("\t", " ").strip() for line in lines]
-    assert all(Path(u.wav).exists() for u in found) and len({u.spk for u in found}) == 8
-    datadir.write(tmp_path / "data", found)
-    assert [(u.text, u.caption, u.spk) for u in datadir.read(tmp_path / "data")] == [(u.text, u.caption, u.spk) for u in found]
-
-
-def test_secaps_published_files_are_heard(real_data: Callable[[str], Path]) -> None:
-    """24 kHz, two of the three with 24 bits: the same length at 16 kHz as the copy."""
-    src = real_data("emosec600")
-    published = sorted((src / "original_24k").glob("*.wav"))
-    assert {soundfile.info(path).subtype for path in published} >= {"PCM_24"}
-    for path in published:
-        assert len(audio.load(path)) == pytest.approx(len(audio.load(src / "wav" / f"{path.stem}.flac")), abs=2)
-
-
-def test_what_secap_lacks_is_rejected(secap: Path) -> None:
-    change(secap / "fid2captions.json", lambda rows: {key: text for key, text in rows.items() if "xiao" not in key})
-    with (secap / "text.txt").open("a", encoding="utf-8") as file:
-        file.write("tx_emotion_00900000001\n\nstranger 好\n")
-    reasons = [item.reason for item in secap600.utterances(secap) if isinstance(item, Rejected)]
-    assert reasons == ["no caption in fid2captions.json"] * 2 + ["no transcript in text.txt", "no caption in fid2captions.json"]
-    change(secap / "fid2captions.json", lambda rows: rows | {"tx_emotion_00299000077": "语气平静"})
-    *_, last = secap600.utterances(secap)
-    assert isinstance(last, Rejected) and (last.utt_id, last.reason) == ("tx_emotion_00299000077", "no line in text.txt")
-    (secap / "fid2captions.json").unlink()
-    with pytest.raises(UserError, match="fid2captions.json: missing"):
-        list(secap600.utterances(secap))
-
-
-@pytest.mark.parametrize(
-    "name, content, message",
-    [
-        ("text.txt", "tx_emotion_00299000001 caf\xe9\n".encode("latin-1"), "text.txt:1: not UTF-8"),
-        ("fid2captions.json", b'["a"]', r"a JSON list, \['a'\], where an object {id: caption}"),
-        ("fid2captions.json", b'{"a": ["b", "c"]}', "'a' has list .*, where one caption as text"),
-        ("fid2captions.json", b'{"a":', "fid2captions.json:1: not JSON"),
-        ("fid2captions.json", b"\xff", "fid2captions.json:1: not UTF-8"),
-    ],
-)
-def test_files_of_secap_in_another_form_are_named(secap: Path, name: str, content: bytes, message: str) -> None:
-    (secap / name).write_bytes(content)
-    with pytest.raises(UserError, match=message):
-        list(secap600.utterances(secap))
-
-
-def test_a_caption_of_two_lines_becomes_one(secap: Path, tmp_path: Path) -> None:
-    change(secap / "fid2captions.json", lambda rows: {key: "语气\n平静 " for key in rows})
-    (secap / "fid2captions.json").write_bytes(b"\xef\xbb\xbf" + (secap / "fid2captions.json").read_bytes())
-    prepare.prepare("secap600", secap, tmp_path / "data", PrepareConfig(), 1)
-    assert {utt.caption for utt in datadir.read(tmp_path / "data")} == {"语气 平静"}
-
-
-# ---- the benchmark ----
-
-
-def test_the_benchmark_runs() -> None:
-    command = [sys.executable, str(ROOT / "tools/bench/speechcraft_prepare.py"), "--utterances", "70", "--nj", "1"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "made 70 labelled segments, 135 in all, of 3 recordings" in said and "data: 70 utterances, 3 speakers" in said
-    assert "serdesc prepare: " in said and "naive json.load: " in said

@@ -1,4 +1,4 @@
-"""Generated corpora in their own file formats, and copies of recipes, for the tests of several modules."""
+"""Generated corpora in their own file formats, and copies of recipes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Callable
 import numpy as np
 import soundfile
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 HEAD = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
 LABELS = "age:Youth adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
@@ -106,6 +106,7 @@ def change(path: Path, how: Callable[[Any], Any]) -> None:
 
 # ---- recipes ----
 
+
 RECIPES = sorted(path.parent.name for path in ROOT.glob("egs/*/run.sh"))
 
 
@@ -145,41 +146,3 @@ def dry_run(recipe: str, *options: str, script: str = "run.sh", **env: str) -> l
     code, output = run_script(folder / script, "--dry-run", *options, cwd=folder, **env)
     assert code == 0, output
     return output.splitlines()
-
-
-# ---- models ----
-
-L, D = 3, 6  # layers and width of random features
-
-
-def random_features(*frames: int) -> list[Any]:
-    """x (L, T, D) for each number of frames T."""
-    import torch
-
-    generator = torch.Generator().manual_seed(4)
-    return [torch.randn(L, t, D, generator=generator) for t in frames]
-
-
-class Llama3:
-    """The real tokenizer, read with tiktoken; special tokens in the order of Meta's list."""
-
-    PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    SPECIAL = {
-        "<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|start_header_id|>": 128006, "<|end_header_id|>": 128007, "<|eot_id|>": 128009,
-    }  # fmt: skip
-
-    def __init__(self, ranks: Path) -> None:
-        import tiktoken
-        from tiktoken.load import load_tiktoken_bpe
-
-        self.bpe = tiktoken.Encoding("llama3", pat_str=self.PATTERN, mergeable_ranks=load_tiktoken_bpe(str(ranks)), special_tokens=self.SPECIAL)
-
-    def get_vocab(self) -> dict[str, int]:
-        return self.SPECIAL
-
-    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
-        assert not add_special_tokens
-        return self.bpe.encode(text, allowed_special="all")
-
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
-        return self.bpe.decode(ids)
