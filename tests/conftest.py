@@ -60,7 +60,14 @@ def real_spice() -> Path:
 def tone(tmp_path: Path) -> Callable[..., Path]:
     """Write a file of decaying tones and return its path."""
 
-    def write(name: str = "tone.wav", seconds: float = 1.0, rate: int = 16_000, channels: int = 1, pitch: float = 220.0, **options: str) -> Path:
+    def write(
+        name: str = "tone.wav",
+        seconds: float = 1.0,
+        rate: int = 16_000,
+        channels: int = 1,
+        pitch: float = 220.0,
+        **options: str,
+    ) -> Path:
         t = np.arange(int(seconds * rate)) / rate
         wave = 0.3 * np.sin(2 * np.pi * pitch * t) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * t))
         path = tmp_path / name
@@ -101,12 +108,16 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("llama")
     turns = TURNS["<|hears|>"]
     marks = ["<|pad|>", turns.system, turns.user, turns.assistant, turns.end]
-    vocabulary = {token: i for i, token in enumerate([*marks, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    vocabulary = {
+        token: i for i, token in enumerate([*marks, *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    }
     bpe = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.add_special_tokens(marks)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=marks[0], eos_token=turns.end)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token=marks[0], eos_token=turns.end
+    )
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     LlamaForCausalLM(
@@ -162,16 +173,28 @@ def craft(tmp_path: Path) -> Path:
         for s in range(4):
             sid, said = f"{aid}_S{s:07d}", f"Well, {'one two three four'.split()[s]} it is."
             tags = f"<SIL> WELL <COMMA> {s} IT IS <PERIOD>"
-            segments.append({"sid": sid, "speaker": "N/A", "begin_time": 0.1 + 1.4 * s, "end_time": 1.3 + 1.4 * s, "text_tn": tags})
+            segments.append(
+                {
+                    "sid": sid,
+                    "speaker": "N/A",
+                    "begin_time": 0.1 + 1.4 * s,
+                    "end_time": 1.3 + 1.4 * s,
+                    "text_tn": tags,
+                }
+            )
             if s < 3:
                 labels[sid] = {"labels": LABELS.format(said)}
-                instructions[sid] = f"A young woman\u2019s  voice says, \u201c{said}\u201d,\nhappily."
+                instructions[sid] = (
+                    f"A young woman\u2019s  voice says, \u201c{said}\u201d,\nhappily."
+                )
                 descriptions[sid] = "A young woman speaks fast."
         audios.append({"title": "x", "aid": aid, "path": f"audio/{aid}.flac", "segments": segments})
     (src / "Instructions").mkdir()
     (src / "Labels.json").write_text(json.dumps(labels))
     (src / "Instructions" / "gigaspeech_m.json").write_text(json.dumps(instructions))
-    (src / "Descriptions.tsv").write_text("".join(f"{sid}\t{text}\n" for sid, text in descriptions.items()))
+    (src / "Descriptions.tsv").write_text(
+        "".join(f"{sid}\t{text}\n" for sid, text in descriptions.items())
+    )
     (src / "GigaSpeech.json").write_text(json.dumps({"dataset": "GigaSpeech", "audios": audios}))
     return src
 
@@ -179,12 +202,23 @@ def craft(tmp_path: Path) -> Path:
 @pytest.fixture
 def secap(tmp_path: Path) -> Path:
     """Six made-up utterances in the form of SECap's test set."""
-    src, ids = tmp_path / "secap", ["tx_emotion_00299000001", "tx_emotion_00399000002", "tx_emulate_00_999_0001_000001"]
+    src, ids = tmp_path / "secap", [
+        "tx_emotion_00299000001",
+        "tx_emotion_00399000002",
+        "tx_emulate_00_999_0001_000001",
+    ]
     ids += ["tx_emulate_02_999_0001_000002", "tx_xiao_0199901000001", "tx_xiao_0299907000002"]
     for i, utt_id in enumerate(ids):
         voice(src / "wav" / f"{utt_id}.wav", 0.6 + 0.1 * i, i)
-    (src / "text.txt").write_text("".join(f"{utt_id}{' ' if i % 2 else chr(9)}你好,再见。 \n" for i, utt_id in enumerate(ids)), encoding="utf-8")
-    (src / "fid2captions.json").write_text(json.dumps({utt_id: "语气平静" for utt_id in ids}, ensure_ascii=False), encoding="utf-8")
+    (src / "text.txt").write_text(
+        "".join(
+            f"{utt_id}{' ' if i % 2 else chr(9)}你好,再见。 \n" for i, utt_id in enumerate(ids)
+        ),
+        encoding="utf-8",
+    )
+    (src / "fid2captions.json").write_text(
+        json.dumps({utt_id: "语气平静" for utt_id in ids}, ensure_ascii=False), encoding="utf-8"
+    )
     return src
 
 

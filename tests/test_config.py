@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
-    path.write_text("training:\n  betta: 1\n  batch_size: many\n  content: {lr: 2e-4, schedule: steps}\nllm: big\nfolds: {labels: sad}\n")
+    path.write_text(
+        "training:\n  betta: 1\n  batch_size: many\n  content: {lr: 2e-4, schedule: steps}\nllm: big\nfolds: {labels: sad}\n"
+    )
     with pytest.raises(UserError) as error:
         configs.load(path)
     for part in (
@@ -51,10 +53,25 @@ def test_senseless_numbers_are_told_with_their_range(setting: str, told: str) ->
 def test_numbers_in_yaml_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("training: {beta: 1e-3, content: {lr: 2e-4}}\n")
-    loaded = configs.load(path, ["training.content.epochs=7", "folds.test_speakers=[[a],[b, c]]", "training.descriptor.lr=3e-5", "llm.model=x"])
-    assert (loaded.training.beta, loaded.training.content.lr, loaded.training.descriptor.lr) == (1e-3, 2e-4, 3e-5)
+    loaded = configs.load(
+        path,
+        [
+            "training.content.epochs=7",
+            "folds.test_speakers=[[a],[b, c]]",
+            "training.descriptor.lr=3e-5",
+            "llm.model=x",
+        ],
+    )
+    assert (loaded.training.beta, loaded.training.content.lr, loaded.training.descriptor.lr) == (
+        1e-3,
+        2e-4,
+        3e-5,
+    )
     papers = configs.Config().training.descriptor
-    assert (loaded.training.descriptor.epochs, loaded.training.descriptor.schedule) == (papers.epochs, "cosine")  # the rest of a section stays
+    assert (loaded.training.descriptor.epochs, loaded.training.descriptor.schedule) == (
+        papers.epochs,
+        "cosine",
+    )  # the rest of a section stays
     assert loaded.training.content.epochs == 7 and loaded.folds.test_speakers == [["a"], ["b", "c"]]
 
 
@@ -68,7 +85,14 @@ def test_includes_are_laid_under_and_must_not_turn_round(tmp_path: Path) -> None
         configs.load(tmp_path / "over.yaml")
 
 
-@pytest.mark.parametrize("settings, message", [(["training.beta"], "write key=value"), (["a: b: c=1"], "no such key"), (["seed=[1"], "not YAML")])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (["training.beta"], "write key=value"),
+        (["a: b: c=1"], "no such key"),
+        (["seed=[1"], "not YAML"),
+    ],
+)
 def test_faulty_settings_are_named(settings: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         configs.load(None, settings)
@@ -79,6 +103,8 @@ def test_a_resolved_configuration_reads_back(tmp_path: Path) -> None:
     assert configs.load(tmp_path / "c.yaml") == Config()
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("egs/*/conf/*.yaml")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("egs/*/conf/*.yaml")), ids=lambda p: f"{p.parts[-3]}-{p.stem}"
+)
 def test_every_recipes_configuration_loads(path: Path) -> None:
     configs.load(path)

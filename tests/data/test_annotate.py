@@ -39,7 +39,11 @@ def test_annotated_parts_are_data_directories_with_what_the_captions_say(corpus:
     part = datadir.read(corpus / "fold1" / "test")
     assert [u.session for u in part] == ["session0"] * 6
     for utt in part:
-        assert utt.labels is not None and utt.labels.age is None and reader.read(utt.caption or "") == utt.labels
+        assert (
+            utt.labels is not None
+            and utt.labels.age is None
+            and reader.read(utt.caption or "") == utt.labels
+        )
 
 
 def test_annotating_costs_the_bad_files_alone(corpus: Path, tone: Callable[..., Path]) -> None:
@@ -53,7 +57,10 @@ def test_annotating_costs_the_bad_files_alone(corpus: Path, tone: Callable[..., 
     fold, _ = annotate.annotate(corpus, configs.Config(), nj=2)
     assert len(fold.test) == 4 and len(datadir.read(corpus / "fold2" / "train")) == 4
     reasons = {utt_id: reason for utt_id, _, reason in datadir.read_rejected(corpus)}
-    assert list(reasons) == ["earlier", first.utt_id, second.utt_id] and reasons[second.utt_id] == "no such file"
+    assert (
+        list(reasons) == ["earlier", first.utt_id, second.utt_id]
+        and reasons[second.utt_id] == "no such file"
+    )
     assert (corpus / "wav.scp").read_bytes() == before, "nothing of the user's is taken away"
     Path(first.wav).write_bytes(whole)
     tone(Path(second.wav).name, seconds=0.5)
@@ -66,7 +73,9 @@ def test_annotating_costs_the_bad_files_alone(corpus: Path, tone: Callable[..., 
         annotate.annotate(corpus, configs.Config(), nj=1)
 
 
-def test_a_stopped_annotation_keeps_its_measures(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_annotation_keeps_its_measures(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measured: list[str] = []
     real = annotate.descriptors.measure
 
@@ -77,7 +86,9 @@ def test_a_stopped_annotation_keeps_its_measures(corpus: Path, monkeypatch: pyte
         return real(*args)  # type: ignore[arg-type]
 
     @contextmanager
-    def here(_: int) -> Iterator[object]:  # a pool of this process, so that what is patched is called
+    def here(
+        _: int,
+    ) -> Iterator[object]:  # a pool of this process, so that what is patched is called
         yield SimpleNamespace(map=lambda function, *items, chunksize: map(function, *items))
 
     monkeypatch.setattr(annotate.descriptors, "compile_librosa", lambda config: None)
@@ -96,22 +107,48 @@ def test_a_stopped_annotation_keeps_its_measures(corpus: Path, monkeypatch: pyte
 
 
 def test_a_configuration_that_prepares_otherwise_is_refused(corpus: Path) -> None:
-    (corpus / "prepare.json").write_text(json.dumps({"corpus": "iemocap", "settings": {"excited": "excited", "turns": "all"}}))
-    with pytest.raises(UserError, match="prepared with prepare.excited excited, the configuration has happy. Prepare it again"):
+    (corpus / "prepare.json").write_text(
+        json.dumps({"corpus": "iemocap", "settings": {"excited": "excited", "turns": "all"}})
+    )
+    with pytest.raises(
+        UserError,
+        match="prepared with prepare.excited excited, the configuration has happy. Prepare it again",
+    ):
         annotate.annotate(corpus, configs.Config(), nj=1)
     annotate.annotate(corpus, configs.load(settings=["prepare.excited=excited"]), nj=1)
     made = read_json(corpus / "labelled.json")
-    assert (made["corpus"], made["settings"]["excited"], made["folds"]["protocol"]) == ("iemocap", "excited", "all")
-    with pytest.raises(UserError, match="folds.labels: no utterance is excited; the data has angry, happy, sad"):
-        annotate.annotate(corpus, configs.load(settings=["prepare.excited=excited", "folds.labels=[happy, excited]"]), nj=1)
+    assert (made["corpus"], made["settings"]["excited"], made["folds"]["protocol"]) == (
+        "iemocap",
+        "excited",
+        "all",
+    )
+    with pytest.raises(
+        UserError, match="folds.labels: no utterance is excited; the data has angry, happy, sad"
+    ):
+        annotate.annotate(
+            corpus,
+            configs.load(settings=["prepare.excited=excited", "folds.labels=[happy, excited]"]),
+            nj=1,
+        )
 
 
 def test_what_an_earlier_run_made_does_not_stay(corpus: Path) -> None:
     """Parts, folds, thresholds and adjusted.tsv of other settings; a file that somebody else put there does."""
-    annotate.annotate(corpus, configs.load(settings=["folds.dev=utterances", "encoder.max_seconds=0.5"]), nj=1)
+    annotate.annotate(
+        corpus, configs.load(settings=["folds.dev=utterances", "encoder.max_seconds=0.5"]), nj=1
+    )
     assert (corpus / "fold1" / "dev" / "wav.scp").exists() and (corpus / "adjusted.tsv").exists()
     (corpus / "fold2" / "notes.txt").write_text("mine")
     (corpus / "folder").mkdir()
-    annotate.annotate(corpus, configs.load(settings=["folds.rule=none", "measure.source=corpus"]), nj=1)
-    left = sorted(str(path.relative_to(corpus)) for folder in corpus.glob("fold*") for path in [folder, *folder.iterdir()])
-    assert left == ["fold1", "fold1/train", "fold2", "fold2/notes.txt", "folder"] and not (corpus / "adjusted.tsv").exists()
+    annotate.annotate(
+        corpus, configs.load(settings=["folds.rule=none", "measure.source=corpus"]), nj=1
+    )
+    left = sorted(
+        str(path.relative_to(corpus))
+        for folder in corpus.glob("fold*")
+        for path in [folder, *folder.iterdir()]
+    )
+    assert (
+        left == ["fold1", "fold1/train", "fold2", "fold2/notes.txt", "folder"]
+        and not (corpus / "adjusted.tsv").exists()
+    )

@@ -22,14 +22,18 @@ from serdesc.errors import UserError
         {"rate": 44_100, "channels": 6, "subtype": "PCM_24"},
     ],
 )  # fmt: skip
-def test_any_audio_becomes_one_channel_at_16_khz(tone: Callable[..., Path], options: dict[str, object]) -> None:
+def test_any_audio_becomes_one_channel_at_16_khz(
+    tone: Callable[..., Path], options: dict[str, object]
+) -> None:
     wave = audio.load(tone(seconds=1.0, **options))
     assert wave.dtype == np.float32 and wave.ndim == 1 and abs(len(wave) - 16_000) <= 1
     spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
     assert abs(int(spectrum.argmax()) - 220) <= 4  # still the same tone
 
 
-def test_a_wav_from_a_pipe_knows_no_length_and_a_segment_before_the_cut_is_whole(tmp_path: Path, tone: Callable[..., Path]) -> None:
+def test_a_wav_from_a_pipe_knows_no_length_and_a_segment_before_the_cut_is_whole(
+    tmp_path: Path, tone: Callable[..., Path]
+) -> None:
     whole = bytearray(tone(seconds=1.0).read_bytes())
     (tmp_path / "cut.wav").write_bytes(whole[:20_044])
     assert len(audio.load(tmp_path / "cut.wav", span=(0.1, 0.5))) == 6400
@@ -39,7 +43,9 @@ def test_a_wav_from_a_pipe_knows_no_length_and_a_segment_before_the_cut_is_whole
         assert len(audio.load(tmp_path / "piped.wav")) == 16_000
 
 
-def test_unusable_audio_is_refused_with_its_reason(tmp_path: Path, tone: Callable[..., Path]) -> None:
+def test_unusable_audio_is_refused_with_its_reason(
+    tmp_path: Path, tone: Callable[..., Path]
+) -> None:
     for kind, (path, reason) in broken_files(tmp_path).items():
         with pytest.raises(audio.AudioError, match=reason):
             audio.load(path)
@@ -51,10 +57,15 @@ def test_segments_of_long_recordings_are_heard_where_they_stand(tmp_path: Path) 
     wave = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000).astype(np.float32)
     soundfile.write(tmp_path / "long.flac", wave, 16_000, subtype="PCM_24")
     spans = {"rec_S1": (0.25, 1.0), "rec_S2": (1.5, 3.0)}
-    utterances = [Utterance(i, str(tmp_path / "long.flac"), "a", text="x", recording="rec", span=span) for i, span in spans.items()]
+    utterances = [
+        Utterance(i, str(tmp_path / "long.flac"), "a", text="x", recording="rec", span=span)
+        for i, span in spans.items()
+    ]
     assert datadir.write(tmp_path / "data", utterances) == datadir.read(tmp_path / "data")
     assert (tmp_path / "data" / "wav.scp").read_text() == f"rec {tmp_path}/long.flac\n"
-    assert (tmp_path / "data" / "segments").read_text() == "rec_S1 rec 0.250 1.000\nrec_S2 rec 1.500 3.000\n"
+    assert (
+        tmp_path / "data" / "segments"
+    ).read_text() == "rec_S1 rec 0.250 1.000\nrec_S2 rec 1.500 3.000\n"
     for utt in datadir.read(tmp_path / "data"):
         first, last = (int(16_000 * second) for second in spans[utt.utt_id])
         np.testing.assert_allclose(audio.load(utt.wav, span=utt.span), wave[first:last], atol=1e-6)
@@ -70,7 +81,9 @@ def test_segments_of_long_recordings_are_heard_where_they_stand(tmp_path: Path) 
 def test_spans_of_a_long_opus_file_are_found_and_repeat_exactly(tmp_path: Path) -> None:
     """Random access differs from decoding it all by the codec's state alone, and an utterance never hears another second."""
     t = np.arange(120 * 16_000) / 16_000
-    wave = 0.2 * np.sin(2 * np.pi * np.cumsum(200 + 20 * np.floor(t)) / 16_000)  # each second has a pitch of its own
+    wave = 0.2 * np.sin(
+        2 * np.pi * np.cumsum(200 + 20 * np.floor(t)) / 16_000
+    )  # each second has a pitch of its own
     path = tmp_path / "long.opus"
     soundfile.write(path, wave, 16_000, format="OGG", subtype="OPUS")
     whole = audio.load(path)

@@ -18,7 +18,11 @@ def test_a_breathy_voice_is_the_same_whenever_it_speaks(tmp_path: Path) -> None:
         "espeak.run_forked(job, [0])"
     )
     for name in ("one", "other"):
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / f"{name}.npy")], check=True, cwd=Path(__file__).parents[2])
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / f"{name}.npy")],
+            check=True,
+            cwd=Path(__file__).parents[2],
+        )
         time.sleep(1.1)
     one, other = (np.load(tmp_path / f"{name}.npy") for name in ("one", "other"))
     assert len(one) > 10_000 and np.array_equal(one, other)

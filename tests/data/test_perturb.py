@@ -20,15 +20,22 @@ def test_copies_at_other_speeds_are_heard_in_training_alone(corpus: Path, tmp_pa
     source = datadir.read(corpus)
     copies = perturb.copies(source, [0.8, 1.25], tmp_path / "perturbed", nj=2)
     assert (
-        len(copies) == 24 and {c.uniq for c in copies} == {u.utt_id for u in source} and {c.spk for c in copies}.isdisjoint({u.spk for u in source})
+        len(copies) == 24
+        and {c.uniq for c in copies} == {u.utt_id for u in source}
+        and {c.spk for c in copies}.isdisjoint({u.spk for u in source})
     )
     slow = next(c for c in copies if c.utt_id == "sp0.8-s0-0")
     wave, original = audio.load(slow.wav), audio.load(source[0].wav)
-    assert len(wave) == pytest.approx(len(original) / 0.8, abs=2) and slow.seconds == pytest.approx(len(wave) / 16_000)
+    assert len(wave) == pytest.approx(len(original) / 0.8, abs=2) and slow.seconds == pytest.approx(
+        len(wave) / 16_000
+    )
     peak, before = (np.argmax(np.abs(np.fft.rfft(w))) * 16_000 / len(w) for w in (wave, original))
     assert peak == pytest.approx(0.8 * before, abs=3)
     stamp = Path(slow.wav).stat().st_mtime_ns
-    assert perturb.copies(source, [0.8, 1.25], tmp_path / "perturbed", nj=1) == copies and Path(slow.wav).stat().st_mtime_ns == stamp
+    assert (
+        perturb.copies(source, [0.8, 1.25], tmp_path / "perturbed", nj=1) == copies
+        and Path(slow.wav).stat().st_mtime_ns == stamp
+    )
     with pytest.raises(UserError, match="0 is not between 0.5 and 2"):
         perturb.copies(source, [0.0], tmp_path / "perturbed", nj=1)
 
@@ -39,7 +46,9 @@ def test_copies_at_other_speeds_are_heard_in_training_alone(corpus: Path, tmp_pa
     for a, b in zip(plain, perturbed):
         assert a.test == b.test and len(b.train) == 3 * len(a.train)
         assert {u.uniq for u in b.train if u.uniq} == {u.utt_id for u in a.train}
-        assert read_json(corpus / f"fold{a.number}/thresholds.json") == read_json(data / f"fold{b.number}/thresholds.json")
+        assert read_json(corpus / f"fold{a.number}/thresholds.json") == read_json(
+            data / f"fold{b.number}/thresholds.json"
+        )
     ready, _ = examples(datadir.read(data / "fold1" / "train"), config)
     assert len(ready) == len(plain[0].train) and all(len(e.copies) == 2 for e in ready)
     assert {ready[0].at_speed(seed).utterance.utt_id for seed in range(30)} == {
@@ -48,10 +57,14 @@ def test_copies_at_other_speeds_are_heard_in_training_alone(corpus: Path, tmp_pa
     assert datadir.read(data / "fold1" / "train")[-1].uniq is not None
 
 
-def test_copies_at_other_speeds_are_made_anew_when_their_source_is(corpus: Path, tmp_path: Path) -> None:
+def test_copies_at_other_speeds_are_made_anew_when_their_source_is(
+    corpus: Path, tmp_path: Path
+) -> None:
     utt = datadir.read(corpus)[0]
     whole = audio.load(utt.wav)
     soundfile.write(utt.wav, whole[:4800], audio.SAMPLE_RATE)
     assert perturb.copies([utt], [0.8], tmp_path / "p", 1)[0].seconds == pytest.approx(0.375)
     soundfile.write(utt.wav, whole, audio.SAMPLE_RATE)
-    assert perturb.copies([utt], [0.8], tmp_path / "p", 1)[0].seconds == pytest.approx(len(whole) / 16_000 / 0.8, abs=0.01)
+    assert perturb.copies([utt], [0.8], tmp_path / "p", 1)[0].seconds == pytest.approx(
+        len(whole) / 16_000 / 0.8, abs=0.01
+    )

@@ -21,17 +21,29 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
-def test_the_size_is_known_before_anything_is_stored(corpus: Path, encoder: Encoder, tmp_path: Path, dtype: str) -> None:
+def test_the_size_is_known_before_anything_is_stored(
+    corpus: Path, encoder: Encoder, tmp_path: Path, dtype: str
+) -> None:
     utterances = datadir.read(corpus)
     config = StoreConfig(dtype=dtype, shard_seconds=1.5)  # type: ignore[arg-type]
     stores.write(tmp_path / "s", utterances, encoder, config)
-    held = sum(tensor.nbytes for shard in (tmp_path / "s").glob("shard*") for tensor in load_file(shard).values())
+    held = sum(
+        tensor.nbytes
+        for shard in (tmp_path / "s").glob("shard*")
+        for tensor in load_file(shard).values()
+    )
     assert stores.size(utterances, encoder, config) == pytest.approx(held, rel=0.05)
 
 
-def test_features_that_would_not_fit_are_computed_live(corpus: Path, tiny_settings: list[str], tmp_path: Path) -> None:
+def test_features_that_would_not_fit_are_computed_live(
+    corpus: Path, tiny_settings: list[str], tmp_path: Path
+) -> None:
     settled = configs.load(None, tiny_settings)
-    options = [str(corpus), str(tmp_path / "s"), *(part for setting in tiny_settings for part in ("--set", setting))]
+    options = [
+        str(corpus),
+        str(tmp_path / "s"),
+        *(part for setting in tiny_settings for part in ("--set", setting)),
+    ]
 
     def extract(*more: str) -> tuple[int, str]:
         result = CliRunner().invoke(app, ["extract", *options, *more])
@@ -43,11 +55,15 @@ def test_features_that_would_not_fit_are_computed_live(corpus: Path, tiny_settin
     features = stores.open_features(str(tmp_path / "s"), settled, CPU)
     assert isinstance(features, stores.Live)
     with pytest.raises(UserError, match="layers is '1..n', expected '0..n'"):
-        stores.open_features(str(tmp_path / "s"), configs.load(None, [*tiny_settings, "encoder.layers=0..n"]), CPU)
+        stores.open_features(
+            str(tmp_path / "s"), configs.load(None, [*tiny_settings, "encoder.layers=0..n"]), CPU
+        )
     with pytest.raises(UserError, match="computed live"):
         stores.Store(tmp_path / "s")
     assert extract("--max-disk", "1")[0] == 0  # with room it becomes a store
     kept = stores.open_features(str(tmp_path / "s"), settled, CPU)
-    assert isinstance(kept, stores.Store) and kept.made_by == features.made_by and kept.verify() == 12
+    assert (
+        isinstance(kept, stores.Store) and kept.made_by == features.made_by and kept.verify() == 12
+    )
     code, said = extract("--max-disk", "0.00001")
     assert code == 2 and "is a feature store already" in said

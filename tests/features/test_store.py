@@ -23,7 +23,9 @@ CPU = torch.device("cpu")
 CONFIG = StoreConfig(dtype="float32", shard_seconds=1.5)
 
 
-def test_any_number_of_jobs_writes_the_same_bytes(corpus: Path, encoder: Encoder, tmp_path: Path) -> None:
+def test_any_number_of_jobs_writes_the_same_bytes(
+    corpus: Path, encoder: Encoder, tmp_path: Path
+) -> None:
     utterances = datadir.read(corpus)
     for jobs in (1, 2, 5):
         for i in reversed(range(1, jobs + 1)):
@@ -32,21 +34,31 @@ def test_any_number_of_jobs_writes_the_same_bytes(corpus: Path, encoder: Encoder
     assert len(files) > 4 and "feats.scp" in files
     for jobs in ("2", "5"):
         assert files == sorted(p.name for p in (tmp_path / jobs).iterdir())
-        assert all((tmp_path / "1" / f).read_bytes() == (tmp_path / jobs / f).read_bytes() for f in files)
+        assert all(
+            (tmp_path / "1" / f).read_bytes() == (tmp_path / jobs / f).read_bytes() for f in files
+        )
 
 
-@pytest.mark.parametrize("dtype, error", [("float32", 0), ("float16", 2e-3), ("bfloat16", 2e-2), ("int8", 1e-2)])
-def test_stored_features_are_the_live_ones(corpus: Path, encoder: Encoder, tmp_path: Path, dtype: str, error: float) -> None:
+@pytest.mark.parametrize(
+    "dtype, error", [("float32", 0), ("float16", 2e-3), ("bfloat16", 2e-2), ("int8", 1e-2)]
+)
+def test_stored_features_are_the_live_ones(
+    corpus: Path, encoder: Encoder, tmp_path: Path, dtype: str, error: float
+) -> None:
     utterances = datadir.read(corpus)
     stores.write(tmp_path / "s", utterances, encoder, StoreConfig(dtype=dtype, shard_seconds=1.5))  # type: ignore[arg-type]
     store, live = stores.Store(tmp_path / "s", encoder.identity()), stores.Live(encoder)
     assert (store.layers, store.width, store.verify()) == (live.layers, live.width, 12)
     for kept, computed in zip(store.load(utterances), live.load(utterances)):
         assert kept.dtype == torch.float32
-        torch.testing.assert_close(kept, computed, atol=1e-5 + error * float(computed.abs().max()), rtol=error)
+        torch.testing.assert_close(
+            kept, computed, atol=1e-5 + error * float(computed.abs().max()), rtol=error
+        )
 
 
-def test_a_stopped_extraction_goes_on_and_a_damaged_shard_is_made_again(corpus: Path, encoder: Encoder, tmp_path: Path) -> None:
+def test_a_stopped_extraction_goes_on_and_a_damaged_shard_is_made_again(
+    corpus: Path, encoder: Encoder, tmp_path: Path
+) -> None:
     utterances = datadir.read(corpus)
     stores.write(tmp_path / "whole", utterances, encoder, CONFIG)
     stores.write(tmp_path / "s", utterances, encoder, CONFIG, (1, 2))
@@ -60,7 +72,9 @@ def test_a_stopped_extraction_goes_on_and_a_damaged_shard_is_made_again(corpus: 
         assert path.read_bytes() == (tmp_path / "s" / path.name).read_bytes()
 
 
-def test_a_store_of_another_encoder_is_refused_and_kept(corpus: Path, encoder: Encoder, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_store_of_another_encoder_is_refused_and_kept(
+    corpus: Path, encoder: Encoder, tiny_encoder: Path, tmp_path: Path
+) -> None:
     utterances = datadir.read(corpus)
     stores.write(tmp_path / "s", utterances, encoder, CONFIG)
     other = Encoder.load(EncoderConfig(model=str(tiny_encoder), layers="0..n"), CPU)
@@ -72,7 +86,9 @@ def test_a_store_of_another_encoder_is_refused_and_kept(corpus: Path, encoder: E
     assert stores.Store(tmp_path / "s").verify() == 12
 
 
-def test_damage_is_found_when_a_store_is_read(corpus: Path, encoder: Encoder, tmp_path: Path) -> None:
+def test_damage_is_found_when_a_store_is_read(
+    corpus: Path, encoder: Encoder, tmp_path: Path
+) -> None:
     utterances = datadir.read(corpus)
     stores.write(tmp_path / "s", utterances, encoder, CONFIG)
     shard = tmp_path / "s" / "shard-00001.safetensors"
@@ -93,17 +109,28 @@ def test_a_full_disk_names_what_is_needed_and_keeps_what_is_done(
     monkeypatch.setattr(stores, "free_gb", lambda folder: 0.0)
     with pytest.raises(FailedError, match="0.00 GB are free.*make\nroom|make room"):
         stores.write(tmp_path / "s", utterances, encoder, CONFIG)
-    assert sorted(p.name for p in (tmp_path / "s").iterdir() if p.name.startswith(("shard", "."))) == done
+    assert (
+        sorted(p.name for p in (tmp_path / "s").iterdir() if p.name.startswith(("shard", ".")))
+        == done
+    )
 
 
-def test_an_utterance_whose_audio_went_bad_is_named_and_left_out(corpus: Path, encoder: Encoder, tmp_path: Path, tone: Callable[..., Path]) -> None:
+def test_an_utterance_whose_audio_went_bad_is_named_and_left_out(
+    corpus: Path, encoder: Encoder, tmp_path: Path, tone: Callable[..., Path]
+) -> None:
     utterances = datadir.read(corpus)
     missing = Path(utterances[3].wav)
     kept = missing.read_bytes()
     missing.unlink()
     (unusable,) = stores.write(tmp_path / "s", utterances, encoder, CONFIG)
-    assert (unusable.place, unusable.utt_id, str(unusable)) == (f"{missing} (s1-0)", "s1-0", "no such file")
-    assert (tmp_path / "s" / "rejected.tsv").read_text().splitlines()[1] == f"s1-0\t{missing}\tno such file"
+    assert (unusable.place, unusable.utt_id, str(unusable)) == (
+        f"{missing} (s1-0)",
+        "s1-0",
+        "no such file",
+    )
+    assert (tmp_path / "s" / "rejected.tsv").read_text().splitlines()[
+        1
+    ] == f"s1-0\t{missing}\tno such file"
     store = stores.Store(tmp_path / "s")
     assert store.verify() == 11 and store.rejected == {"s1-0": "no such file"}
     for features in (store, stores.Live(encoder)):
@@ -112,14 +139,19 @@ def test_an_utterance_whose_audio_went_bad_is_named_and_left_out(corpus: Path, e
         assert error.value.utt_id == "s1-0" and str(missing) in error.value.place
     missing.write_bytes(kept)
     assert stores.write(tmp_path / "s", utterances, encoder, CONFIG) == []
-    assert stores.Store(tmp_path / "s").verify() == 12 and not (tmp_path / "s" / "rejected.tsv").exists()
+    assert (
+        stores.Store(tmp_path / "s").verify() == 12
+        and not (tmp_path / "s" / "rejected.tsv").exists()
+    )
     for utt in utterances:
         Path(utt.wav).unlink()
     with pytest.raises(UserError, match="none of 12 utterances has usable audio"):
         stores.write(tmp_path / "none", utterances, encoder, CONFIG)
 
 
-def test_audio_that_was_put_right_is_heard_again(corpus: Path, tmp_path: Path, encoder: Encoder) -> None:
+def test_audio_that_was_put_right_is_heard_again(
+    corpus: Path, tmp_path: Path, encoder: Encoder
+) -> None:
     utterances = datadir.read(corpus)
     first, other = (choose(utterances, key=lambda utt: utt.seconds or 0.0) for choose in (max, min))
     config = StoreConfig(shard_seconds=1.0)
@@ -130,11 +162,16 @@ def test_audio_that_was_put_right_is_heard_again(corpus: Path, tmp_path: Path, e
 
     whole = Path(first.wav).read_bytes()
     soundfile.write(first.wav, audio.load(first.wav)[:4800], audio.SAMPLE_RATE)
-    before, shards = frames(), {path: path.stat().st_mtime_ns for path in (tmp_path / "s").glob("*.safetensors")}
+    before, shards = frames(), {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "s").glob("*.safetensors")
+    }
     Path(first.wav).write_bytes(whole)
     Path(other.wav).touch()  # the same sound
     after = frames()
     assert after[0] > before[0] and after[1] == before[1]
-    assert len(shards) > 2 and sum(path.stat().st_mtime_ns != stamp for path, stamp in shards.items()) == 1
+    assert (
+        len(shards) > 2
+        and sum(path.stat().st_mtime_ns != stamp for path, stamp in shards.items()) == 1
+    )
     Path(first.wav).write_bytes(b"RIFF")  # what was heard stays
     assert frames() == after

@@ -28,13 +28,23 @@ def noise(path: Path, seconds: float = 0.15) -> None:
     soundfile.write(path, RNG.uniform(-0.2, 0.2, int(16_000 * seconds)), 16_000, subtype="PCM_16")
 
 
-def tree(root: Path, labels: dict[str, str], texts: dict[str, str] | None = None, seconds: Callable[[str], float] = lambda utt_id: 0.15) -> Path:
+def tree(
+    root: Path,
+    labels: dict[str, str],
+    texts: dict[str, str] | None = None,
+    seconds: Callable[[str], float] = lambda utt_id: 0.15,
+) -> Path:
     """A release of these utterances, with what lies about in the real one."""
     dialogs: dict[str, list[str]] = defaultdict(list)
     for utt_id in labels:
         dialogs[utt_id.rsplit("_", 1)[0]].append(utt_id)
     for k in range(1, 6):
-        for part in ("sentences/wav", "dialog/EmoEvaluation/Categorical", "dialog/EmoEvaluation/Attribute", "dialog/transcriptions"):
+        for part in (
+            "sentences/wav",
+            "dialog/EmoEvaluation/Categorical",
+            "dialog/EmoEvaluation/Attribute",
+            "dialog/transcriptions",
+        ):
             (root / f"Session{k}" / part).mkdir(parents=True, exist_ok=True)
     for dialog, ids in dialogs.items():
         session = root / f"Session{dialog[4]}"
@@ -42,13 +52,30 @@ def tree(root: Path, labels: dict[str, str], texts: dict[str, str] | None = None
         transcription = []
         for i, utt_id in enumerate(ids):
             noise(session / "sentences/wav" / dialog / f"{utt_id}.wav", seconds(utt_id))
-            evaluation += [f"[{i}.2901 - {i}.8357]\t{utt_id}\t{labels[utt_id]}\t[2.5000, 2.5000, 2.5000]", "C-E2:\tNeutral;\t()", "A-E3:\tval 3;", ""]
-            transcription.append(f"{utt_id} [{i:03d}.2901-{i:03d}.8357]: {(texts or {}).get(utt_id, 'Yes, I am.')}")
-        transcription.append(f"{dialog}_MXX0 [099.0000-099.5000]: And then")  # cut short by the other: no wav
-        (session / "dialog/EmoEvaluation" / f"{dialog}.txt").write_text("\n".join(evaluation) + "\n")
-        (session / "dialog/transcriptions" / f"{dialog}.txt").write_text("\n".join(transcription) + "\n")
-        (session / "dialog/EmoEvaluation" / f"._{dialog}.txt").write_bytes(b"\x00\x05\x16\x07\xff\xfe")
-        (session / "dialog/EmoEvaluation/Categorical" / f"{dialog}_e1_cat.txt").write_text(f"{ids[0]} :Anger; ()\n")
+            evaluation += [
+                f"[{i}.2901 - {i}.8357]\t{utt_id}\t{labels[utt_id]}\t[2.5000, 2.5000, 2.5000]",
+                "C-E2:\tNeutral;\t()",
+                "A-E3:\tval 3;",
+                "",
+            ]
+            transcription.append(
+                f"{utt_id} [{i:03d}.2901-{i:03d}.8357]: {(texts or {}).get(utt_id, 'Yes, I am.')}"
+            )
+        transcription.append(
+            f"{dialog}_MXX0 [099.0000-099.5000]: And then"
+        )  # cut short by the other: no wav
+        (session / "dialog/EmoEvaluation" / f"{dialog}.txt").write_text(
+            "\n".join(evaluation) + "\n"
+        )
+        (session / "dialog/transcriptions" / f"{dialog}.txt").write_text(
+            "\n".join(transcription) + "\n"
+        )
+        (session / "dialog/EmoEvaluation" / f"._{dialog}.txt").write_bytes(
+            b"\x00\x05\x16\x07\xff\xfe"
+        )
+        (session / "dialog/EmoEvaluation/Categorical" / f"{dialog}_e1_cat.txt").write_text(
+            f"{ids[0]} :Anger; ()\n"
+        )
     return root
 
 
@@ -87,7 +114,9 @@ def tables(src: Path, rows: dict[str, list[str]]) -> Path:
 
     src.mkdir(parents=True, exist_ok=True)
     for split in meld.FOLDERS:
-        (src / f"{split}_sent_emo.csv").write_text("\r\n".join([HEAD, *rows.get(split, [])]) + "\r\n", encoding="utf-8", newline="")
+        (src / f"{split}_sent_emo.csv").write_text(
+            "\r\n".join([HEAD, *rows.get(split, [])]) + "\r\n", encoding="utf-8", newline=""
+        )
     return src
 
 

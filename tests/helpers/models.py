@@ -34,7 +34,12 @@ class Llama3:
         import tiktoken
         from tiktoken.load import load_tiktoken_bpe
 
-        self.bpe = tiktoken.Encoding("llama3", pat_str=self.PATTERN, mergeable_ranks=load_tiktoken_bpe(str(ranks)), special_tokens=self.SPECIAL)
+        self.bpe = tiktoken.Encoding(
+            "llama3",
+            pat_str=self.PATTERN,
+            mergeable_ranks=load_tiktoken_bpe(str(ranks)),
+            special_tokens=self.SPECIAL,
+        )
 
     def get_vocab(self) -> dict[str, int]:
         return self.SPECIAL

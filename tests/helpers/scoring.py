@@ -37,15 +37,30 @@ def answer(folder: Path, out: Path, change: int = 0) -> Path:
     rows = []
     for i, utt in enumerate(datadir.read(folder)):
         fields = utt.labels or Fields()
-        rows.append({"utt_id": utt.utt_id, "response": writer.render(replace(fields, emotion="sad") if i < change else fields, "x")})
+        rows.append(
+            {
+                "utt_id": utt.utt_id,
+                "response": writer.render(
+                    replace(fields, emotion="sad") if i < change else fields, "x"
+                ),
+            }
+        )
     write_jsonl(out, rows)
     return out
 
 
 def score(folder: Path, hyp: Path) -> dict[str, scoring.Score]:
-    utterances, wanted = datadir.read(folder), [metric for metric in metrics.every() if metric.count]
-    table = scoring.rows(utterances, hypotheses.answered(hyp, utterances)[0], TargetConfig(), wanted, ScoringConfig()).table
-    scores = [scoring.score(m, table[m.name], ScoringConfig(resamples=200), {}) for m in wanted if table[m.name]]
+    utterances, wanted = datadir.read(folder), [
+        metric for metric in metrics.every() if metric.count
+    ]
+    table = scoring.rows(
+        utterances, hypotheses.answered(hyp, utterances)[0], TargetConfig(), wanted, ScoringConfig()
+    ).table
+    scores = [
+        scoring.score(m, table[m.name], ScoringConfig(resamples=200), {})
+        for m in wanted
+        if table[m.name]
+    ]
     scoring.write(hyp.with_name("score.json"), scores, table)
     return {s.metric: s for s in scores}
 
@@ -56,13 +71,27 @@ def hum(seconds: float = 2.0, f0: float = 200.0) -> np.ndarray:
     return sum(np.sin(2 * np.pi * f0 * k * t) / k for k in (1, 2, 3)) * 0.1
 
 
-def scored(folder: Path, hyps: list[str], refs: list[str], *settings: str) -> dict[str, dict[str, Any]]:
+def scored(
+    folder: Path, hyps: list[str], refs: list[str], *settings: str
+) -> dict[str, dict[str, Any]]:
     """The scores that `serdesc score` writes of these captions."""
-    utterances = [Utterance(f"u{i:04d}", f"{i}.wav", f"s{i % 3}", caption=ref, labels=Fields(emotion="sad")) for i, ref in enumerate(refs)]
+    utterances = [
+        Utterance(f"u{i:04d}", f"{i}.wav", f"s{i % 3}", caption=ref, labels=Fields(emotion="sad"))
+        for i, ref in enumerate(refs)
+    ]
     datadir.write(folder / "data", utterances)
-    lines = [json.dumps({"utt_id": f"u{i:04d}", "response": hyp, "unread": []}, ensure_ascii=False) for i, hyp in enumerate(hyps)]
+    lines = [
+        json.dumps({"utt_id": f"u{i:04d}", "response": hyp, "unread": []}, ensure_ascii=False)
+        for i, hyp in enumerate(hyps)
+    ]
     (folder / "hyp.jsonl").write_text("\n".join(lines) + "\n")
-    options = [item for setting in (*settings, f"scoring.cache={folder / 'cache'}") for item in ("--set", setting)]
-    result = CliRunner().invoke(app, ["score", str(folder / "data"), "--hyp", str(folder / "hyp.jsonl"), *options])
+    options = [
+        item
+        for setting in (*settings, f"scoring.cache={folder / 'cache'}")
+        for item in ("--set", setting)
+    ]
+    result = CliRunner().invoke(
+        app, ["score", str(folder / "data"), "--hyp", str(folder / "hyp.jsonl"), *options]
+    )
     assert result.exit_code == 0, result.output
     return {row["metric"]: row for row in read_json(folder / "score.json")["scores"]}

@@ -32,8 +32,13 @@ class Says:
     def generate(self, x: torch.Tensor, frames: torch.Tensor, max_new_tokens: int) -> list[str]:
         return [self.said] * len(x)
 
-    def log_likelihoods(self, x: torch.Tensor, frames: torch.Tensor, answers: list[list[str]]) -> list[list[float]]:
-        return [[-20.0 if "anger in her voice" in answer else 0.0 for answer in said] for said in answers]
+    def log_likelihoods(
+        self, x: torch.Tensor, frames: torch.Tensor, answers: list[list[str]]
+    ) -> list[list[float]]:
+        return [
+            [-20.0 if "anger in her voice" in answer else 0.0 for answer in said]
+            for said in answers
+        ]
 
 
 class Silence:
@@ -60,18 +65,34 @@ def test_decoding_goes_on_behind_a_cut_off_line(lab: Lab) -> None:
     assert not (exp / "decode_test" / ".hyp.jsonl.partial").exists()
 
 
-def test_answers_are_not_those_of_another_model_or_of_other_settings(lab: Lab, tmp_path: Path) -> None:
+def test_answers_are_not_those_of_another_model_or_of_other_settings(
+    lab: Lab, tmp_path: Path
+) -> None:
     first, second = lab.train("one"), lab.train("two", "seed=2")
     out = tmp_path / "zs" / "decode_test" / "hyp.jsonl"
 
     def said(exp: Path, *more: str) -> tuple[int, str]:
         options = [part for setting in more for part in ("--set", setting)]
-        done = CliRunner().invoke(app, ["decode", str(lab.corpus / "fold1/test"), str(lab.folder / "store"), str(exp), "--out", str(out), *options])
+        done = CliRunner().invoke(
+            app,
+            [
+                "decode",
+                str(lab.corpus / "fold1/test"),
+                str(lab.folder / "store"),
+                str(exp),
+                "--out",
+                str(out),
+                *options,
+            ],
+        )
         return done.exit_code, done.output
 
     assert said(first)[0] == 0
     answers = out.read_bytes()
-    assert said(first, "decoding.batch_size=1") == (0, f"{out} exists already; remove it to decode again\n")
+    assert said(first, "decoding.batch_size=1") == (
+        0,
+        f"{out} exists already; remove it to decode again\n",
+    )
     assert said(second)[0] == 2 and "was decoded with another model: remove it" in said(second)[1]
     assert "with another settings" in said(first, "decoding.max_new_tokens=3")[1]
     out.rename(out.with_name(".hyp.jsonl.partial"))

@@ -30,11 +30,15 @@ def test_bottleneck_by_hand() -> None:
         bottleneck.sigma.weight.copy_(torch.tensor([[0.5, 0.0]]))
         bottleneck.mu.bias.zero_()
         bottleneck.sigma.bias.zero_()
-    h = torch.nn.functional.gelu(torch.nn.functional.gelu(torch.tensor([2.5, -2.5])))  # 1/4 * (1, 2) + 3/4 * (3, -4)
+    h = torch.nn.functional.gelu(
+        torch.nn.functional.gelu(torch.tensor([2.5, -2.5]))
+    )  # 1/4 * (1, 2) + 3/4 * (3, -4)
     latent = bottleneck(x)
     assert float(latent.mu) == pytest.approx(float(h.sum()))
     assert float(latent.sigma) == pytest.approx(float(np.log1p(np.exp(0.5 * float(h[0])))))
-    assert float(latent.sample(torch.full((1, 1, 1), 2.0))) == pytest.approx(float(latent.mu + 2 * latent.sigma))
+    assert float(latent.sample(torch.full((1, 1, 1), 2.0))) == pytest.approx(
+        float(latent.mu + 2 * latent.sigma)
+    )
     variance = Bottleneck(2, 2, BranchConfig(latent=1, sigma="softplus_var"))
     variance.load_state_dict(bottleneck.state_dict())
     assert float(variance(x).sigma) ** 2 == pytest.approx(float(latent.sigma))
@@ -43,6 +47,8 @@ def test_bottleneck_by_hand() -> None:
 def test_layer_norm_before_the_sum_makes_the_scale_of_a_layer_irrelevant() -> None:
     x = torch.randn(1, 2, 5, 8)
     louder = x * torch.tensor([1.0, 50.0])[None, :, None, None]
-    plain, normed = Bottleneck(2, 8, BranchConfig(latent=3)), Bottleneck(2, 8, BranchConfig(latent=3, layer_norm=True))
+    plain, normed = Bottleneck(2, 8, BranchConfig(latent=3)), Bottleneck(
+        2, 8, BranchConfig(latent=3, layer_norm=True)
+    )
     torch.testing.assert_close(normed(x).mu, normed(louder).mu, atol=1e-4, rtol=1e-4)
     assert (plain(x).mu - plain(louder).mu).abs().max() > 0.1

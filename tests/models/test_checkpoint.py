@@ -23,10 +23,19 @@ def test_lora_opens_with_peft(lab: Lab, tiny_llm: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     exp = lab.train("peft")
-    assert all(path.stat().st_mode & 0o044 == 0o044 for path in (exp / "checkpoint").rglob("*.safetensors"))  # clusters are shared
-    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_llm), exp / "checkpoint" / "lora")
+    assert all(
+        path.stat().st_mode & 0o044 == 0o044 for path in (exp / "checkpoint").rglob("*.safetensors")
+    )  # clusters are shared
+    theirs = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(tiny_llm), exp / "checkpoint" / "lora"
+    )
     ours, _ = checkpoint.load_model(exp, lab.features, CPU)
-    assert json.loads((exp / "checkpoint" / "lora" / "adapter_config.json").read_text())["base_model_name_or_path"] == lab.config.llm.model
+    assert (
+        json.loads((exp / "checkpoint" / "lora" / "adapter_config.json").read_text())[
+            "base_model_name_or_path"
+        ]
+        == lab.config.llm.model
+    )
     ids = torch.arange(10)[None]
     torch.testing.assert_close(theirs(ids).logits, ours.llm.eval()(ids).logits)
 

@@ -25,19 +25,36 @@ def test_parameter_counts_at_the_papers_shapes() -> None:
         return sum(p.numel() for p in parameters)
 
     llama = LlamaConfig(
-        vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8
+        vocab_size=128_256,
+        hidden_size=4096,
+        intermediate_size=14_336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
     )
     with torch.device("meta"):
         bottleneck = Bottleneck(24, 1024, BranchConfig())
         adapter = Adapter(128, 4096, AdapterConfig())
         lora = {
-            targets: llms.with_lora(LlamaForCausalLM(llama), LlmConfig(lora=configs.LoraConfig(r=r, targets=list(targets))))
-            for r, targets in ((8, ("q_proj", "v_proj")), (16, ("q_proj", "k_proj", "v_proj", "o_proj")))
+            targets: llms.with_lora(
+                LlamaForCausalLM(llama),
+                LlmConfig(lora=configs.LoraConfig(r=r, targets=list(targets))),
+            )
+            for r, targets in (
+                (8, ("q_proj", "v_proj")),
+                (16, ("q_proj", "k_proj", "v_proj", "o_proj")),
+            )
         }
     assert count(list(bottleneck.parameters())) - 24 == 2_361_600
     assert count(list(adapter.parameters())) == 9_705_472
-    assert [count([p for _, p in llms.lora_parameters(m)]) for m in lora.values()] == [3_407_872, 13_631_488]
-    assert count([p for p in lora["q_proj", "v_proj"].parameters() if not p.requires_grad]) == 8_030_261_248
+    assert [count([p for _, p in llms.lora_parameters(m)]) for m in lora.values()] == [
+        3_407_872,
+        13_631_488,
+    ]
+    assert (
+        count([p for p in lora["q_proj", "v_proj"].parameters() if not p.requires_grad])
+        == 8_030_261_248
+    )
 
 
 def test_hubert_large_has_the_shape_that_the_numbers_assume() -> None:
@@ -57,36 +74,57 @@ TARGETS = ["hello", "a longer answer", "x"]
 
 
 def eps(config: Config, frames: Tensor) -> dict[str, list[Tensor]]:
-    return {name: noise(config.branch.latent, frames.tolist(), [s, s + 1, s + 2][: len(frames)]) for name, s in (("content", 0), ("descriptor", 10))}
+    return {
+        name: noise(config.branch.latent, frames.tolist(), [s, s + 1, s + 2][: len(frames)])
+        for name, s in (("content", 0), ("descriptor", 10))
+    }
 
 
 @pytest.mark.parametrize("phase", ["content", "descriptor", "joint"])
-def test_loss_is_the_sum_over_utterances_whatever_the_padding(model: Describer, config: Config, phase: Phase) -> None:
+def test_loss_is_the_sum_over_utterances_whatever_the_padding(
+    model: Describer, config: Config, phase: Phase
+) -> None:
     model.train_phase(phase)
     rows = random_features(12, 33, 20)
     x, frames = pad(rows)
     drawn = eps(config, frames)
     together = model(x, frames, TARGETS, phase, drawn)
-    alone = [model(*pad([row]), [target], phase, {name: [e[i]] for name, e in drawn.items()}) for i, (row, target) in enumerate(zip(rows, TARGETS))]
-    torch.testing.assert_close(together.llm, torch.stack([a.llm for a in alone]).sum(), atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(together.kl, torch.stack([a.kl for a in alone]).sum(), atol=1e-4, rtol=1e-5)
+    alone = [
+        model(*pad([row]), [target], phase, {name: [e[i]] for name, e in drawn.items()})
+        for i, (row, target) in enumerate(zip(rows, TARGETS))
+    ]
+    torch.testing.assert_close(
+        together.llm, torch.stack([a.llm for a in alone]).sum(), atol=1e-4, rtol=1e-5
+    )
+    torch.testing.assert_close(
+        together.kl, torch.stack([a.kl for a in alone]).sum(), atol=1e-4, rtol=1e-5
+    )
     assert together.tokens == sum(len(t) + 1 for t in TARGETS) and together.frames == 65
 
 
 def test_nll_equals_the_llms_own_loss_on_all_positions(model: Describer) -> None:
     model.eval()
-    row = model.build_row(model.prompt, torch.randn(4, model.llm_width), torch.randn(4, model.llm_width), "hello")
+    row = model.build_row(
+        model.prompt, torch.randn(4, model.llm_width), torch.randn(4, model.llm_width), "hello"
+    )
     nll, count = model.nll([row])
     theirs = model.llm(inputs_embeds=row.embeds[None], labels=row.labels[None]).loss
     assert count == 6
     torch.testing.assert_close(nll / count, theirs)
 
 
-def test_descriptor_tokens_are_zero_in_the_content_phase_and_matter_in_the_other(model: Describer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_descriptor_tokens_are_zero_in_the_content_phase_and_matter_in_the_other(
+    model: Describer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Tensor] = []
     row = model.build_row
     monkeypatch.setattr(
-        model, "build_row", lambda prompt, s_con, s_des, *rest, **more: (seen.append(s_des), row(prompt, s_con, s_des, *rest, **more))[1]
+        model,
+        "build_row",
+        lambda prompt, s_con, s_des, *rest, **more: (
+            seen.append(s_des),
+            row(prompt, s_con, s_des, *rest, **more),
+        )[1],
     )
     x, frames = pad(random_features(12, 33))
     model(x, frames, TARGETS[:2], "content")
@@ -98,18 +136,24 @@ def test_descriptor_tokens_are_zero_in_the_content_phase_and_matter_in_the_other
     assert model(x, frames, TARGETS[:2], "descriptor").llm != before
 
 
-def test_zeros_can_be_hidden_from_the_llm(config: Config, model: Describer, tiny_settings: list[str]) -> None:
+def test_zeros_can_be_hidden_from_the_llm(
+    config: Config, model: Describer, tiny_settings: list[str]
+) -> None:
     hidden = configs.load(settings=[*tiny_settings, "prompt.attend_zeros=false"])
     other = Describer(model.llm, model.tokenizer, L, D, hidden)
     other.load_state_dict(model.state_dict())
     model.eval(), other.eval()
     x, frames = pad(random_features(12))
     assert model(x, frames, ["a"], "content").llm != other(x, frames, ["a"], "content").llm
-    torch.testing.assert_close(model(x, frames, ["a"], "descriptor").llm, other(x, frames, ["a"], "descriptor").llm)
+    torch.testing.assert_close(
+        model(x, frames, ["a"], "descriptor").llm, other(x, frames, ["a"], "descriptor").llm
+    )
 
 
 @pytest.mark.parametrize("phase", ["content", "descriptor", "joint"])
-def test_a_phase_gives_gradients_to_its_own_parts_alone(model: Describer, config: Config, phase: Phase) -> None:
+def test_a_phase_gives_gradients_to_its_own_parts_alone(
+    model: Describer, config: Config, phase: Phase
+) -> None:
     model.train_phase(phase)
     x, frames = pad(random_features(12, 33))
     loss = model(x, frames, TARGETS[:2], phase, eps(config, frames))
@@ -117,7 +161,11 @@ def test_a_phase_gives_gradients_to_its_own_parts_alone(model: Describer, config
     with_gradient = {name for name, p in model.named_parameters() if p.grad is not None}
     trained = {id(p) for _, p in model.trained(phase)}
     assert with_gradient == {name for name, p in model.named_parameters() if id(p) in trained}
-    branches = {"content": {"content"}, "descriptor": {"descriptor"}, "joint": {"content", "descriptor"}}[phase]
+    branches = {
+        "content": {"content"},
+        "descriptor": {"descriptor"},
+        "joint": {"content", "descriptor"},
+    }[phase]
     assert {name.split(".")[0] for name in with_gradient} == branches | {"llm"}
     assert all("lora_" in name for name in with_gradient if name.startswith("llm."))
 

@@ -52,7 +52,9 @@ def stories(path: Path) -> nn.Module:
     for name, stack in stacks.items():
         for i in range(layers):
             turn = {"self_attn.q_proj": heads, "self_attn.k_proj": kv_heads}.get(name)
-            state[f"model.layers.{i}.{name}.weight"] = stack[i] if turn is None else halves(stack[i], turn)
+            state[f"model.layers.{i}.{name}.weight"] = (
+                stack[i] if turn is None else halves(stack[i], turn)
+            )
     state["model.norm.weight"] = take(dim)
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model = LlamaForCausalLM(
@@ -65,12 +67,21 @@ def stories(path: Path) -> nn.Module:
     return model.eval()
 
 
-def test_embeddings_as_input_give_the_text_that_tokens_give(real_models: Callable[[str], Path]) -> None:
+def test_embeddings_as_input_give_the_text_that_tokens_give(
+    real_models: Callable[[str], Path],
+) -> None:
     llm = stories(real_models("stories260K/stories260K.bin"))
     prompt = torch.tensor([[1, 403, 407, 261, 378]])
-    options = {"max_new_tokens": 60, "do_sample": False, "pad_token_id": 0, "attention_mask": torch.ones_like(prompt)}
+    options = {
+        "max_new_tokens": 60,
+        "do_sample": False,
+        "pad_token_id": 0,
+        "attention_mask": torch.ones_like(prompt),
+    }
     by_tokens = llm.generate(prompt, **options)[0, prompt.shape[1] :].tolist()
-    by_embeddings = llm.generate(inputs_embeds=llm.get_input_embeddings()(prompt), **options)[0].tolist()
+    by_embeddings = llm.generate(inputs_embeds=llm.get_input_embeddings()(prompt), **options)[
+        0
+    ].tolist()
     assert by_tokens == by_embeddings and len(set(by_tokens)) > 15
     with torch.no_grad():  # a trained model: it finds its own text likely
         ids = torch.tensor([[*prompt[0].tolist(), *by_tokens]])
@@ -82,7 +93,9 @@ CPU = torch.device("cpu")
 
 def test_fewer_bits_need_a_gpu_and_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
     config = LlmConfig(model="llama-mini", quantization="4bit")
-    with pytest.raises(UserError, match="llm.quantization: '4bit' needs a GPU, and the device is cpu"):
+    with pytest.raises(
+        UserError, match="llm.quantization: '4bit' needs a GPU, and the device is cpu"
+    ):
         llms.load(config, CPU)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install bitsandbytes"):
@@ -92,7 +105,9 @@ def test_fewer_bits_need_a_gpu_and_bitsandbytes(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("quantization", ["none", "8bit", "4bit"])
-def test_from_pretrained_is_told_what_to_quantise(quantization: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_pretrained_is_told_what_to_quantise(
+    quantization: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import transformers  # noqa: F401  (before its version check is replaced)
 
     given: list[dict[str, Any]] = []
@@ -103,9 +118,13 @@ def test_from_pretrained_is_told_what_to_quantise(quantization: Any, monkeypatch
         return real(auto, model, **{key: value for key, value in options.items() if key == "dtype"})
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.48.0")  # transformers asks for bitsandbytes' version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "0.48.0"
+    )  # transformers asks for bitsandbytes' version
     monkeypatch.setattr(llms, "load_pretrained", load_pretrained)
-    model, _ = llms.load(LlmConfig(model="llama-mini", quantization=quantization), torch.device("cuda:1"))
+    model, _ = llms.load(
+        LlmConfig(model="llama-mini", quantization=quantization), torch.device("cuda:1")
+    )
     assert all(p.dtype == torch.float32 for _, p in llms.lora_parameters(model))
     options = given[1]
     assert options["dtype"] == torch.bfloat16
@@ -113,9 +132,16 @@ def test_from_pretrained_is_told_what_to_quantise(quantization: Any, monkeypatch
         assert "quantization_config" not in options
         return
     bits = options["quantization_config"]
-    assert options["device_map"] == {"": torch.device("cuda:1")} and (bits.load_in_8bit, bits.load_in_4bit) == (
+    assert options["device_map"] == {"": torch.device("cuda:1")} and (
+        bits.load_in_8bit,
+        bits.load_in_4bit,
+    ) == (
         quantization == "8bit",
         quantization == "4bit",
     )
     if quantization == "4bit":
-        assert (bits.bnb_4bit_quant_type, bits.bnb_4bit_use_double_quant, bits.bnb_4bit_compute_dtype) == ("nf4", True, torch.bfloat16)
+        assert (
+            bits.bnb_4bit_quant_type,
+            bits.bnb_4bit_use_double_quant,
+            bits.bnb_4bit_compute_dtype,
+        ) == ("nf4", True, torch.bfloat16)

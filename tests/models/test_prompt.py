@@ -15,10 +15,51 @@ from serdesc.errors import UserError
 from serdesc.models import prompt as prompts
 
 # ids of the paper's prompt with Llama 3's tokenizer
-BEFORE = [128000, 128006, 9125, 128007, 271, 2675, 527, 264, 11190, 4221, 323, 8982, 18328, 13, 128009, 128006, 882, 128007, 271]
+BEFORE = [
+    128000,
+    128006,
+    9125,
+    128007,
+    271,
+    2675,
+    527,
+    264,
+    11190,
+    4221,
+    323,
+    8982,
+    18328,
+    13,
+    128009,
+    128006,
+    882,
+    128007,
+    271,
+]
 
 
-AFTER = [198, 5618, 17703, 279, 1988, 7855, 4184, 311, 2262, 323, 8982, 16819, 14228, 2038, 13, 128009, 128006, 78191, 128007, 271]
+AFTER = [
+    198,
+    5618,
+    17703,
+    279,
+    1988,
+    7855,
+    4184,
+    311,
+    2262,
+    323,
+    8982,
+    16819,
+    14228,
+    2038,
+    13,
+    128009,
+    128006,
+    78191,
+    128007,
+    271,
+]
 
 
 def test_prompt_is_the_papers_to_the_last_id(real_models: Callable[[str], Path]) -> None:
@@ -31,7 +72,16 @@ def test_prompt_is_the_papers_to_the_last_id(real_models: Callable[[str], Path])
         '"The way he talks about people", his anger evident in his speech, accentuating the word "people" distinctly.'
     )
     assert len(tokenizer.encode(example, False)) + 1 == 50
-    assert reader.read(example) == Fields("The way he talks about people", "angry", "low", "normal", "slow", "elderly", "male", ("people",))
+    assert reader.read(example) == Fields(
+        "The way he talks about people",
+        "angry",
+        "low",
+        "normal",
+        "slow",
+        "elderly",
+        "male",
+        ("people",),
+    )
 
 
 def test_prompt_is_the_same_on_two_days(tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,13 +21,19 @@ def undivided(tiny_settings: list[str]) -> Undivided:
 
 def test_no_disentanglement_at_the_papers_shapes() -> None:
     with torch.device("meta"):
-        assert sum(p.numel() for p in Adapter(1024, 4096, AdapterConfig()).parameters()) == 18_880_512
+        assert (
+            sum(p.numel() for p in Adapter(1024, 4096, AdapterConfig()).parameters()) == 18_880_512
+        )
 
 
 def test_one_group_of_tokens_stands_where_content_stood(undivided: Undivided) -> None:
     x, frames = pad(random_features(30))
     heard = undivided.encode_speech(x, frames, "descriptor", {})
-    assert heard.s_des is None and heard.s_con.shape == (1, 6, undivided.llm_width) and float(heard.kl) == 0
+    assert (
+        heard.s_des is None
+        and heard.s_con.shape == (1, 6, undivided.llm_width)
+        and float(heard.kl) == 0
+    )
     row = undivided.build_rows(undivided.prompt, heard, [None])[0]
     before, after = len(undivided.prompt.before), len(undivided.prompt.after)
     assert len(row.embeds) == before + 6 + after  # neither the line feed nor a second group

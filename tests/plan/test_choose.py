@@ -11,7 +11,9 @@ from serdesc.plan import choose, memory
 
 def sized(activations: int = 10, checkpointed: int = 4) -> tuple[memory.Training, memory.Decoding]:
     llm, none = {"none": 16, "8bit": 9, "4bit": 6}, {"none": 0, "8bit": 0, "4bit": 0}
-    made = memory.Training(0, llm, 1, 1, 2, none, {False: activations, True: checkpointed}, 0, False)
+    made = memory.Training(
+        0, llm, 1, 1, 2, none, {False: activations, True: checkpointed}, 0, False
+    )
     return made, memory.Decoding(0, llm, 1, none, cache=1, prompt=1, posterior=2)
 
 
@@ -26,9 +28,16 @@ def sized(activations: int = 10, checkpointed: int = 4) -> tuple[memory.Training
         (14, (8, True, "4bit", 2)),
     ],
 )
-def test_the_cheapest_settings_that_fit_are_taken(room: float, wanted: tuple[int, bool, str, int]) -> None:
+def test_the_cheapest_settings_that_fit_are_taken(
+    room: float, wanted: tuple[int, bool, str, int]
+) -> None:
     found = choose.choose(Config(), *sized(), room, gpu=True)
-    assert (found.gradient_accumulation_steps, found.gradient_checkpointing, found.quantization, found.decoding_batch) == wanted and found.fits
+    assert (
+        found.gradient_accumulation_steps,
+        found.gradient_checkpointing,
+        found.quantization,
+        found.decoding_batch,
+    ) == wanted and found.fits
 
 
 @pytest.mark.parametrize(
@@ -43,7 +52,9 @@ def test_the_cheapest_settings_that_fit_are_taken(room: float, wanted: tuple[int
         (25, 16, ["llm.gradient_checkpointing=true", "decoding.batch_size=4"]),
     ],
 )
-def test_what_fits_as_configured_is_left_and_parts_become_no_larger(room: float, accumulate: int, wanted: list[str]) -> None:
+def test_what_fits_as_configured_is_left_and_parts_become_no_larger(
+    room: float, accumulate: int, wanted: list[str]
+) -> None:
     config = configs.load(settings=[f"training.gradient_accumulation_steps={accumulate}"])
     assert choose.choose(config, *sized(), room, gpu=True).settings(config) == wanted
 
@@ -52,4 +63,8 @@ def test_what_does_not_fit_is_said_and_a_cpu_is_offered_no_quantisation() -> Non
     assert not choose.choose(Config(), *sized(), 5, gpu=True).fits
     found = choose.choose(Config(), *sized(), 14, gpu=False)
     assert (found.fits, found.quantization) == (False, "none")
-    assert found.settings(Config()) == ["training.gradient_accumulation_steps=8", "llm.gradient_checkpointing=true", "decoding.batch_size=1"]
+    assert found.settings(Config()) == [
+        "training.gradient_accumulation_steps=8",
+        "llm.gradient_checkpointing=true",
+        "decoding.batch_size=1",
+    ]

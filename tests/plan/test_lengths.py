@@ -28,10 +28,19 @@ def test_tokens_are_those_that_the_model_gets(corpus: Path, tiny_settings: list[
     real = models.initialise(config, stores.Live(Encoder.load(config.encoder, CPU)), CPU)
     for item in measured:
         u = lengths.speech_tokens(item.frames, config)
-        row = real.build_row(real.prompt, torch.zeros(u, real.llm_width), torch.zeros(u, real.llm_width), item.caption)
-        shape = work.padded([item], lengths.prompt_tokens(model.tokenizer, config), "descriptor", config)
+        row = real.build_row(
+            real.prompt,
+            torch.zeros(u, real.llm_width),
+            torch.zeros(u, real.llm_width),
+            item.caption,
+        )
+        shape = work.padded(
+            [item], lengths.prompt_tokens(model.tokenizer, config), "descriptor", config
+        )
         assert (shape.n, shape.labels) == (len(row.embeds), int((row.labels >= 0).sum()))
-    assert scale == 1 and notes == ["some labels are missing (serdesc annotate): captions of seven fields are assumed"]
+    assert scale == 1 and notes == [
+        "some labels are missing (serdesc annotate): captions of seven fields are assumed"
+    ]
 
 
 def test_an_estimate_of_tokens_is_near_llama_3s(real_models: Callable[[str], Path]) -> None:

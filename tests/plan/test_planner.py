@@ -22,7 +22,14 @@ from serdesc.plan import lengths, planner, shapes
 CPU = torch.device("cpu")
 
 
-MINI = ["encoder.model=hubert-mini", "llm.model=llama-mini", "llm.dtype=float32", "device=cpu", "adapter.hidden=256", "llm.lora.dropout=0"]
+MINI = [
+    "encoder.model=hubert-mini",
+    "llm.model=llama-mini",
+    "llm.dtype=float32",
+    "device=cpu",
+    "adapter.hidden=256",
+    "llm.lora.dropout=0",
+]
 
 
 def serdesc(*arguments: object) -> tuple[int, str]:
@@ -33,20 +40,34 @@ def serdesc(*arguments: object) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
-def test_the_bytes_of_features_are_those_of_a_store(corpus: Path, tmp_path: Path, dtype: str) -> None:
+def test_the_bytes_of_features_are_those_of_a_store(
+    corpus: Path, tmp_path: Path, dtype: str
+) -> None:
     config = configs.load(settings=[*MINI, f"store.dtype={dtype}"])
     utterances = datadir.read(corpus)
     stores.write(tmp_path / "s", utterances, Encoder.load(config.encoder, CPU), config.store)
     shards = [path.read_bytes() for path in (tmp_path / "s").glob("*.safetensors")]
     headers = sum(8 + int.from_bytes(data[:8], "little") for data in shards)
-    assert stores.size(utterances, shapes.encoder(config.encoder)[0], config.store) == sum(map(len, shards)) - headers
+    assert (
+        stores.size(utterances, shapes.encoder(config.encoder)[0], config.store)
+        == sum(map(len, shards)) - headers
+    )
     assert stores.size([], shapes.encoder(config.encoder)[0], StoreConfig()) == 0
 
 
 def test_a_plan_for_a_small_card(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("training: {batch_size: 4}\n")
-    small = ["--set", "llm.model=meta-llama/Llama-3.2-1B-Instruct", "--gpu", "rtx3090", "--memory", 2.6]
-    code, said = serdesc("plan", tmp_path / "c.yaml", corpus, *small, "--out", tmp_path / "plan.json")
+    small = [
+        "--set",
+        "llm.model=meta-llama/Llama-3.2-1B-Instruct",
+        "--gpu",
+        "rtx3090",
+        "--memory",
+        2.6,
+    ]
+    code, said = serdesc(
+        "plan", tmp_path / "c.yaml", corpus, *small, "--out", tmp_path / "plan.json"
+    )
     assert code == 0, said
     for part in (
         "1,235,814,400",
@@ -64,7 +85,9 @@ def test_a_plan_for_a_small_card(corpus: Path, tmp_path: Path) -> None:
     assert set(tree["features"]["bytes"]) == {"float32", "float16", "bfloat16", "int8"}
 
 
-def test_a_plan_knows_folds_and_needs_no_card(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
+def test_a_plan_knows_folds_and_needs_no_card(
+    corpus: Path, tmp_path: Path, tiny_settings: list[str]
+) -> None:
     options = [part for setting in tiny_settings for part in ("--set", setting)]
     utterances = datadir.read(corpus)
     for fold in (1, 2):
@@ -72,33 +95,68 @@ def test_a_plan_knows_folds_and_needs_no_card(corpus: Path, tmp_path: Path, tiny
         datadir.write(corpus / f"fold{fold}" / "test", utterances[:4])
     (tmp_path / "c.yaml").write_text("seed: 1\n")
     code, said = serdesc("plan", tmp_path / "c.yaml", corpus, *options)
-    assert code == 0 and "the folds cost what fold1 costs" in said and "--calibrate" in said and "It fits as configured." in said
+    assert (
+        code == 0
+        and "the folds cost what fold1 costs" in said
+        and "--calibrate" in said
+        and "It fits as configured." in said
+    )
 
 
-def test_a_plan_sees_what_is_extracted_trained_on_and_decoded(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
+def test_a_plan_sees_what_is_extracted_trained_on_and_decoded(
+    corpus: Path, tmp_path: Path, tiny_settings: list[str]
+) -> None:
     """Before `annotate`, after it, and of its folds alone: two of three classes, an utterance that cannot be heard, copies at another speed."""
     config = configs.load(settings=[*tiny_settings, "folds.labels=[angry, happy]"])
     every = datadir.read(corpus)
-    copies = [replace(u, utt_id=f"sp0.9-{u.utt_id}", spk=f"sp0.9-{u.spk}", uniq=u.utt_id, seconds=(u.seconds or 0) / 0.9) for u in every]
+    copies = [
+        replace(
+            u,
+            utt_id=f"sp0.9-{u.utt_id}",
+            spk=f"sp0.9-{u.spk}",
+            uniq=u.utt_id,
+            seconds=(u.seconds or 0) / 0.9,
+        )
+        for u in every
+    ]
     datadir.write(corpus, every + copies)
     datadir.write_rejected(corpus, [("sp0.9-s3-0", "a.wav", "empty")])
-    wanted = {f"{mark}s{s}-{i}" for mark in ("", "sp0.9-") for s in range(4) for i in range(2)} - {"sp0.9-s3-0"}
+    wanted = {f"{mark}s{s}-{i}" for mark in ("", "sp0.9-") for s in range(4) for i in range(2)} - {
+        "sp0.9-s3-0"
+    }
     before = lengths.data_parts(corpus, config)
     assert {u.utt_id for u in before.every} == wanted and before.folds == 2
     assert {u.utt_id for u in before.test} == {f"s{s}-{i}" for s in (0, 1) for i in range(2)}
     assert {u.utt_id for u in before.train} == {name for name in wanted if name[-3:-2] in "23"}
     (corpus / datadir.REJECTED).unlink()
     annotate.annotate(corpus, config, 1, tmp_path / "folds")
-    of_data, of_folds = (lengths.data_parts(folder, config) for folder in (corpus, tmp_path / "folds"))
-    assert [u.utt_id for u in of_data.every] == [u.utt_id for u in of_folds.every] == sorted(wanted | {"sp0.9-s3-0"})
-    told = [{u.utt_id: (u.labels, u.caption) for u in part} for c in (of_data, of_folds) for part in (c.train, c.test)]
+    of_data, of_folds = (
+        lengths.data_parts(folder, config) for folder in (corpus, tmp_path / "folds")
+    )
+    assert (
+        [u.utt_id for u in of_data.every]
+        == [u.utt_id for u in of_folds.every]
+        == sorted(wanted | {"sp0.9-s3-0"})
+    )
+    told = [
+        {u.utt_id: (u.labels, u.caption) for u in part}
+        for c in (of_data, of_folds)
+        for part in (c.train, c.test)
+    ]
     assert told[:2] == told[2:] and of_folds.folds == 2
     trees = [planner.plan(config, folder) for folder in (corpus, tmp_path / "folds")]
     assert all(trees[0][name] == trees[1][name] for name in ("tokens", "memory"))
-    assert trees[0]["features"]["utterances"] == 16 and trees[0]["tokens"]["decoding"]["utterances"] == 4
+    assert (
+        trees[0]["features"]["utterances"] == 16
+        and trees[0]["tokens"]["decoding"]["utterances"] == 4
+    )
     encoder = shapes.encoder(config.encoder)[0]
-    frames = encoder.lengths([round(16_000 * seconds / 0.9) for seconds in (0.7, 0.65, 0.55, 0.5)])  # each of a batch at its slowest
-    assert trees[0]["memory"]["features waiting in main memory"] == 4 * encoder.layers * encoder.width * sum(frames)
+    frames = encoder.lengths(
+        [round(16_000 * seconds / 0.9) for seconds in (0.7, 0.65, 0.55, 0.5)]
+    )  # each of a batch at its slowest
+    assert trees[0]["memory"][
+        "features waiting in main memory"
+    ] == 4 * encoder.layers * encoder.width * sum(frames)
 
 
 def test_a_plan_of_what_cannot_be_split_says_why(corpus: Path) -> None:
@@ -109,14 +167,21 @@ def test_a_plan_of_what_cannot_be_split_says_why(corpus: Path) -> None:
     ):
         config = configs.load(settings=settings)
         found = lengths.data_parts(corpus, config)
-        assert found.folds == 1 and found.train == found.test == found.every and why in found.notes[0]
+        assert (
+            found.folds == 1 and found.train == found.test == found.every and why in found.notes[0]
+        )
     with pytest.raises(UserError, match=r"nothing in it is of folds.labels \['neutral'\]"):
         lengths.data_parts(corpus, configs.load(settings=["folds.labels=[neutral]"]))
 
 
 def test_faults_of_a_plan_are_named(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
     (tmp_path / "c.yaml").write_text("seed: 1\n")
-    arguments = ["plan", tmp_path / "c.yaml", corpus, *(part for setting in tiny_settings for part in ("--set", setting))]
+    arguments = [
+        "plan",
+        tmp_path / "c.yaml",
+        corpus,
+        *(part for setting in tiny_settings for part in ("--set", setting)),
+    ]
     code, said = serdesc(*arguments, "--gpu", "voodoo2")
     assert code == 2 and "--gpu voodoo2" in said and "a100-40" in said
     code, said = serdesc(*arguments, "--gpu", "t4", "--calibrate")

@@ -19,7 +19,14 @@ from serdesc.plan import shapes
 CPU = torch.device("cpu")
 
 
-MINI = ["encoder.model=hubert-mini", "llm.model=llama-mini", "llm.dtype=float32", "device=cpu", "adapter.hidden=256", "llm.lora.dropout=0"]
+MINI = [
+    "encoder.model=hubert-mini",
+    "llm.model=llama-mini",
+    "llm.dtype=float32",
+    "device=cpu",
+    "adapter.hidden=256",
+    "llm.lora.dropout=0",
+]
 
 
 def count(module: nn.Module) -> int:
@@ -37,7 +44,9 @@ def test_parameters_are_those_of_the_models_that_are_built() -> None:
     for name in ("content", "descriptor"):
         assert told[f"{name} bottleneck"].parameters == count(model.branch(name).bottleneck)
         assert told[f"{name} adapter"].parameters == count(model.branch(name).adapter)
-    assert sum(part.bytes for part in told.values()) == sum(p.nbytes for m in (real.model, model) for p in m.parameters())
+    assert sum(part.bytes for part in told.values()) == sum(
+        p.nbytes for m in (real.model, model) for p in m.parameters()
+    )
 
 
 def test_parameters_of_the_papers_system() -> None:
@@ -65,7 +74,9 @@ def test_every_line_of_the_table_has_its_published_size() -> None:
     for name, millions in PUBLISHED.items():
         found, source = shapes.shape(name)
         with shapes.META:
-            model = (AutoModelForCausalLM if found.model_type in ("llama", "qwen2") else AutoModel).from_config(found)
+            model = (
+                AutoModelForCausalLM if found.model_type in ("llama", "qwen2") else AutoModel
+            ).from_config(found)
         assert round(count(model) / 1e6, 1) == millions, name
         assert source in ("the built-in table", "the local cache")
 

@@ -16,5 +16,7 @@ def test_baselines_know_what_can_be_known(parts: Path) -> None:
         (Utterance(u.utt_id, "", u.spk), counts) for u, counts in table[baselines.LOGMEL]["ua"]
     ]
     assert set(rows) == {"constant", "words alone", "reference descriptors", "log-mel statistics"}
-    assert rows["words alone"]["ua"] == 100.0  # the corpus of tones says another word for each emotion
+    assert (
+        rows["words alone"]["ua"] == 100.0
+    )  # the corpus of tones says another word for each emotion
     assert rows["constant"]["gender"] == 50.0 and "gender" in rows["log-mel statistics"]

@@ -17,9 +17,15 @@ from serdesc.scoring import score as scoring
 
 
 def test_intervals_hold_the_score_and_count_speakers(parts: Path, tmp_path: Path) -> None:
-    s = score(parts / "fold1" / "test", answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl", change=3))["ua"]
+    s = score(
+        parts / "fold1" / "test", answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl", change=3)
+    )["ua"]
     assert s.value == pytest.approx(200 / 3) or s.interval is not None
-    assert s.interval is not None and s.interval[0] <= (s.value or 0) <= s.interval[1] and s.interval[0] < s.interval[1]
+    assert (
+        s.interval is not None
+        and s.interval[0] <= (s.value or 0) <= s.interval[1]
+        and s.interval[0] < s.interval[1]
+    )
     one = [(Utterance("a", "", "s0"), {"n.sad": 1, "right.sad": 1})]
     assert scoring.interval(metric("ua"), one, ScoringConfig()) is None
 
@@ -31,7 +37,10 @@ def test_a_difference_is_resampled_in_pairs() -> None:
     truth = [Fields(emotion=("sad", "happy")[i % 2]) for i in range(24)]
 
     def counted(right: Callable[[int], bool]) -> scoring.Rows:
-        return [(u, m.count(t, t if right(i) else Fields()) or {}) for i, (u, t) in enumerate(zip(people, truth))]
+        return [
+            (u, m.count(t, t if right(i) else Fields()) or {})
+            for i, (u, t) in enumerate(zip(people, truth))
+        ]
 
     some, more = counted(lambda i: i % 4 == 0), counted(lambda i: i % 4 in (0, 1))
     assert bootstrap.difference(m, some, some, ScoringConfig()) == (0.0, (0.0, 0.0))

@@ -26,23 +26,39 @@ def test_measures_of_a_tone_with_a_pause() -> None:
     wave = hum()
     wave[8000:16000] = 0  # half a second of two
     found = faithfulness.measure_wave(wave, "two words and more of them")
-    assert found["f0"] == pytest.approx(200, rel=0.02) and found["pauses"] == pytest.approx(0.25, abs=0.02)
-    assert found["range"] < 1 and found["rate"] == pytest.approx(descriptors.syllables("two words and more of them", "en-us") / 1.5, rel=0.02)
+    assert found["f0"] == pytest.approx(200, rel=0.02) and found["pauses"] == pytest.approx(
+        0.25, abs=0.02
+    )
+    assert found["range"] < 1 and found["rate"] == pytest.approx(
+        descriptors.syllables("two words and more of them", "en-us") / 1.5, rel=0.02
+    )
     wave[16000:] *= 0.2  # 14 dB
     assert faithfulness.measure_wave(wave, None)["range"] == pytest.approx(14, abs=1)
-    assert "rate" not in faithfulness.measure_wave(wave, None) and "pauses" not in faithfulness.measure_wave(np.zeros(0), "x")
+    assert "rate" not in faithfulness.measure_wave(
+        wave, None
+    ) and "pauses" not in faithfulness.measure_wave(np.zeros(0), "x")
 
 
 def test_agreement_by_hand_and_shuffled_claims_fall_to_chance() -> None:
     rng = random.Random(1)
     truths = [rng.choice(("low", "normal", "high")) for _ in range(900)]
     rows = [
-        {"utt_id": str(i), "spk": str(i % 9), "measure": "f0", "field": "pitch", "kind": faithfulness.INDEPENDENT, "claimed": true, "true": true}
+        {
+            "utt_id": str(i),
+            "spk": str(i % 9),
+            "measure": "f0",
+            "field": "pitch",
+            "kind": faithfulness.INDEPENDENT,
+            "claimed": true,
+            "true": true,
+        }
         for i, true in enumerate(truths)
     ]
     (perfect,) = faithfulness.table(rows, ScoringConfig(resamples=100))
     assert (perfect.agreement, perfect.kappa, perfect.n) == (100.0, 100.0, 900)
-    assert perfect.chance == pytest.approx(100 / 3, abs=1) and perfect.shuffled == pytest.approx(perfect.chance, abs=5)
+    assert perfect.chance == pytest.approx(100 / 3, abs=1) and perfect.shuffled == pytest.approx(
+        perfect.chance, abs=5
+    )
     for row in rows[:450]:
         row["claimed"] = "low"
     (half,) = faithfulness.table(rows, ScoringConfig(resamples=100))
@@ -56,16 +72,26 @@ def test_captions_of_the_labels_agree_with_them(corpus: Path, tmp_path: Path) ->
     test, train = corpus / "fold1" / "test", corpus / "fold1" / "train"
     hyps = {utt.utt_id: Hypothesis("", utt.labels or Fields()) for utt in datadir.read(test)}
     rows = faithfulness.rows(test, train, hyps, MeasureConfig(), nj=1)
-    made = {(a.kind, a.field): a for a in faithfulness.write(tmp_path / "score.json", rows, ScoringConfig(resamples=50))}
+    made = {
+        (a.kind, a.field): a
+        for a in faithfulness.write(tmp_path / "score.json", rows, ScoringConfig(resamples=50))
+    }
     for field in ("pitch", "speed", "energy"):
         assert made[faithfulness.SAME_AS_LABELS, field].agreement == 100.0
-    assert made[faithfulness.METADATA, "gender"].agreement == 100.0 and (faithfulness.INDEPENDENT, "pitch") in made
-    assert (corpus / faithfulness.CACHE).exists() and read_json(tmp_path / "faithfulness.json")["agreement"][0]["kind"] == faithfulness.INDEPENDENT
+    assert (
+        made[faithfulness.METADATA, "gender"].agreement == 100.0
+        and (faithfulness.INDEPENDENT, "pitch") in made
+    )
+    assert (corpus / faithfulness.CACHE).exists() and read_json(tmp_path / "faithfulness.json")[
+        "agreement"
+    ][0]["kind"] == faithfulness.INDEPENDENT
     with pytest.raises(UserError, match="no training part"):
         faithfulness.rows(test, corpus / "nowhere", hyps, MeasureConfig(), nj=1)
 
 
-def test_measures_are_kept_under_what_they_depend_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measures_are_kept_under_what_they_depend_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     utterances = datadir.read(corpus)
     first = faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1)
     with (corpus / faithfulness.CACHE).open("a") as file:
@@ -74,11 +100,18 @@ def test_measures_are_kept_under_what_they_depend_on(corpus: Path, tmp_path: Pat
     utterances[1] = replace(utterances[1], text="quite a few more syllables")
     asked = []
     monkeypatch.setattr(faithfulness, "ProcessPoolExecutor", ThreadPoolExecutor)
-    monkeypatch.setattr(faithfulness, "measure_wave", lambda *given: asked.append(given[1]) or {"f0": 1.0})
+    monkeypatch.setattr(
+        faithfulness, "measure_wave", lambda *given: asked.append(given[1]) or {"f0": 1.0}
+    )
     again = faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1)
     assert asked == [utterances[0].text, utterances[1].text]
-    assert [utt_id for utt_id in first if again[utt_id] != first[utt_id]] == [utt.utt_id for utt in utterances[:2]]
-    assert faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1) == again and len(asked) == 2
+    assert [utt_id for utt_id in first if again[utt_id] != first[utt_id]] == [
+        utt.utt_id for utt in utterances[:2]
+    ]
+    assert (
+        faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1) == again
+        and len(asked) == 2
+    )
     monkeypatch.setattr(faithfulness, "VERSION", 99)
     faithfulness.measure_utterances(corpus, utterances[:1], MeasureConfig(), nj=1)
     assert len(asked) == 3

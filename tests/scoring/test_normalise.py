@@ -13,7 +13,13 @@ from serdesc.scoring import normalise
 
 
 def test_the_normaliser_treats_both_sides_alike() -> None:
-    assert normalise.words("It’s “FINE”, isn't it? -- 'Yes'!") == ["it's", "fine", "isn't", "it", "yes"]
+    assert normalise.words("It’s “FINE”, isn't it? -- 'Yes'!") == [
+        "it's",
+        "fine",
+        "isn't",
+        "it",
+        "yes",
+    ]
     assert normalise.words("你好，OK。") == ["你", "好", "ok"]
 
 
@@ -37,6 +43,8 @@ def test_real_transcripts_become_plain_words_and_stay_so(real_data: Callable[[st
         with (real_data("meld_csv") / f"{part}_sent_emo.csv").open(encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 words = normalise.words(row["Utterance"])
-                assert words == normalise.words(" ".join(words)) and not any(c.isdigit() for word in words for c in word)
+                assert words == normalise.words(" ".join(words)) and not any(
+                    c.isdigit() for word in words for c in word
+                )
     for utt in librispeech.utterances(real_data("librispeech_3spk")):
         assert normalise.words(utt.text or "") == (utt.text or "").split()

@@ -19,12 +19,36 @@ from serdesc.scoring import java, report
 from serdesc.scoring import score as scoring
 
 
-def test_perfect_captions_score_perfectly_and_absent_fields_are_not_scored(parts: Path, tmp_path: Path) -> None:
-    scores = score(parts / "fold1" / "test", answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl"))
-    said = {name: s.value for name, s in scores.items() if name != "pitch_kappa"}  # pitch has one value here
-    assert said == {name: 0.0 if name in ("wer", "cer") else 100.0 for name in said} and scores["pitch_kappa"].value is None
-    assert {"ua", "wa", "macro_f1", "wer", "cer", "pitch", "energy_kappa", "gender_accuracy", "emphasis", "emphasis_recall"} <= scores.keys()
-    assert "age" not in scores and scores["ua"].n == 6 and scores["ua"].chance == pytest.approx(33.3333)
+def test_perfect_captions_score_perfectly_and_absent_fields_are_not_scored(
+    parts: Path, tmp_path: Path
+) -> None:
+    scores = score(
+        parts / "fold1" / "test", answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl")
+    )
+    said = {
+        name: s.value for name, s in scores.items() if name != "pitch_kappa"
+    }  # pitch has one value here
+    assert (
+        said == {name: 0.0 if name in ("wer", "cer") else 100.0 for name in said}
+        and scores["pitch_kappa"].value is None
+    )
+    assert {
+        "ua",
+        "wa",
+        "macro_f1",
+        "wer",
+        "cer",
+        "pitch",
+        "energy_kappa",
+        "gender_accuracy",
+        "emphasis",
+        "emphasis_recall",
+    } <= scores.keys()
+    assert (
+        "age" not in scores
+        and scores["ua"].n == 6
+        and scores["ua"].chance == pytest.approx(33.3333)
+    )
     assert "normaliser:words-3" in scores["wer"].signature
 
 
@@ -32,7 +56,10 @@ def test_a_fold_is_scored_by_its_own_configuration(parts: Path, tmp_path: Path) 
     hyp = tmp_path / "fold1" / "decode_test" / "hyp.jsonl"
     hyp.parent.mkdir(parents=True)
     answer(parts / "fold1" / "test", hyp)
-    configs.dump(configs.load(settings=["folds.rule=speakers", "target.transcript=false"]), tmp_path / "fold1" / "config.yaml")
+    configs.dump(
+        configs.load(settings=["folds.rule=speakers", "target.transcript=false"]),
+        tmp_path / "fold1" / "config.yaml",
+    )
     (parts / "labelled.json").rename(parts / "aside")
     command = ["score", str(parts / "fold1" / "test"), "--hyp", str(hyp), "--metric", "ua,wer"]
     assert CliRunner().invoke(app, command).exit_code == 0
@@ -42,7 +69,9 @@ def test_a_fold_is_scored_by_its_own_configuration(parts: Path, tmp_path: Path) 
     assert read_json(hyp.with_name("score.json"))["scores"][1]["value"] == 0.0
     (parts / "aside").rename(parts / "labelled.json")
     assert CliRunner().invoke(app, command).exit_code == 0
-    assert "fold_rule:session" in read_json(hyp.with_name("score.json"))["scores"][0]["signature"], "as the folds were made"
+    assert (
+        "fold_rule:session" in read_json(hyp.with_name("score.json"))["scores"][0]["signature"]
+    ), "as the folds were made"
 
 
 def test_scores_of_each_file_lie_beside_it_and_a_strangers_configuration_is_not_taken(
@@ -51,26 +80,48 @@ def test_scores_of_each_file_lie_beside_it_and_a_strangers_configuration_is_not_
     test, results = parts / "fold1" / "test", tmp_path / "results"
     (tmp_path / "config.yaml").write_text("of: another program\n")
     rows = read_jsonl(answer(test, results / "A.jsonl"))
-    (results / "model-1.5").write_text("".join(f"{row['utt_id']} {row['response']}\n" for row in rows))
+    (results / "model-1.5").write_text(
+        "".join(f"{row['utt_id']} {row['response']}\n" for row in rows)
+    )
     for name in ("A.jsonl", "model-1.5"):
-        done = CliRunner().invoke(app, ["score", str(test), "--hyp", str(results / name), "--metric", "ua", "--faithful"])
+        done = CliRunner().invoke(
+            app, ["score", str(test), "--hyp", str(results / name), "--metric", "ua", "--faithful"]
+        )
         assert done.exit_code == 0, done.output
-    whose, what = ("A", "model-1.5"), ("faithfulness.json", "faithfulness.rows.jsonl", "rows.jsonl", "score.json")
-    assert {path.name for path in results.iterdir()} == {"A.jsonl", "model-1.5", *(f"{name}.{end}" for name in whose for end in what)}
+    whose, what = ("A", "model-1.5"), (
+        "faithfulness.json",
+        "faithfulness.rows.jsonl",
+        "rows.jsonl",
+        "score.json",
+    )
+    assert {path.name for path in results.iterdir()} == {
+        "A.jsonl",
+        "model-1.5",
+        *(f"{name}.{end}" for name in whose for end in what),
+    }
     assert read_json(results / "A.score.json")["rows"] == "A.rows.jsonl"
     (tmp_path / "config.yaml").write_text("folds: {rule: nope}\n")
     (tmp_path / "decode_test").mkdir()
     monkeypatch.chdir(answer(test, tmp_path / "decode_test" / "hyp.jsonl").parent)
-    assert "folds.rule" in CliRunner().invoke(app, ["score", str(test), "--hyp", "hyp.jsonl", "--metric", "ua"]).output, "a fold's own is taken"
+    assert (
+        "folds.rule"
+        in CliRunner()
+        .invoke(app, ["score", str(test), "--hyp", "hyp.jsonl", "--metric", "ua"])
+        .output
+    ), "a fold's own is taken"
 
 
-def test_scores_are_kept_where_nothing_changed_and_told_where_answers_did(parts: Path, tmp_path: Path) -> None:
+def test_scores_are_kept_where_nothing_changed_and_told_where_answers_did(
+    parts: Path, tmp_path: Path
+) -> None:
     test, exp = parts / "fold1" / "test", tmp_path / "exp"
     hyp = answer(test, exp / "fold1" / "decode_test" / "hyp.jsonl")
     data = str(test)
 
     def kept(*options: str) -> bool:
-        done = CliRunner().invoke(app, ["score", data, "--hyp", str(hyp), "--metric", "ua,sacrebleu", "--keep", *options])
+        done = CliRunner().invoke(
+            app, ["score", data, "--hyp", str(hyp), "--metric", "ua,sacrebleu", "--keep", *options]
+        )
         assert done.exit_code == 0, done.output
         return "kept, of the same answers" in done.output
 
@@ -78,7 +129,9 @@ def test_scores_are_kept_where_nothing_changed_and_told_where_answers_did(parts:
     assert [kept(), kept(), kept(*full), kept(*full), kept()] == [False, True, False, True, False]
     assert report.Experiment.open(exp, "test", configs.Config()).folds
     answer(test, hyp, change=1)
-    with pytest.raises(UserError, match="hyp.jsonl has been decoded again since: rerun the score stage"):
+    with pytest.raises(
+        UserError, match="hyp.jsonl has been decoded again since: rerun the score stage"
+    ):
         report.Experiment.open(exp, "test", configs.Config())
     assert [kept(), kept()] == [False, True]
     labels = (test / "utt2sed.jsonl").read_text()
@@ -90,34 +143,65 @@ def test_scores_are_kept_where_nothing_changed_and_told_where_answers_did(parts:
     assert [kept(), kept()] == [False, True], "what had no value is tried again"
 
 
-def test_a_program_that_fails_costs_its_metric_alone(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_fails_costs_its_metric_alone(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def dies(*arguments: object, **options: object) -> str:
         raise FailedError("METEOR: Java stopped with status 3")
 
     monkeypatch.setattr(java, "run", dies)
     hyp = answer(parts / "fold1" / "test", tmp_path / "hyp.jsonl")
-    done = CliRunner().invoke(app, ["score", str(parts / "fold1" / "test"), "--hyp", str(hyp), "--metric", "ua,sacrebleu,meteor"])
-    assert done.exit_code == 1 and "meteor: not computed" in done.output and "stopped with status 3" in done.output
+    done = CliRunner().invoke(
+        app,
+        [
+            "score",
+            str(parts / "fold1" / "test"),
+            "--hyp",
+            str(hyp),
+            "--metric",
+            "ua,sacrebleu,meteor",
+        ],
+    )
+    assert (
+        done.exit_code == 1
+        and "meteor: not computed" in done.output
+        and "stopped with status 3" in done.output
+    )
     ua, bleu, meteor = read_json(tmp_path / "score.json")["scores"]
     assert (ua["value"], bleu["value"] > 0, meteor["value"]) == (100.0, True, None)
 
 
-def test_figures_are_signed_with_what_the_labels_were_made_by(tmp_path: Path, corpus: Path, tiny_settings: list[str]) -> None:
+def test_figures_are_signed_with_what_the_labels_were_made_by(
+    tmp_path: Path, corpus: Path, tiny_settings: list[str]
+) -> None:
     """By what annotate noted, not by what is configured now; what is as by default is not told, and measures only to what sees their labels."""
     usual = {"fold_rule": "session", "protocol": "all", "labels": "all"}
-    other = configs.load(settings=["measure.pitch=f0", "measure.seconds=4", "folds.labels=[angry, sad]"])
+    other = configs.load(
+        settings=["measure.pitch=f0", "measure.seconds=4", "folds.labels=[angry, sad]"]
+    )
     annotate.annotate(corpus, configs.Config(), 1, tmp_path / "usual")
-    assert scoring.Provenance.of(tmp_path / "usual/fold1/test", other).signature_fields(metric("pitch")) == usual
+    assert (
+        scoring.Provenance.of(tmp_path / "usual/fold1/test", other).signature_fields(
+            metric("pitch")
+        )
+        == usual
+    )
     annotate.annotate(corpus, other, 1, tmp_path / "other")
     made = scoring.Provenance.of(tmp_path / "other/fold1/test", configs.Config())
-    assert made.signature_fields(metric("ua")) == made.signature_fields(metric("gender")) == usual | {"labels": "angry+sad"}
+    assert (
+        made.signature_fields(metric("ua"))
+        == made.signature_fields(metric("gender"))
+        == usual | {"labels": "angry+sad"}
+    )
     assert (
         made.signature_fields(metric("pitch"))
         == made.signature_fields(metric("spice"))
         == usual | {"labels": "angry+sad", "measure_pitch": "f0", "measure_seconds": "4.0"}
     )
     improvised = configs.load(settings=["prepare.turns=improvised", "measure.traits=[melody]"])
-    assert scoring.Provenance.of(tmp_path, improvised).signature_fields(metric("wer")) == usual | {"turns": "improvised"}
+    assert scoring.Provenance.of(tmp_path, improvised).signature_fields(metric("wer")) == usual | {
+        "turns": "improvised"
+    }
 
 
 def test_captions_are_signed_with_what_their_references_say() -> None:
@@ -125,11 +209,19 @@ def test_captions_are_signed_with_what_their_references_say() -> None:
     outputs = TargetConfig(transcript=False)
     style, full = ScoringConfig(), ScoringConfig(caption_text="full")
     assert (
-        scoring.target_signature(bleu, outputs, style) == scoring.target_signature(bleu, TargetConfig(), style) == {"target": "descriptors+emotion"}
+        scoring.target_signature(bleu, outputs, style)
+        == scoring.target_signature(bleu, TargetConfig(), style)
+        == {"target": "descriptors+emotion"}
     )
-    assert scoring.target_signature(bleu, TargetConfig(), full) == {"target": "transcript+descriptors+emotion"}
+    assert scoring.target_signature(bleu, TargetConfig(), full) == {
+        "target": "transcript+descriptors+emotion"
+    }
     assert not scoring.target_signature(ua, outputs, full)
     assert "punctuation:kept" in scoring.signature(metric("sacrebleu"), style, {})
-    assert "tokens:raw|punctuation:kept" in scoring.signature(metric("spice"), ScoringConfig(spice_text="raw"), {})
+    assert "tokens:raw|punctuation:kept" in scoring.signature(
+        metric("spice"), ScoringConfig(spice_text="raw"), {}
+    )
     jar = java.jars() / "meteor" / "meteor-1.5.jar"
-    assert f"jar:{hashlib.sha256(jar.read_bytes()).hexdigest()[:8]}" in scoring.signature(metric("meteor"), style, {})
+    assert f"jar:{hashlib.sha256(jar.read_bytes()).hexdigest()[:8]}" in scoring.signature(
+        metric("meteor"), style, {}
+    )

@@ -49,11 +49,17 @@ def test_the_names_of_systems_are_offered() -> None:
         configs.load([Path("no_such_system")])
 
 
-@pytest.mark.parametrize("system", ["no_disentanglement", "ssl_hubert", "ser_asr", "ser_sed", "two_stage"])
-def test_a_system_is_trained_resumed_and_decoded_by_the_same_code(corpus: Path, tmp_path: Path, tiny_settings: list[str], system: str) -> None:
+@pytest.mark.parametrize(
+    "system", ["no_disentanglement", "ssl_hubert", "ser_asr", "ser_sed", "two_stage"]
+)
+def test_a_system_is_trained_resumed_and_decoded_by_the_same_code(
+    corpus: Path, tmp_path: Path, tiny_settings: list[str], system: str
+) -> None:
     config = configured([*tiny_settings, "training.descriptor.epochs=1"], system)
     annotate.annotate(corpus, config, nj=1)
-    stores.write(tmp_path / "store", datadir.read(corpus), Encoder.load(config.encoder, CPU), config.store)
+    stores.write(
+        tmp_path / "store", datadir.read(corpus), Encoder.load(config.encoder, CPU), config.store
+    )
     store = stores.Store(tmp_path / "store")
     exp = tmp_path / "exp" / "fold1"
     data = datadir.read(corpus / "fold1" / "train")
@@ -68,16 +74,30 @@ def test_a_system_is_trained_resumed_and_decoded_by_the_same_code(corpus: Path, 
     hyps = read_jsonl(exp / "decode_test" / "hyp.jsonl")
     assert len(hyps) == len(datadir.read(corpus / "fold1" / "test"))
     if system == "ssl_hubert":
-        assert all(hyp["emotion"] and hyp["transcript"] is not None and abs(sum(hyp["posterior"].values()) - 1) < 1e-3 for hyp in hyps)
+        assert all(
+            hyp["emotion"]
+            and hyp["transcript"] is not None
+            and abs(sum(hyp["posterior"].values()) - 1) < 1e-3
+            for hyp in hyps
+        )
     target = trainer.examples(data, config)[0][0].caption
-    assert ("say" in target, "pitch" in target) == (system != "ser_sed", system not in ("ssl_hubert", "ser_asr"))
+    assert ("say" in target, "pitch" in target) == (
+        system != "ser_sed",
+        system not in ("ssl_hubert", "ser_asr"),
+    )
 
 
 PAPERS = {"content": 2_361_624 + 9_705_472, "joint": 2 * (2_361_624 + 9_705_472)}
 
 
-@pytest.mark.parametrize("conf, system", [*((conf, "") for conf in CONFS), *((None, system) for system in configs.systems())], ids=str)
-def test_every_configuration_builds_and_names_what_it_trains(conf: Path | None, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "conf, system",
+    [*((conf, "") for conf in CONFS), *((None, system) for system in configs.systems())],
+    ids=str,
+)
+def test_every_configuration_builds_and_names_what_it_trains(
+    conf: Path | None, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On the meta device: the recipes' own configurations, and each system over the paper's defaults."""
     from serdesc.models import llm as llms
     from serdesc.plan import lengths, shapes
@@ -92,16 +112,27 @@ def test_every_configuration_builds_and_names_what_it_trains(conf: Path | None, 
     for phase in phases_of(config.training):
         trained = dict(model.trained(phase))
         kinds = {name.split(".")[0] for name in trained}
-        assert all(p.device.type == "meta" for p in trained.values()) and not any("base_layer" in name for name in trained)
+        assert all(p.device.type == "meta" for p in trained.values()) and not any(
+            "base_layer" in name for name in trained
+        )
         if config.model == "describer":
             assert kinds == {*models.describer.TRAINED[phase], "llm"}
             if conf is None:
                 own = sum(p.numel() for name, p in trained.items() if not name.startswith("llm."))
                 assert own == PAPERS.get(phase, PAPERS["content"])
-                assert sum(p.numel() for name, p in trained.items() if name.startswith("llm.")) == 3_407_872
+                assert (
+                    sum(p.numel() for name, p in trained.items() if name.startswith("llm."))
+                    == 3_407_872
+                )
         elif config.model == "undivided":
             assert kinds == {"layer_weights", "adapter", "llm"}
-            assert sum(p.numel() for name, p in trained.items() if name.startswith("adapter")) == 18_880_512
+            assert (
+                sum(p.numel() for name, p in trained.items() if name.startswith("adapter"))
+                == 18_880_512
+            )
         else:
             assert kinds == {"layer_weights", "emotion", "characters"}
-            assert sum(p.numel() for p in trained.values()) == 24 + 2 * (1024 * 256 + 256) + 256 * (10 + 29) + 10 + 29
+            assert (
+                sum(p.numel() for p in trained.values())
+                == 24 + 2 * (1024 * 256 + 256) + 256 * (10 + 29) + 10 + 29
+            )

@@ -20,9 +20,14 @@ CPU = torch.device("cpu")
 
 
 def test_rewording_says_the_same_fields_in_other_words(lab: Lab) -> None:
-    fixed, fresh = (examples(lab.train_part, lab.configured(f"training.paraphrase_targets={flag}"))[0] for flag in ("false", "true"))
+    fixed, fresh = (
+        examples(lab.train_part, lab.configured(f"training.paraphrase_targets={flag}"))[0]
+        for flag in ("false", "true")
+    )
     for example in fixed:
-        assert {example.target("descriptor", epoch) for epoch in range(9)} == {example.utterance.caption}
+        assert {example.target("descriptor", epoch) for epoch in range(9)} == {
+            example.utterance.caption
+        }
     for example in fresh:
         targets = [example.target("descriptor", epoch) for epoch in range(9)]
         assert len(set(targets)) > 3 and example.target("descriptor", 2) == targets[2]
@@ -30,10 +35,14 @@ def test_rewording_says_the_same_fields_in_other_words(lab: Lab) -> None:
         assert example.target("content", 5) == example.transcript
 
 
-def test_long_utterances_are_skipped_and_listed(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_utterances_are_skipped_and_listed(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
     exp = lab.train("short", "training.max_seconds=0.6")
     skipped = read_jsonl(exp / "skipped.jsonl")
-    assert {row["utt_id"] for row in skipped} == {u.utt_id for u in lab.train_part if (u.seconds or 0) > 0.6} and skipped
+    assert {row["utt_id"] for row in skipped} == {
+        u.utt_id for u in lab.train_part if (u.seconds or 0) > 0.6
+    } and skipped
     assert "are skipped" in capsys.readouterr().out
     with pytest.raises(UserError, match="no training data"):
         lab.train("none", "training.max_seconds=0.1")
@@ -41,8 +50,13 @@ def test_long_utterances_are_skipped_and_listed(lab: Lab, capsys: pytest.Capture
 
 def test_a_caption_stands_as_the_target_where_the_target_says_all_of_it() -> None:
     said = Fields(transcript="so it is", emotion="sad")
-    utt = Utterance("a", "", "s", text="so it is", caption="She sighs, \u201cSo it is.\u201d", labels=said)
-    assert caption_of(utt, TargetConfig()) == utt.caption and caption_of(utt, TargetConfig(descriptors=False)) == utt.caption
+    utt = Utterance(
+        "a", "", "s", text="so it is", caption="She sighs, \u201cSo it is.\u201d", labels=said
+    )
+    assert (
+        caption_of(utt, TargetConfig()) == utt.caption
+        and caption_of(utt, TargetConfig(descriptors=False)) == utt.caption
+    )
     assert "so it is" not in caption_of(utt, TargetConfig(transcript=False)).lower()
     described = replace(utt, caption="She sighs.", labels=replace(said, transcript=None))
     assert caption_of(described, TargetConfig(transcript=False)) == "She sighs."

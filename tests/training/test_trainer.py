@@ -26,7 +26,10 @@ CPU = torch.device("cpu")
 
 
 def weights(exp: Path) -> dict[str, str]:
-    tensors = {**load_file(exp / "checkpoint" / "model.safetensors"), **load_file(exp / "checkpoint" / "lora" / "adapter_model.safetensors")}
+    tensors = {
+        **load_file(exp / "checkpoint" / "model.safetensors"),
+        **load_file(exp / "checkpoint" / "lora" / "adapter_model.safetensors"),
+    }
     return {name: hashlib.sha256(t.numpy().tobytes()).hexdigest() for name, t in tensors.items()}
 
 
@@ -35,14 +38,24 @@ def test_each_strategy_trains_with_one_key(lab: Lab, strategy: str) -> None:
     exp = lab.train(strategy, f"training.strategy={strategy}")
     log = read_jsonl(exp / "train.jsonl")
     epochs = {"one-stage": {"joint": 2}}.get(strategy, {"content": 1, "descriptor": 2})
-    assert {phase: len({r["epoch"] for r in log if r["phase"] == phase}) for phase in {r["phase"] for r in log}} == epochs
+    assert {
+        phase: len({r["epoch"] for r in log if r["phase"] == phase})
+        for phase in {r["phase"] for r in log}
+    } == epochs
     for row in log:
         assert row["vib_loss"] == pytest.approx(row["llm_loss"] + 1e-2 * row["kl_loss"], abs=1e-5)
-    assert checkpoint.verify(checkpoint.find(exp) or exp).finished and not (exp / "checkpoint" / "optimizer.safetensors").exists()
+    assert (
+        checkpoint.verify(checkpoint.find(exp) or exp).finished
+        and not (exp / "checkpoint" / "optimizer.safetensors").exists()
+    )
 
 
 def test_frozen_parts_do_not_move_by_one_bit(lab: Lab, tiny_llm: Path, tiny_encoder: Path) -> None:
-    before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for folder in (tiny_llm, tiny_encoder) for p in folder.iterdir()}
+    before = {
+        p: hashlib.sha256(p.read_bytes()).hexdigest()
+        for folder in (tiny_llm, tiny_encoder)
+        for p in folder.iterdir()
+    }
     start = lab.train("start", "training.content.epochs=0", "training.descriptor.epochs=0")
     for phase, frozen in (("content", "descriptor."), ("descriptor", "content.")):
         other = {"content": "descriptor", "descriptor": "content"}[phase]
@@ -51,17 +64,27 @@ def test_frozen_parts_do_not_move_by_one_bit(lab: Lab, tiny_llm: Path, tiny_enco
         assert first.keys() == last.keys()
         moved = {name for name in first if first[name] != last[name]}
         assert not [name for name in moved if name.startswith(frozen)]
-        assert all(name in moved for name in first if name.startswith(f"{phase}.adapter")) and any("lora_B" in name for name in moved)
+        assert all(name in moved for name in first if name.startswith(f"{phase}.adapter")) and any(
+            "lora_B" in name for name in moved
+        )
     model, _ = checkpoint.load_model(exp, lab.features, CPU)
     from transformers import AutoModelForCausalLM
 
     fresh = AutoModelForCausalLM.from_pretrained(tiny_llm).state_dict()
-    inside = {name.replace(".base_layer", ""): tensor for name, tensor in model.llm.get_base_model().state_dict().items() if "lora_" not in name}
-    assert fresh.keys() == inside.keys() and all(torch.equal(fresh[name], inside[name]) for name in fresh)
+    inside = {
+        name.replace(".base_layer", ""): tensor
+        for name, tensor in model.llm.get_base_model().state_dict().items()
+        if "lora_" not in name
+    }
+    assert fresh.keys() == inside.keys() and all(
+        torch.equal(fresh[name], inside[name]) for name in fresh
+    )
     assert before == {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in before}
 
 
-def test_stopping_after_any_block_changes_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_after_any_block_changes_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = lab.train("whole", "training.content.epochs=2")
     save = checkpoint.save
 
@@ -81,12 +104,16 @@ def test_stopping_after_any_block_changes_nothing(lab: Lab, monkeypatch: pytest.
 
 def test_killed_at_any_moment_it_ends_the_same(lab: Lab) -> None:
     """The real program, SIGKILLed three times in training and decoding."""
-    settings = [s for setting in [*lab.settings, "training.descriptor.epochs=8"] for s in ("--set", setting)]
+    settings = [
+        s for setting in [*lab.settings, "training.descriptor.epochs=8"] for s in ("--set", setting)
+    ]
     serdesc = [sys.executable, "-m", "serdesc.cli"]
     train = [*serdesc, "train", str(lab.corpus / "fold1" / "train"), str(lab.folder / "store")]
 
     def run(command: list[str], kill_after: float | None = None) -> None:
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
         try:
             _, error = process.communicate(timeout=kill_after)
             assert process.returncode == 0, error
@@ -95,7 +122,13 @@ def test_killed_at_any_moment_it_ends_the_same(lab: Lab) -> None:
             process.communicate()
 
     def decode_command(exp: Path) -> list[str]:
-        return [*serdesc, "decode", str(lab.corpus / "fold1" / "test"), str(lab.folder / "store"), str(exp)]
+        return [
+            *serdesc,
+            "decode",
+            str(lab.corpus / "fold1" / "test"),
+            str(lab.folder / "store"),
+            str(exp),
+        ]
 
     whole, killed = lab.folder / "whole", lab.folder / "killed"
     start = time.monotonic()
@@ -108,25 +141,42 @@ def test_killed_at_any_moment_it_ends_the_same(lab: Lab) -> None:
     run([*train, str(killed), *settings])
     run(decode_command(killed))
     assert weights(whole) == weights(killed)
-    assert (whole / "decode_test" / "hyp.jsonl").read_bytes() == (killed / "decode_test" / "hyp.jsonl").read_bytes()
+    assert (whole / "decode_test" / "hyp.jsonl").read_bytes() == (
+        killed / "decode_test" / "hyp.jsonl"
+    ).read_bytes()
 
 
 def test_accumulation_changes_nothing_but_rounding(lab: Lab) -> None:
     for loss in ("mean", "eq4"):
         logs = [
             read_jsonl(
-                lab.train(f"{loss}{n}", f"training.gradient_accumulation_steps={n}", f"training.loss={loss}", "llm.lora.dropout=0") / "train.jsonl"
+                lab.train(
+                    f"{loss}{n}",
+                    f"training.gradient_accumulation_steps={n}",
+                    f"training.loss={loss}",
+                    "llm.lora.dropout=0",
+                )
+                / "train.jsonl"
             )
             for n in (1, 3)
         ]
         for a, b in zip(*logs):
-            assert a["vib_loss"] == pytest.approx(b["vib_loss"], rel=1e-4) and a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+            assert a["vib_loss"] == pytest.approx(b["vib_loss"], rel=1e-4) and a[
+                "grad_norm"
+            ] == pytest.approx(b["grad_norm"], rel=1e-3)
 
 
 def test_losses_are_normalised_as_they_are_named(lab: Lab) -> None:
-    mean, eq4 = (read_jsonl(lab.train(loss, f"training.loss={loss}", "llm.lora.dropout=0") / "train.jsonl")[0] for loss in ("mean", "eq4"))
+    mean, eq4 = (
+        read_jsonl(lab.train(loss, f"training.loss={loss}", "llm.lora.dropout=0") / "train.jsonl")[
+            0
+        ]
+        for loss in ("mean", "eq4")
+    )
     utterances = {u.utt_id: u for u in lab.train_part}
-    tokens = [len(u.text or "") + 1 for u in utterances.values()]  # a byte tokenizer; the end of turn
+    tokens = [
+        len(u.text or "") + 1 for u in utterances.values()
+    ]  # a byte tokenizer; the end of turn
     assert 0.999 * min(tokens) <= eq4["llm_loss"] / mean["llm_loss"] <= 1.001 * max(tokens)
     frames = [x.shape[1] for x in lab.features.load(lab.train_part)]
     assert 0.999 * min(frames) <= eq4["kl_loss"] / mean["kl_loss"] <= 1.001 * max(frames)
@@ -136,9 +186,14 @@ def test_losses_are_normalised_as_they_are_named(lab: Lab) -> None:
 def test_one_stage_adds_both_branches_kl(lab: Lab, loss: str) -> None:
     def first(name: str, *more: str) -> float:
         settings = (f"training.loss={loss}", "training.batch_size=64", "llm.lora.dropout=0", *more)
-        return float(read_jsonl(lab.train(f"{name}-{loss}", *settings) / "train.jsonl")[0]["kl_loss"])
+        return float(
+            read_jsonl(lab.train(f"{name}-{loss}", *settings) / "train.jsonl")[0]["kl_loss"]
+        )
 
-    alone = [first(f"{a}", f"training.{a}.epochs=1", f"training.{b}.epochs=0") for a, b in (("content", "descriptor"), ("descriptor", "content"))]
+    alone = [
+        first(f"{a}", f"training.{a}.epochs=1", f"training.{b}.epochs=0")
+        for a, b in (("content", "descriptor"), ("descriptor", "content"))
+    ]
     assert first("joint", "training.strategy=one-stage") == pytest.approx(sum(alone), rel=1e-4)
 
 
@@ -151,7 +206,9 @@ def test_an_experiment_goes_on_with_what_it_was_begun_with(lab: Lab, tmp_path: P
     lab.features.precision = "int8"
     with pytest.raises(UserError, match="features in another precision"):
         lab.train("begun")
-    with exclusive_lock(exp), pytest.raises(UserError, match=r"begun/fold1: process \d+ on .* is writing to it"):
+    with exclusive_lock(exp), pytest.raises(
+        UserError, match=r"begun/fold1: process \d+ on .* is writing to it"
+    ):
         lab.train("begun")
 
 
@@ -166,7 +223,10 @@ def test_what_is_started_from_is_finished_and_fits(lab: Lab) -> None:
         with pytest.raises(UserError, match=told):
             lab.train(f"from{settings}", f"training.init={exp}", *settings)
     write_json(exp / "checkpoint" / "state.json", {**state, "blocks": state["blocks"] + 2})
-    with pytest.raises(UserError, match=f"trained to block {state['blocks']} of {state['blocks'] + 2}: finish it with `serdesc train` first"):
+    with pytest.raises(
+        UserError,
+        match=f"trained to block {state['blocks']} of {state['blocks'] + 2}: finish it with `serdesc train` first",
+    ):
         lab.train("half", f"training.init={exp}")
 
 
@@ -185,16 +245,31 @@ def test_two_processes_take_the_steps_of_one(lab: Lab) -> None:
         "-m",
         "serdesc.cli",
     ]
-    command += ["train", str(lab.corpus / "fold1" / "train"), str(lab.folder / "store"), str(pair), *settings]
+    command += [
+        "train",
+        str(lab.corpus / "fold1" / "train"),
+        str(lab.folder / "store"),
+        str(pair),
+        *settings,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for a, b in zip(read_jsonl(single / "train.jsonl"), read_jsonl(pair / "train.jsonl"), strict=True):
-        assert a["vib_loss"] == pytest.approx(b["vib_loss"], rel=1e-4) and a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+    for a, b in zip(
+        read_jsonl(single / "train.jsonl"), read_jsonl(pair / "train.jsonl"), strict=True
+    ):
+        assert a["vib_loss"] == pytest.approx(b["vib_loss"], rel=1e-4) and a[
+            "grad_norm"
+        ] == pytest.approx(b["grad_norm"], rel=1e-3)
 
 
 def test_init_starts_from_another_experiment(lab: Lab) -> None:
     first = lab.train("first")
-    again = lab.train("again", f"training.init={first}", "training.content.epochs=0", "training.descriptor.epochs=0")
+    again = lab.train(
+        "again",
+        f"training.init={first}",
+        "training.content.epochs=0",
+        "training.descriptor.epochs=0",
+    )
     assert weights(first) == weights(again)
 
 
@@ -218,7 +293,9 @@ def test_a_full_disk_keeps_the_checkpoint_before(lab: Lab, monkeypatch: pytest.M
     assert weights(lab.train("full")) == weights(lab.train("roomy"))
 
 
-def test_a_gradient_that_is_no_number_stops_with_the_place(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_that_is_no_number_stops_with_the_place(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load = lab.features.load
     monkeypatch.setattr(lab.features, "load", lambda utts: [x * float("nan") for x in load(utts)])
     with pytest.raises(FailedError, match="content epoch 1, step 1"):

@@ -27,7 +27,9 @@ def test_mini_is_what_its_page_says() -> None:
     for tested in ("01", "02", "03", "04", "05"):
         trained = [line for line in lines if session[line.utt_id] != tested]
         test = [line for line in lines if session[line.utt_id] == tested]
-        assert {w for line in test for w in line.words} <= {w for line in trained for w in line.words}
+        assert {w for line in test for w in line.words} <= {
+            w for line in trained for w in line.words
+        }
         assert not {line.words for line in test} & {line.words for line in trained}
     spoken = {(line.utt_id[:3], line.words): set() for line in lines}
     for line in lines:
@@ -44,4 +46,6 @@ def test_made_speech_is_the_same_in_any_order_and_number_of_jobs(tmp_path: Path)
         (tmp_path / name).mkdir()
         espeak.run_forked(lambda i: acting.write(some[i], tmp_path / name / f"{i}.wav"), order, nj)
     for i in range(4):
-        assert (tmp_path / "a" / f"{i}.wav").read_bytes() == (tmp_path / "b" / f"{i}.wav").read_bytes()
+        assert (tmp_path / "a" / f"{i}.wav").read_bytes() == (
+            tmp_path / "b" / f"{i}.wav"
+        ).read_bytes()

@@ -14,7 +14,10 @@ def test_ravdess_as_it_is(real_data: Callable[[str], Path], tmp_path: Path) -> N
 
     utterances = list(ravdess.utterances(real_data("ravdess")))
     assert len(utterances) == 1080 and len({u.spk for u in utterances}) == 18
-    assert sum(u.emotion == "neutral" for u in utterances) == 72 and sum(u.emotion == "angry" for u in utterances) == 144
+    assert (
+        sum(u.emotion == "neutral" for u in utterances) == 72
+        and sum(u.emotion == "angry" for u in utterances) == 144
+    )
     config = configs.load(Path(__file__).parents[3] / "egs/ravdess/conf/eight.yaml")
     made = folds.split(utterances, config.folds, 1)
     assert len(made) == 5

@@ -24,10 +24,14 @@ def test_secaps_test_set_as_it_is(real_data: Callable[[str], Path], tmp_path: Pa
     assert {u.utt_id: u.caption for u in found} == captions and len(found) == 600
     lines = (src / "text.txt").read_text(encoding="utf-8").splitlines()
     assert sum("\t" in line for line in lines) == 251
-    assert [f"{u.utt_id} {u.text}" for u in found] == [line.replace("\t", " ").strip() for line in lines]
+    assert [f"{u.utt_id} {u.text}" for u in found] == [
+        line.replace("\t", " ").strip() for line in lines
+    ]
     assert all(Path(u.wav).exists() for u in found) and len({u.spk for u in found}) == 8
     datadir.write(tmp_path / "data", found)
-    assert [(u.text, u.caption, u.spk) for u in datadir.read(tmp_path / "data")] == [(u.text, u.caption, u.spk) for u in found]
+    assert [(u.text, u.caption, u.spk) for u in datadir.read(tmp_path / "data")] == [
+        (u.text, u.caption, u.spk) for u in found
+    ]
 
 
 def test_secaps_published_files_are_heard(real_data: Callable[[str], Path]) -> None:
@@ -36,18 +40,29 @@ def test_secaps_published_files_are_heard(real_data: Callable[[str], Path]) -> N
     published = sorted((src / "original_24k").glob("*.wav"))
     assert {soundfile.info(path).subtype for path in published} >= {"PCM_24"}
     for path in published:
-        assert len(audio.load(path)) == pytest.approx(len(audio.load(src / "wav" / f"{path.stem}.flac")), abs=2)
+        assert len(audio.load(path)) == pytest.approx(
+            len(audio.load(src / "wav" / f"{path.stem}.flac")), abs=2
+        )
 
 
 def test_what_secap_lacks_is_rejected(secap: Path) -> None:
-    change(secap / "fid2captions.json", lambda rows: {key: text for key, text in rows.items() if "xiao" not in key})
+    change(
+        secap / "fid2captions.json",
+        lambda rows: {key: text for key, text in rows.items() if "xiao" not in key},
+    )
     with (secap / "text.txt").open("a", encoding="utf-8") as file:
         file.write("tx_emotion_00900000001\n\nstranger 好\n")
     reasons = [item.reason for item in secap600.utterances(secap) if isinstance(item, Rejected)]
-    assert reasons == ["no caption in fid2captions.json"] * 2 + ["no transcript in text.txt", "no caption in fid2captions.json"]
+    assert reasons == ["no caption in fid2captions.json"] * 2 + [
+        "no transcript in text.txt",
+        "no caption in fid2captions.json",
+    ]
     change(secap / "fid2captions.json", lambda rows: rows | {"tx_emotion_00299000077": "语气平静"})
     *_, last = secap600.utterances(secap)
-    assert isinstance(last, Rejected) and (last.utt_id, last.reason) == ("tx_emotion_00299000077", "no line in text.txt")
+    assert isinstance(last, Rejected) and (last.utt_id, last.reason) == (
+        "tx_emotion_00299000077",
+        "no line in text.txt",
+    )
     (secap / "fid2captions.json").unlink()
     with pytest.raises(UserError, match="fid2captions.json: missing"):
         list(secap600.utterances(secap))
@@ -63,7 +78,9 @@ def test_what_secap_lacks_is_rejected(secap: Path) -> None:
         ("fid2captions.json", b"\xff", "fid2captions.json:1: not UTF-8"),
     ],
 )
-def test_files_of_secap_in_another_form_are_named(secap: Path, name: str, content: bytes, message: str) -> None:
+def test_files_of_secap_in_another_form_are_named(
+    secap: Path, name: str, content: bytes, message: str
+) -> None:
     (secap / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         list(secap600.utterances(secap))
@@ -71,6 +88,8 @@ def test_files_of_secap_in_another_form_are_named(secap: Path, name: str, conten
 
 def test_a_caption_of_two_lines_becomes_one(secap: Path, tmp_path: Path) -> None:
     change(secap / "fid2captions.json", lambda rows: {key: "语气\n平静 " for key in rows})
-    (secap / "fid2captions.json").write_bytes(b"\xef\xbb\xbf" + (secap / "fid2captions.json").read_bytes())
+    (secap / "fid2captions.json").write_bytes(
+        b"\xef\xbb\xbf" + (secap / "fid2captions.json").read_bytes()
+    )
     prepare.prepare("secap600", secap, tmp_path / "data", PrepareConfig(), 1)
     assert {utt.caption for utt in datadir.read(tmp_path / "data")} == {"语气 平静"}

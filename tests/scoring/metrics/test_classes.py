@@ -28,7 +28,9 @@ def test_classes_are_scored_as_scikit_learn_scores_them(unread: float) -> None:
     said = [None if rng.random() < unread else s for s in said]
     ages = [(Fields(age=t), Fields(age=s)) for t, s in zip(truth, said)]
     names = dict(zip(AGES, EMOTIONS))
-    emotions = [(Fields(emotion=names[t]), Fields(emotion=s and names[s])) for t, s in zip(truth, said)]
+    emotions = [
+        (Fields(emotion=names[t]), Fields(emotion=s and names[s])) for t, s in zip(truth, said)
+    ]
     answered = [s or "unread" for s in said]
     assert value("wa", emotions) == pytest.approx(100 * accuracy_score(truth, answered))
     assert value("age_accuracy", ages) == pytest.approx(100 * accuracy_score(truth, answered))
@@ -36,12 +38,20 @@ def test_classes_are_scored_as_scikit_learn_scores_them(unread: float) -> None:
         wanted = f1_score(truth, answered, labels=AGES[:4], average=mean)
         assert value(f"{mean}_f1", emotions) == pytest.approx(100 * wanted)
     read = [(AGES.index(t), AGES.index(s)) for t, s in zip(truth, said) if s]
-    assert value("age_kappa", ages) == pytest.approx(100 * cohen_kappa_score(*zip(*read), weights="quadratic"))
+    assert value("age_kappa", ages) == pytest.approx(
+        100 * cohen_kappa_score(*zip(*read), weights="quadratic")
+    )
     table = classes.confusion(c for c in (metric("ua").count(*pair) for pair in emotions) if c)
     assert sum(table[names[AGES[0]]].values()) == truth.count(AGES[0])
 
 
 def test_an_answer_that_cannot_be_read_is_wrong() -> None:
-    pairs = [(Fields(emotion="sad"), Fields(emotion="sad")), (Fields(emotion="sad"), Fields()), (Fields(emotion="calm"), Fields(emotion="calm"))]
+    pairs = [
+        (Fields(emotion="sad"), Fields(emotion="sad")),
+        (Fields(emotion="sad"), Fields()),
+        (Fields(emotion="calm"), Fields(emotion="calm")),
+    ]
     assert value("ua", pairs) == 75.0
-    assert value("ua", [*pairs, (Fields(), Fields(emotion="sad"))]) == 75.0  # no reference, no count
+    assert (
+        value("ua", [*pairs, (Fields(), Fields(emotion="sad"))]) == 75.0
+    )  # no reference, no count
