@@ -1,4 +1,6 @@
-"""Fixtures: made-up speech, tiny models with random weights in Hugging Face's format, and folders of real data where they are."""
+"""Fixtures: made-up speech, tiny models with random weights in Hugging Face's format, and folders
+of real data where they are.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _folder(variable: str, default: str) -> Callable[[str], Path]:
-    """A folder below the one that an environment variable names; tests that need it are skipped where it is absent."""
+    """A folder below the one that an environment variable names; tests that need it are skipped
+    where it is absent.
+    """
     base = Path(os.environ.get(variable, ROOT.parent / "shared" / default))
 
     def find(name: str) -> Path:
@@ -163,7 +167,9 @@ def corpus(tmp_path: Path, tone: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def craft(tmp_path: Path) -> Path:
-    """SpeechCraft's and GigaSpeech's files, made up: three recordings of four segments, three of which are labelled."""
+    """SpeechCraft's and GigaSpeech's files, made up: three recordings of four segments, three of
+    which are labelled.
+    """
     src = tmp_path / "craft"
     labels, instructions, descriptions, audios = {}, {}, {}, []
     for r, kind in enumerate(("POD", "YOU", "AUD")):

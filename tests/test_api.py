@@ -108,9 +108,9 @@ def test_an_experiment_is_loaded(lab: object, tmp_path: Path) -> None:
 def test_importing_serdesc_is_light() -> None:
     """No torch, transformers, pandas or numpy before a function needs them; names are complete."""
     code = (
-        "import sys, serdesc; heavy = {'torch', 'transformers', 'pandas', 'librosa'} & sys.modules.keys(); "
-        "assert not heavy, heavy; serdesc.read_caption('x'); assert 'torch' not in sys.modules; "
-        "assert all(getattr(serdesc, name) for name in serdesc.__all__)"
+        "import sys, serdesc; heavy = {'torch', 'transformers', 'pandas', 'librosa'} &"
+        " sys.modules.keys(); assert not heavy, heavy; serdesc.read_caption('x'); assert 'torch'"
+        " not in sys.modules; assert all(getattr(serdesc, name) for name in serdesc.__all__)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'descripe'"):

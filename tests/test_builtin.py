@@ -1,4 +1,6 @@
-"""The built-in models: small, documented, loaded as any others are, and without knowledge of what they are tested on."""
+"""The built-in models: small, documented, loaded as any others are, and without knowledge of what
+they are tested on.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +105,9 @@ def test_llama_mini_read_nothing_of_mini(real_data: Callable[[str], Path], tmp_p
 
 
 def test_a_newcomer_reads_a_caption(tmp_path: Path) -> None:
-    """Of speech at another rate and in stereo, by one of mini's voices, which the model never heard."""
+    """Of speech at another rate and in stereo, by one of mini's voices, which the model never
+    heard.
+    """
     spoken = next(line for line in mini.lines() if line.utt_id == "01F-01-sad")
     espeak.run_forked(lambda _: acting.write(spoken, tmp_path / "mine.wav"), [0])
     wave = soxr.resample(audio.load(tmp_path / "mine.wav"), audio.SAMPLE_RATE, 44_100)

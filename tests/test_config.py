@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(
-        "training:\n  betta: 1\n  batch_size: many\n  content: {lr: 2e-4, schedule: steps}\nllm: big\nfolds: {labels: sad}\n"
+        "training:\n  betta: 1\n  batch_size: many\n  content: {lr: 2e-4, schedule: steps}\nllm:"
+        " big\nfolds: {labels: sad}\n"
     )
     with pytest.raises(UserError) as error:
         configs.load(path)

@@ -69,7 +69,9 @@ def module_name(path: Path) -> str:
 
 
 def imported_files(path: Path, modules: dict[str, Path]) -> set[str]:
-    """Modules of the package that are imported when `path` is; imports inside functions do not count."""
+    """Modules of the package that are imported when `path` is; imports inside functions do not
+    count.
+    """
     found = set()
     tree = ast.parse(path.read_text())
     inside = {

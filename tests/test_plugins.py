@@ -1,4 +1,6 @@
-"""One thing, one file: a corpus, a metric, a descriptor, a system, an encoder and an LLM, each added from a folder that is not the package's."""
+"""One thing, one file: a corpus, a metric, a descriptor, a system, an encoder and an LLM, each
+added from a folder that is not the package's.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def plugins(tmp_path: Path) -> Path:
 def test_each_is_one_file_in_a_folder_of_ones_own(
     plugins: Path, tmp_path: Path, tone: Callable[..., Path], tiny_settings: list[str]
 ) -> None:
-    """From waves to scores through the command line alone: the corpus is prepared, the trait measured, trained, said, read and scored."""
+    """From waves to scores through the command line alone: the corpus is prepared, the trait
+    measured, trained, said, read and scored.
+    """
     for i in range(8):
         tone(f"t{i}.wav", seconds=0.5 + 0.1 * i, pitch=110.0 + 60 * i)
     settings = [
@@ -120,7 +124,9 @@ def test_each_is_one_file_in_a_folder_of_ones_own(
 def test_an_encoder_and_an_llm_of_a_known_family_are_a_folder(
     tmp_path: Path, tone: Callable[..., Path], tiny_settings: list[str]
 ) -> None:
-    """WavLM and wav2vec2 in the encoder's place, Qwen in the LLM's: their folders are named, nothing is written."""
+    """WavLM and wav2vec2 in the encoder's place, Qwen in the LLM's: their folders are named,
+    nothing is written.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers import models as pieces

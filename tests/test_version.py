@@ -1,10 +1,13 @@
-"""The package version identifies the scoring code: golden scores of a small fixed set belong to one version.
+"""The package version identifies the scoring code: golden scores of a small fixed set belong to one
+version.
 
-A change that alters a score fails here until `serdesc.__version__` is increased and the new scores are recorded with
+A change that alters a score fails here until `serdesc.__version__` is increased and the new scores
+are recorded with
 
     tools/venv/bin/python tests/test_version.py
 
-which needs Java and SPICE's jars (SERDESC_SPICE), and writes tests/golden/scores-<version>.json. A recorded file is never overwritten.
+which needs Java and SPICE's jars (SERDESC_SPICE), and writes tests/golden/scores-<version>.json. A
+recorded file is never overwritten.
 """
 
 from __future__ import annotations
@@ -32,12 +35,14 @@ from serdesc.scoring.metric import Metric
 
 GOLDEN = Path(__file__).with_name("golden") / f"scores-{__version__}.json"
 NEXT_STEP = (
-    "A score has changed. If that is intended: increase __version__ in serdesc/__init__.py, record the new scores with "
-    "`tools/venv/bin/python tests/test_version.py`, commit the new file in tests/golden, and name the change in CHANGELOG.md. "
-    "If it is not intended: correct the scoring code; scores of one version must be comparable"
+    "A score has changed. If that is intended: increase __version__ in serdesc/__init__.py, record"
+    " the new scores with `tools/venv/bin/python tests/test_version.py`, commit the new file in"
+    " tests/golden, and name the change in CHANGELOG.md. If it is not intended: correct the scoring"
+    " code; scores of one version must be comparable"
 )
 
-# Reference fields, reference caption, response; fields and posterior that stand beside the response in hyp.jsonl.
+# Reference fields, reference caption, response; fields and posterior that stand beside the response
+# in hyp.jsonl.
 Case = tuple[Fields, str, str, dict[str, Any]]
 ENGLISH: list[Case] = [
     (
@@ -52,8 +57,14 @@ ENGLISH: list[Case] = [
             ("never",),
             (("melody", "lively"),),
         ),
-        'A young man with a high voice speaks loudly and fast. He stresses "never" and says "I never said that, okay?". He is angry.',
-        'A young man with a high voice speaks quickly and loudly, stressing "never". He says "I never said that okay" and sounds angry.',
+        (
+            'A young man with a high voice speaks loudly and fast. He stresses "never" and says "I'
+            ' never said that, okay?". He is angry.'
+        ),
+        (
+            'A young man with a high voice speaks quickly and loudly, stressing "never". He says "I'
+            ' never said that okay" and sounds angry.'
+        ),
         {"posterior": {"angry": 0.7, "happy": 0.1, "neutral": 0.1, "sad": 0.1}, "melody": "lively"},
     ),
     (
@@ -68,8 +79,14 @@ ENGLISH: list[Case] = [
             ("lost",),
             (("melody", "monotonous"),),
         ),
-        'An elderly woman with a low voice speaks softly and slowly. She says "We lost 27 of them." She is sad.',
-        'A middle-aged woman speaks slowly with low energy and a low voice, stressing "them". She says "we lost twenty seven of it". She is sad.',
+        (
+            'An elderly woman with a low voice speaks softly and slowly. She says "We lost 27 of'
+            ' them." She is sad.'
+        ),
+        (
+            'A middle-aged woman speaks slowly with low energy and a low voice, stressing "them".'
+            ' She says "we lost twenty seven of it". She is sad.'
+        ),
         {
             "posterior": {"angry": 0.05, "happy": 0.05, "neutral": 0.5, "sad": 0.4},
             "emotion": "neutral",
@@ -88,8 +105,14 @@ ENGLISH: list[Case] = [
             ("tomorrow",),
             (("melody", "lively"),),
         ),
-        'A girl speaks with a high voice, at normal volume and pace. She says "See you tomorrow". The speaker is happy.',
-        'A happy girl with a high voice says "see you tomorrow" at a normal pace and volume. She stresses "you tomorrow".',
+        (
+            'A girl speaks with a high voice, at normal volume and pace. She says "See you'
+            ' tomorrow". The speaker is happy.'
+        ),
+        (
+            'A happy girl with a high voice says "see you tomorrow" at a normal pace and volume.'
+            ' She stresses "you tomorrow".'
+        ),
         {"posterior": {"angry": 0.0, "happy": 1.0, "neutral": 0.0, "sad": 0.0}, "melody": "lively"},
     ),
     (
@@ -104,7 +127,10 @@ ENGLISH: list[Case] = [
             None,
             (("melody", "plain"),),
         ),
-        'A middle-aged man speaks at normal pitch, volume and pace. He says "It is on the table." He sounds neutral.',
+        (
+            'A middle-aged man speaks at normal pitch, volume and pace. He says "It is on the'
+            ' table." He sounds neutral.'
+        ),
         "",
         {},
     ),
@@ -140,8 +166,14 @@ ENGLISH: list[Case] = [
             ("know",),
             (("melody", "monotonous"),),
         ),
-        'An old man speaks quietly and slowly in a low voice. He says "Well, uh, I don\'t know." He is calm and neutral.',
-        'An old man speaks slowly in a deep, quiet voice. He says "well I do not know it". He sounds sad.',
+        (
+            "An old man speaks quietly and slowly in a low voice. He says \"Well, uh, I don't"
+            ' know." He is calm and neutral.'
+        ),
+        (
+            'An old man speaks slowly in a deep, quiet voice. He says "well I do not know it". He'
+            " sounds sad."
+        ),
         {
             "posterior": {"angry": 0.1, "happy": 0.1, "neutral": 0.2, "sad": 0.6},
             "melody": "monotonous",
@@ -293,7 +325,8 @@ def record() -> None:
     """Write the golden scores of the present version."""
     if GOLDEN.exists():
         sys.exit(
-            f"{GOLDEN}: the scores of version {__version__} are recorded: increase __version__ in serdesc/__init__.py first"
+            f"{GOLDEN}: the scores of version {__version__} are recorded: increase __version__ in"
+            " serdesc/__init__.py first"
         )
     recorded: dict[str, dict[str, Golden]] = {"no java": {}, "java": {}}
     for name in SETS:
@@ -305,7 +338,8 @@ def record() -> None:
                     metric.name for metric in shipped() if metric.name in JAVA
                 ]:
                     sys.exit(
-                        f"{name}: a metric has no value: install Java, run tools/get_spice.sh or set SERDESC_SPICE, and record again"
+                        f"{name}: a metric has no value: install Java, run tools/get_spice.sh or"
+                        " set SERDESC_SPICE, and record again"
                     )
     GOLDEN.parent.mkdir(exist_ok=True)
     GOLDEN.write_text(text_of(recorded), encoding="utf-8")

@@ -1,6 +1,8 @@
-"""The reader of captions, on captions that render() did not make: other people's prose, and what our own models said, malformed or not.
+"""The reader of captions, on captions that render() did not make: other people's prose, and what
+our own models said, malformed or not.
 
-The labels were written by reading alone. The files named "final" were opened once, when the rules were ready.
+The labels were written by reading alone. The files named "final" were opened once, when the rules
+were ready.
 """
 
 from __future__ import annotations
@@ -119,13 +121,25 @@ def test_published_samples_of_speechcraft(real_data: Callable[[str], Path]) -> N
 PARAPHRASES = [
     [
         'A sad old man speaks slowly in a low, quiet voice: "I never said so".',
-        'Speaking at a slow pace with low volume and deep pitch, an elderly male says "I never said so", with sadness in his voice.',
-        'The elderly gentleman sounds sorrowful. His pitch is low, his energy is low and his speed is slow. He says "I never said so".',
-        'Gender: male; age: elderly; pitch: low; volume: low; speed: slow; emotion: sad; transcript: "I never said so"',
+        (
+            'Speaking at a slow pace with low volume and deep pitch, an elderly male says "I never'
+            ' said so", with sadness in his voice.'
+        ),
+        (
+            "The elderly gentleman sounds sorrowful. His pitch is low, his energy is low and his"
+            ' speed is slow. He says "I never said so".'
+        ),
+        (
+            "Gender: male; age: elderly; pitch: low; volume: low; speed: slow; emotion: sad;"
+            ' transcript: "I never said so"'
+        ),
     ],
     [
         'An angry young woman, loud, high-pitched and fast-paced, shouts "stop", stressing "stop".',
-        'With a high pitch, a high volume and a rapid tempo a furious young lady says "stop"; the word "stop" is emphasised.',
+        (
+            'With a high pitch, a high volume and a rapid tempo a furious young lady says "stop";'
+            ' the word "stop" is emphasised.'
+        ),
     ],
 ]
 
@@ -138,7 +152,10 @@ def test_paraphrases_have_the_same_fields(captions: list[str]) -> None:
 
 
 def test_each_field_stands_where_it_was_found() -> None:
-    caption = 'A teenage girl speaks rapidly in a low, even pitch, saying "a sad old man", her joy plain, stressing "old".'
+    caption = (
+        'A teenage girl speaks rapidly in a low, even pitch, saying "a sad old man", her joy plain,'
+        ' stressing "old".'
+    )
     reading = reader.explain(caption)
     assert {name: caption[slice(*span)].lower() for name, span in reading.spans.items()} == {
         "age": "teenage", "gender": "girl", "speed": "rapidly", "pitch": "low, even pitch",

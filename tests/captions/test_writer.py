@@ -129,8 +129,9 @@ def test_only_the_emotion_is_replaced(caption: str, changed: str | None) -> None
 
 def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
     """In the form that it has: what is read of the new caption is the new emotion."""
-    idioms = "without any emotion|no emotion|devoid of emotion|lacking emotion|lacks feeling|lack of feeling|matter-of-factly|close to tears".split(
-        "|"
+    idioms = (
+        "without any emotion|no emotion|devoid of emotion|lacking emotion|lacks feeling|lack of"
+        " feeling|matter-of-factly|close to tears".split("|")
     )
     for word in [
         word

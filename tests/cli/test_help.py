@@ -21,8 +21,10 @@ def test_help_of_every_verb_shows_an_example() -> None:
 
 def test_help_and_scoring_import_no_torch() -> None:
     script = (
-        "import sys; from typer.testing import CliRunner; from serdesc.cli import app; assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
-        "light = {'torch', 'transformers', 'pandas', 'sklearn', 'librosa'} & set(sys.modules); assert not light, light; "
-        "import serdesc.scoring.report, serdesc.scoring.baselines, serdesc.scoring.metrics as m; m.every(); assert 'torch' not in sys.modules"
+        "import sys; from typer.testing import CliRunner; from serdesc.cli import app; assert"
+        " CliRunner().invoke(app, ['--help']).exit_code == 0; light = {'torch', 'transformers',"
+        " 'pandas', 'sklearn', 'librosa'} & set(sys.modules); assert not light, light; import"
+        " serdesc.scoring.report, serdesc.scoring.baselines, serdesc.scoring.metrics as m;"
+        " m.every(); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

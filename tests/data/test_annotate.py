@@ -47,7 +47,9 @@ def test_annotated_parts_are_data_directories_with_what_the_captions_say(corpus:
 
 
 def test_annotating_costs_the_bad_files_alone(corpus: Path, tone: Callable[..., Path]) -> None:
-    """A user's own directory, which no `prepare` has looked at: bad files are listed and in no fold, and are tried again when they are mended."""
+    """A user's own directory, which no `prepare` has looked at: bad files are listed and in no
+    fold, and are tried again when they are mended.
+    """
     first, second = datadir.read(corpus)[:2]
     before = (corpus / "wav.scp").read_bytes()
     whole = Path(first.wav).read_bytes()
@@ -112,7 +114,9 @@ def test_a_configuration_that_prepares_otherwise_is_refused(corpus: Path) -> Non
     )
     with pytest.raises(
         UserError,
-        match="prepared with prepare.excited excited, the configuration has happy. Prepare it again",
+        match=(
+            "prepared with prepare.excited excited, the configuration has happy. Prepare it again"
+        ),
     ):
         annotate.annotate(corpus, configs.Config(), nj=1)
     annotate.annotate(corpus, configs.load(settings=["prepare.excited=excited"]), nj=1)
@@ -133,7 +137,9 @@ def test_a_configuration_that_prepares_otherwise_is_refused(corpus: Path) -> Non
 
 
 def test_what_an_earlier_run_made_does_not_stay(corpus: Path) -> None:
-    """Parts, folds, thresholds and adjusted.tsv of other settings; a file that somebody else put there does."""
+    """Parts, folds, thresholds and adjusted.tsv of other settings; a file that somebody else put
+    there does.
+    """
     annotate.annotate(
         corpus, configs.load(settings=["folds.dev=utterances", "encoder.max_seconds=0.5"]), nj=1
     )

@@ -53,7 +53,9 @@ def test_unusable_audio_is_refused_with_its_reason(
 
 
 def test_segments_of_long_recordings_are_heard_where_they_stand(tmp_path: Path) -> None:
-    """An utterance of a recording has the recording's samples between its times, and only recordings stand in wav.scp."""
+    """An utterance of a recording has the recording's samples between its times, and only
+    recordings stand in wav.scp.
+    """
     wave = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000).astype(np.float32)
     soundfile.write(tmp_path / "long.flac", wave, 16_000, subtype="PCM_24")
     spans = {"rec_S1": (0.25, 1.0), "rec_S2": (1.5, 3.0)}
@@ -79,7 +81,9 @@ def test_segments_of_long_recordings_are_heard_where_they_stand(tmp_path: Path) 
 
 
 def test_spans_of_a_long_opus_file_are_found_and_repeat_exactly(tmp_path: Path) -> None:
-    """Random access differs from decoding it all by the codec's state alone, and an utterance never hears another second."""
+    """Random access differs from decoding it all by the codec's state alone, and an utterance never
+    hears another second.
+    """
     t = np.arange(120 * 16_000) / 16_000
     wave = 0.2 * np.sin(
         2 * np.pi * np.cumsum(200 + 20 * np.floor(t)) / 16_000

@@ -11,11 +11,13 @@ import numpy as np
 
 
 def test_a_breathy_voice_is_the_same_whenever_it_speaks(tmp_path: Path) -> None:
-    """espeak-ng seeds breath with the time of day, to a second; what mini's two breathy voices say must not depend on it."""
+    """espeak-ng seeds breath with the time of day, to a second; what mini's two breathy voices say
+    must not depend on it.
+    """
     code = (
-        "import sys, numpy; from serdesc.data import espeak\n"
-        "def job(i): numpy.save(sys.argv[1], espeak.synthesise('<speak>all is quiet</speak>', 'en-us+f2')[0])\n"
-        "espeak.run_forked(job, [0])"
+        "import sys, numpy; from serdesc.data import espeak\ndef job(i): numpy.save(sys.argv[1],"
+        " espeak.synthesise('<speak>all is quiet</speak>', 'en-us+f2')[0])\nespeak.run_forked(job,"
+        " [0])"
     )
     for name in ("one", "other"):
         subprocess.run(

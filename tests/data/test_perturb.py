@@ -16,7 +16,9 @@ from serdesc.training.examples import examples
 
 
 def test_copies_at_other_speeds_are_heard_in_training_alone(corpus: Path, tmp_path: Path) -> None:
-    """Lengths and pitch go with the speed; a test part has neither a copy nor a threshold that a copy moved; an epoch hears one of them."""
+    """Lengths and pitch go with the speed; a test part has neither a copy nor a threshold that a
+    copy moved; an epoch hears one of them.
+    """
     source = datadir.read(corpus)
     copies = perturb.copies(source, [0.8, 1.25], tmp_path / "perturbed", nj=2)
     assert (

@@ -16,7 +16,10 @@ import soundfile
 ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 HEAD = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
-LABELS = "age:Youth adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
+LABELS = (
+    "age:Youth"
+    " adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
+)
 
 
 # ---- IEMOCAP ----

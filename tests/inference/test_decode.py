@@ -22,7 +22,9 @@ CPU = torch.device("cpu")
 
 
 class Says:
-    """A model that always says the same; what ends in "anger in her voice" is as good as impossible."""
+    """A model that always says the same; what ends in "anger in her voice" is as good as
+    impossible.
+    """
 
     config = Config()
 

@@ -68,8 +68,9 @@ def test_prompt_is_the_papers_to_the_last_id(real_models: Callable[[str], Path])
     prompt = prompts.build_prompt(tokenizer)
     assert prompt == prompts.Prompt(BEFORE, [198], AFTER, 128009)
     example = (
-        "Within the realm of politics, an old man with low pitch and moderate volume expresses his opinion at a slow pace, stating, "
-        '"The way he talks about people", his anger evident in his speech, accentuating the word "people" distinctly.'
+        "Within the realm of politics, an old man with low pitch and moderate volume expresses his"
+        ' opinion at a slow pace, stating, "The way he talks about people", his anger evident in'
+        ' his speech, accentuating the word "people" distinctly.'
     )
     assert len(tokenizer.encode(example, False)) + 1 == 50
     assert reader.read(example) == Fields(

@@ -47,7 +47,10 @@ def test_an_estimate_of_tokens_is_near_llama_3s(real_models: Callable[[str], Pat
     real, guess = Llama3(real_models("llama3_tokenizer/tokenizer.model")), lengths.Estimate("llama")
     assert abs(lengths.prompt_tokens(guess, Config()) - 40) <= 2
     for text in (
-        'A tired old man says at a slow pace, "they were so overwhelmed with the waters", sounding sad.',
+        (
+            'A tired old man says at a slow pace, "they were so overwhelmed with the waters",'
+            " sounding sad."
+        ),
         "伤心难过，声音颤抖，情绪激动失望",
     ):
         assert len(guess.encode(text)) == pytest.approx(len(real.encode(text, False)), rel=0.15)

@@ -47,7 +47,9 @@ PASSES = [
 
 
 def step(model: Any, frames: list[int], targets: list[str], phase: Phase) -> None:
-    """A part of a real training step: as in the trainer, the features are gone when the gradients are computed."""
+    """A part of a real training step: as in the trainer, the features are gone when the gradients
+    are computed.
+    """
     loss(model, frames, targets, phase).backward()
 
 
@@ -92,7 +94,9 @@ def test_what_a_pass_holds_is_what_a_real_one_does(
 def test_peak_memory_of_a_real_step_of_three_gigabytes(
     tmp_path: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Features like HuBERT-large's, and a Llama of 12 layers: weights, gradients, AdamW's moments, features and activations."""
+    """Features like HuBERT-large's, and a Llama of 12 layers: weights, gradients, AdamW's moments,
+    features and activations.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = replace(Config(), llm=LlmConfig(dtype="float32"))
@@ -139,7 +143,8 @@ def test_peak_memory_of_a_real_step_of_three_gigabytes(
     measured = trace.measured_peak(real)
     with capsys.disabled():
         print(
-            f"\npeak of a training step: planned {wanted / 1e9:.3f} GB, measured {measured / 1e9:.3f} GB ({time.perf_counter() - start:.0f} s)"
+            f"\npeak of a training step: planned {wanted / 1e9:.3f} GB, measured"
+            f" {measured / 1e9:.3f} GB ({time.perf_counter() - start:.0f} s)"
         )
     assert measured > 2e9
     assert wanted == pytest.approx(measured, rel=0.2)

@@ -106,7 +106,9 @@ def test_a_plan_knows_folds_and_needs_no_card(
 def test_a_plan_sees_what_is_extracted_trained_on_and_decoded(
     corpus: Path, tmp_path: Path, tiny_settings: list[str]
 ) -> None:
-    """Before `annotate`, after it, and of its folds alone: two of three classes, an utterance that cannot be heard, copies at another speed."""
+    """Before `annotate`, after it, and of its folds alone: two of three classes, an utterance that
+    cannot be heard, copies at another speed.
+    """
     config = configs.load(settings=[*tiny_settings, "folds.labels=[angry, happy]"])
     every = datadir.read(corpus)
     copies = [

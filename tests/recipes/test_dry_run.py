@@ -1,4 +1,6 @@
-"""What --dry-run prints of every recipe: stages in order, commands that exist, directories, start models and sweeps."""
+"""What --dry-run prints of every recipe: stages in order, commands that exist, directories, start
+models and sweeps.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def options_of(recipe: str) -> set[str]:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_dry_run_prints_every_stage_and_does_nothing(recipe: str) -> None:
-    """Every command of the stages, each a verb that exists, with the configuration given; and no folder is made."""
+    """Every command of the stages, each a verb that exists, with the configuration given; and no
+    folder is made.
+    """
     folder = ROOT / "egs" / recipe
     before = sorted(folder.iterdir())
     lines = dry_run(recipe, *(["--folds", "1 2"] if "folds" in options_of(recipe) else []))
@@ -88,7 +92,9 @@ def test_stages_are_numbered_in_order_and_each_once(recipe: str) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_only_models_run_on_gpus(recipe: str) -> None:
-    """cuda_cmd for extract, train and decode, and train_cmd for them where ngpu is 0; the report runs directly."""
+    """cuda_cmd for extract, train and decode, and train_cmd for them where ngpu is 0; the report
+    runs directly.
+    """
     if "ngpu" not in options_of(recipe):
         assert not any("--max-jobs 1" in line for line in dry_run(recipe))
         return
@@ -181,7 +187,9 @@ def test_paths_with_spaces_reach_the_commands(tmp_path: Path) -> None:
 
 
 def test_a_sweep_takes_every_system_once_and_ends_in_the_tables() -> None:
-    """Five folds for rows 4 to 7 of Table 2, fewer for the others; each system starts from its own SpeechCraft model; what a recipe lacks is left."""
+    """Five folds for rows 4 to 7 of Table 2, fewer for the others; each system starts from its own
+    SpeechCraft model; what a recipe lacks is left.
+    """
     systems = sorted(path.stem for path in (ROOT / "serdesc/systems").glob("*.yaml"))
 
     def dry(recipe: str, *options: str) -> list[str]:
@@ -273,14 +281,17 @@ def test_every_sweep_passes_options_to_its_recipe(recipe: str) -> None:
 
 
 def test_sweeps_do_not_meet_and_each_encoder_has_its_store(tmp_path: Path) -> None:
-    """Another label set's sweep, or a tagged one, has its own folder; one's own systems are swept; a store is named after an encoder, not an LLM."""
+    """Another label set's sweep, or a tagged one, has its own folder; one's own systems are swept;
+    a store is named after an encoder, not an LLM.
+    """
     (tmp_path / "systems").mkdir()
     (tmp_path / "systems" / "qwen.yaml").write_text("llm:\n  model: Qwen/Qwen2.5-0.5B-Instruct\n")
     (tmp_path / "systems" / "plus.yaml").write_text(
         "encoder: {model: microsoft/wavlm-base-plus}\nllm: {model: Qwen/Qwen2.5-0.5B-Instruct}\n"
     )
     (tmp_path / "systems" / "slash.yaml").write_text(
-        "# an encoder\nencoder:\n  layers: 1..n\n  model: microsoft/wavlm-large/\nllm: {model: x/y}\n"
+        "# an encoder\nencoder:\n  layers: 1..n\n  model: microsoft/wavlm-large/\nllm: {model:"
+        " x/y}\n"
     )
 
     def dry(script: str, *options: str) -> list[str]:
@@ -349,7 +360,9 @@ def test_sweeps_do_not_meet_and_each_encoder_has_its_store(tmp_path: Path) -> No
 def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_begins(
     tmp_path: Path,
 ) -> None:
-    """A relative --corpus from elsewhere; a configuration's data in folders of its name; and no run of hours towards a missing model."""
+    """A relative --corpus from elsewhere; a configuration's data in folders of its name; and no run
+    of hours towards a missing model.
+    """
     recipe = copy_recipe(tmp_path / "w", "iemocap") / "run.sh"
 
     def run(*options: str, script: Path = recipe) -> tuple[int, str]:

@@ -95,7 +95,9 @@ def show_arguments(tmp_path: Path) -> str:
 
 
 def test_arguments_survive(launch: Launch, show_arguments: str, tmp_path: Path) -> None:
-    """Quotes, newlines, non-ASCII characters and what a shell would replace, in commands and log names."""
+    """Quotes, newlines, non-ASCII characters and what a shell would replace, in commands and log
+    names.
+    """
     for name in ("log", "it's a log", "50% \u8bed $HOME"):
         log = tmp_path / name / "x"
         done = launch(str(log), show_arguments, *HARD)
@@ -227,7 +229,9 @@ def test_the_last_limit_on_jobs_holds(tmp_path: Path) -> None:
 def test_slurm_gets_one_array_with_folders_for_its_logs(
     tmp_path: Path, cluster: dict[str, str]
 ) -> None:
-    """The stand-in for sbatch notes how it was called, and runs the wrapped command for each job as Slurm would."""
+    """The stand-in for sbatch notes how it was called, and runs the wrapped command for each job as
+    Slurm would.
+    """
     notes = tmp_path / "notes"
     command = [
         "bash",

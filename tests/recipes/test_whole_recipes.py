@@ -1,4 +1,6 @@
-"""Whole recipes, from stage 1 to the report, on small generated copies of their corpora with the built-in small models."""
+"""Whole recipes, from stage 1 to the report, on small generated copies of their corpora with the
+built-in small models.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,8 @@ def test_meld_from_clips_to_scores(tmp_path: Path) -> None:
     emotions = "neutral joy anger surprise sadness disgust fear".split()
     rows = {
         split: [
-            f'{i},"Number {i}, please.",{("Ross", "Monica", "Mark")[i % 3]},{emotions[i % 7]},x,0,{i},1,1,"00:00:01,0","00:00:02,0"'
+            f'{i},"Number {i},'
+            f' please.",{("Ross", "Monica", "Mark")[i % 3]},{emotions[i % 7]},x,0,{i},1,1,"00:00:01,0","00:00:02,0"'
             for i in range(14)
         ]
         for split in ("train", "test")

@@ -31,7 +31,9 @@ def test_intervals_hold_the_score_and_count_speakers(parts: Path, tmp_path: Path
 
 
 def test_a_difference_is_resampled_in_pairs() -> None:
-    """Equal systems differ by nothing in every resample; a system that is right once more a speaker lies above by just that."""
+    """Equal systems differ by nothing in every resample; a system that is right once more a speaker
+    lies above by just that.
+    """
     m = metric("ua")
     people = [Utterance(f"{s}-{i}", "", f"s{s}") for s in range(6) for i in range(4)]
     truth = [Fields(emotion=("sad", "happy")[i % 2]) for i in range(24)]

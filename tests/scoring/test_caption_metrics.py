@@ -19,7 +19,10 @@ needs_java = pytest.mark.skipif(
 )
 
 
-WORDS = "a woman man with low high pitch moderate volume speaks slowly her sadness evident in the voice fast happy tone (really) it's".split()
+WORDS = (
+    "a woman man with low high pitch moderate volume speaks slowly her sadness evident in the voice"
+    " fast happy tone (really) it's".split()
+)
 
 
 def perturbed(text: list[str], rng: random.Random) -> list[str]:

@@ -31,7 +31,9 @@ needs_java = pytest.mark.skipif(
     ],
 )
 def test_the_style_of_a_caption_has_no_transcript(fields: Fields) -> None:
-    """Taking the quote out changes no field but the transcript, and a caption without one stays as it is."""
+    """Taking the quote out changes no field but the transcript, and a caption without one stays as
+    it is.
+    """
     for seed in range(20):
         caption = writer.render(fields, str(seed))
         style = captions.chosen(caption, ScoringConfig())

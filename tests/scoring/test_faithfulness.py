@@ -1,4 +1,6 @@
-"""Claims against the sound: the measures on made waves, agreement by hand, and changes that must move them."""
+"""Claims against the sound: the measures on made waves, agreement by hand, and changes that must
+move them.
+"""
 
 from __future__ import annotations
 

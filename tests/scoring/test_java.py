@@ -41,7 +41,9 @@ def test_a_java_that_is_too_old_is_refused_by_its_version(
 
 
 def get_spice(folder: Path, *options: object, **env: str) -> tuple[int, str]:
-    """tools/get_spice.sh in a checkout of its own, whose Python and Maven only note what they are asked for."""
+    """tools/get_spice.sh in a checkout of its own, whose Python and Maven only note what they are
+    asked for.
+    """
     for name in ("tools/get_spice.sh", "utils/parse_options.sh"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)

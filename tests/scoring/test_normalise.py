@@ -38,7 +38,9 @@ def test_tags_fillers_and_numbers(text: str, said: str) -> None:
 
 
 def test_real_transcripts_become_plain_words_and_stay_so(real_data: Callable[[str], Path]) -> None:
-    """Every line of MELD, and LibriSpeech's, which have no punctuation, number or filler: they stay as they are."""
+    """Every line of MELD, and LibriSpeech's, which have no punctuation, number or filler: they stay
+    as they are.
+    """
     for part in ("train", "dev", "test"):
         with (real_data("meld_csv") / f"{part}_sent_emo.csv").open(encoding="utf-8") as file:
             for row in csv.DictReader(file):

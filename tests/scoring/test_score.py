@@ -174,7 +174,9 @@ def test_a_program_that_fails_costs_its_metric_alone(
 def test_figures_are_signed_with_what_the_labels_were_made_by(
     tmp_path: Path, corpus: Path, tiny_settings: list[str]
 ) -> None:
-    """By what annotate noted, not by what is configured now; what is as by default is not told, and measures only to what sees their labels."""
+    """By what annotate noted, not by what is configured now; what is as by default is not told, and
+    measures only to what sees their labels.
+    """
     usual = {"fold_rule": "session", "protocol": "all", "labels": "all"}
     other = configs.load(
         settings=["measure.pitch=f0", "measure.seconds=4", "folds.labels=[angry, sad]"]

@@ -1,4 +1,6 @@
-"""Significance: shares whose mean is the score, p-values against scipy and enumeration, and what is refused."""
+"""Significance: shares whose mean is the score, p-values against scipy and enumeration, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +138,9 @@ def test_a_t_test_is_over_parts_whose_mean_is_the_metric(name: str, unit: str) -
 
 
 def test_without_a_value_there_is_no_p_value() -> None:
-    """One system never names a stressed word: its precision is nothing, and neither better nor worse than anything."""
+    """One system never names a stressed word: its precision is nothing, and neither better nor
+    worse than anything.
+    """
     m = metric("emphasis_precision")
     people = [Utterance(f"{i:03d}", "", f"s{i % 9}") for i in range(100)]
     ref = Fields(transcript="one two three", emphasis=("two",))
@@ -150,7 +154,9 @@ def test_without_a_value_there_is_no_p_value() -> None:
 
 
 def test_mcnemar_and_utterances_t_are_for_what_they_test() -> None:
-    """UA's classes may differ where accuracy does not, and one utterance has neither F1 nor calibration."""
+    """UA's classes may differ where accuracy does not, and one utterance has neither F1 nor
+    calibration.
+    """
     for name in ("ua", "macro_f1"):
         a, b = (answered(metric(name), 60, share, seed=3) for share in (0.9, 0.6))
         found = significance.compare(metric(name), a, b, "utterance", rounds=200)

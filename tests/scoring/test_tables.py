@@ -1,4 +1,6 @@
-"""The paper's tables: published values as they are printed, measured cells by hand, marks by scipy, and what stays empty says why."""
+"""The paper's tables: published values as they are printed, measured cells by hand, marks by scipy,
+and what stays empty says why.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def experiment(
     scored: dict[int, str] = {},
     more: list[str] = [],
 ) -> None:
-    """A scored experiment: emotions are right where `right` says so, transcripts always but for every fifth word. `scored`: a fold's metrics."""
+    """A scored experiment: emotions are right where `right` says so, transcripts always but for
+    every fifth word. `scored`: a fold's metrics.
+    """
     config = configs.load([Path(system)] if system else None, more)
     for fold in range(1, folds + 1):
         wanted = metrics.chosen(scored.get(fold, "ua,wer,pitch"))
@@ -79,7 +83,9 @@ def made(number: int, exp: Path, **options: bool) -> dict[tuple[str, str], str]:
 
 
 def test_published_values_are_those_of_the_papers_sentences() -> None:
-    """Section 4.4: differences that the paper states in words; and a system that stands in two tables has the same values in both."""
+    """Section 4.4: differences that the paper states in words; and a system that stands in two
+    tables has the same values in both.
+    """
     layouts = yaml.safe_load(paper.LAYOUT.read_text())
     assert [len(layouts[n]["rows"]) for n in (1, 2, 3)] == [7, 15, 8]
     values = {(n, row["id"]): row["published"] for n in layouts for row in layouts[n]["rows"]}
@@ -174,7 +180,8 @@ def test_marks_are_the_papers_t_test(exps: Path) -> None:
         if note.endswith("folds 1, 2; differs from the paper: in nothing that is configured")
     ]
     assert alike == [
-        "toy, full, no_disentanglement, ser_sed, somebody: folds 1, 2; differs from the paper: in nothing that is configured"
+        "toy, full, no_disentanglement, ser_sed, somebody: folds 1, 2; differs from the paper: in"
+        " nothing that is configured"
     ]
     third = tables.table(3, [str(exps)], "test", "utterance", configs.Config()).rows
     assert not any(
@@ -333,7 +340,9 @@ def test_a_cell_stays_one_cell() -> None:
 
 
 def shown(rows: list[list[str]], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """The cells of the row below the head on the terminal: folded lines joined, without spaces; stacked parts side by side."""
+    """The cells of the row below the head on the terminal: folded lines joined, without spaces;
+    stacked parts side by side.
+    """
     terminal.print_table(rows, "a [b] table")
     told = capsys.readouterr().out
     assert told.startswith("a [b] table") and "…" not in told
@@ -425,15 +434,26 @@ def test_marks_and_special_characters_survive_in_every_form(
 # ---- anybody's captions ----
 
 FORMS = {
-    "hyp.jsonl": '{"utt_id": "a", "response": "She is sad."}\n{"utt_id": "b", "response": "A man, angry."}\n',
-    "blank.jsonl": '\n{"utt_id": "a", "response": "She is sad."}\n\n{"utt_id": "b", "response": "A man, angry."}\n \n',
+    "hyp.jsonl": (
+        '{"utt_id": "a", "response": "She is sad."}\n{"utt_id": "b", "response": "A man, angry."}\n'
+    ),
+    "blank.jsonl": (
+        '\n{"utt_id": "a", "response": "She is sad."}\n\n{"utt_id": "b", "response": "A man,'
+        ' angry."}\n \n'
+    ),
     "text": "a She is sad.\nb A man, angry.\n",
     "two.tsv": "a\tShe is sad.\nb\tA man, angry.\n",
     "quoted.tsv": '"utt_id"\t"response"\n"a"\t"She is sad."\n"b"\t"A man, angry."\n',
     "head.tsv": "caption\tscore\tkey\nShe is sad.\t1\ta.wav\nA man, angry.\t2\tclips/b.flac\n",
     "object.json": json.dumps({"a": "She is sad.", "b": "A man, angry."}, indent=1),
-    "array.json": '[{"image_id": "a", "id": 7, "caption": "She is sad."},\n {"utt_id": "b", "response": "A man, angry."}]',
-    "result.txt": "file: a.wav\norigin: x\nresult: She is sad.\nresult2: no\n\nfile: b.wav\norigin: y\nresult: A man, angry.\n",
+    "array.json": (
+        '[{"image_id": "a", "id": 7, "caption": "She is sad."},\n {"utt_id": "b", "response": "A'
+        ' man, angry."}]'
+    ),
+    "result.txt": (
+        "file: a.wav\norigin: x\nresult: She is sad.\nresult2: no\n\nfile: b.wav\norigin:"
+        " y\nresult: A man, angry.\n"
+    ),
 }
 
 

@@ -30,7 +30,9 @@ CONFS = sorted(Path(__file__).parents[2].glob("egs/*/conf/*.yaml"))
 @pytest.mark.parametrize("conf", CONFS, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
 @pytest.mark.parametrize("system", configs.systems())
 def test_a_system_is_its_difference_and_no_more(conf: Path, system: str) -> None:
-    """Over any recipe's configuration a system sets its own keys, and leaves the recipe's others as they are."""
+    """Over any recipe's configuration a system sets its own keys, and leaves the recipe's others as
+    they are.
+    """
     import dataclasses
 
     import yaml
@@ -98,7 +100,9 @@ PAPERS = {"content": 2_361_624 + 9_705_472, "joint": 2 * (2_361_624 + 9_705_472)
 def test_every_configuration_builds_and_names_what_it_trains(
     conf: Path | None, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the meta device: the recipes' own configurations, and each system over the paper's defaults."""
+    """On the meta device: the recipes' own configurations, and each system over the paper's
+    defaults.
+    """
     from serdesc.models import llm as llms
     from serdesc.plan import lengths, shapes
 

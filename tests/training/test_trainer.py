@@ -225,7 +225,10 @@ def test_what_is_started_from_is_finished_and_fits(lab: Lab) -> None:
     write_json(exp / "checkpoint" / "state.json", {**state, "blocks": state["blocks"] + 2})
     with pytest.raises(
         UserError,
-        match=f"trained to block {state['blocks']} of {state['blocks'] + 2}: finish it with `serdesc train` first",
+        match=(
+            f"trained to block {state['blocks']} of {state['blocks'] + 2}: finish it with `serdesc"
+            " train` first"
+        ),
     ):
         lab.train("half", f"training.init={exp}")
 

@@ -1,4 +1,6 @@
-"""IEMOCAP, from a tree in its own layout: the published counts and folds, odd files and tags, and a doctor that finds what is planted."""
+"""IEMOCAP, from a tree in its own layout: the published counts and folds, odd files and tags, and a
+doctor that finds what is planted.
+"""
 
 from __future__ import annotations
 
@@ -188,7 +190,9 @@ def test_wrong_labels_speakers_and_sessions_are_found(
 
 
 def test_folds_have_the_published_sizes(whole: Path, tmp_path: Path) -> None:
-    """Of the protocol that they are published of; a label set that counts the same clips has them too, another says that it is not compared."""
+    """Of the protocol that they are published of; a label set that counts the same clips has them
+    too, another says that it is not compared.
+    """
     for name, settings, exit_code, said in (
         ("four", [], 0, "no errors"),
         ("emobox", ["folds.protocol=emobox"], 0, "note: sizes of folds (1)"),

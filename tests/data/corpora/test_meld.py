@@ -1,4 +1,6 @@
-"""MELD: the real CSVs, tiny generated clips of one and six channels, both protocols, and what the doctor says of a sound copy."""
+"""MELD: the real CSVs, tiny generated clips of one and six channels, both protocols, and what the
+doctor says of a sound copy.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,9 @@ def whole(
     real_data: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """The real tables with sound as short as can be; a few clips are mp4 files, the others are as if converted before."""
+    """The real tables with sound as short as can be; a few clips are mp4 files, the others are as
+    if converted before.
+    """
     root = tmp_path_factory.mktemp("meld")
     shutil.copytree(real_data("meld_csv"), root / "src")
     for names in meld.FOLDERS.values():
@@ -224,7 +228,9 @@ def test_two_other_clips_of_one_sound_are_a_fault(
 
 
 def test_the_folds_are_checked_where_they_lie(whole: Path, tmp_path: Path) -> None:
-    """The official split's sizes, and the leading speakers in all parts as a note; with a clip less it is a fault."""
+    """The official split's sizes, and the leading speakers in all parts as a note; with a clip less
+    it is a fault.
+    """
     config = recipe("measure.source=corpus")
     annotate.annotate(whole, config, nj=1, out=tmp_path / "folds")
     result = CliRunner().invoke(app, ["check", str(tmp_path / "folds"), "--corpus", "meld"])

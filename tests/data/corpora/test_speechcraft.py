@@ -90,12 +90,14 @@ def test_all_official_label_strings_are_read_without_loss(real_data: Callable[[s
 def test_published_samples_are_read_in_every_form(
     real_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """26 English and 15 Mandarin samples: the same captions come back from JSON of both kinds and from TSV."""
+    """26 English and 15 Mandarin samples: the same captions come back from JSON of both kinds and
+    from TSV.
+    """
     head, *rows = (
         line.split("\t")
-        for line in (real_data("speechcraft") / "demo_samples.tsv")
-        .read_text(encoding="utf-8")
-        .splitlines()
+        for line in (
+            (real_data("speechcraft") / "demo_samples.tsv").read_text(encoding="utf-8").splitlines()
+        )
     )
     samples = [dict(zip(head, row)) for row in rows]
     captions = {
@@ -139,7 +141,10 @@ def test_published_samples_are_read_in_every_form(
 
 
 def test_gigaspeechs_tags_become_punctuation_and_noise_goes() -> None:
-    text = "<SIL> WHEN IT'S RAINING <COMMA> DO WE <MUSIC> TAKE THE TRAIN <QUESTIONMARK> YES <EXCLAMATIONPOINT>"
+    text = (
+        "<SIL> WHEN IT'S RAINING <COMMA> DO WE <MUSIC> TAKE THE TRAIN <QUESTIONMARK> YES"
+        " <EXCLAMATIONPOINT>"
+    )
     assert speechcraft.normalise(text) == "when it's raining, do we take the train? yes!"
     assert speechcraft.normalise("<NOISE>") == ""
 
@@ -147,16 +152,18 @@ def test_gigaspeechs_tags_become_punctuation_and_noise_goes() -> None:
 def test_transcripts_of_both_corpora_become_plain_words_and_stay_so(
     real_data: Callable[[str], Path],
 ) -> None:
-    """SECap's 600, character by character, and the 41 published samples of SpeechCraft, those in Mandarin too."""
+    """SECap's 600, character by character, and the 41 published samples of SpeechCraft, those in
+    Mandarin too.
+    """
     mandarin = [
         line.split(None, 1)[1]
         for line in (real_data("emosec600") / "text.txt").read_text(encoding="utf-8").splitlines()
     ]
     head, *rows = (
         line.split("\t")
-        for line in (real_data("speechcraft") / "demo_samples.tsv")
-        .read_text(encoding="utf-8")
-        .splitlines()
+        for line in (
+            (real_data("speechcraft") / "demo_samples.tsv").read_text(encoding="utf-8").splitlines()
+        )
     )
     spoken = [text for row in rows if (text := dict(zip(head, row))["transcript"].strip())]
     assert len(mandarin) == 600 and len(rows) == 41 and spoken
