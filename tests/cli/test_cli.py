@@ -213,7 +213,7 @@ def test_one_recording_that_went_bad_is_named_and_the_others_go_on(
                 "wrong",
                 "--faithful",
             ),
-            "2 utterances are not asked",
+            "2 utterances are not measured",
         ),
     ):
         code, text = serdesc(*arguments)
