@@ -45,6 +45,7 @@ def serdesc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_half_trained_experiment_is_resumed(folder: Path) -> None:
     """Four more steps end at the weights of the unbroken run, and the log has one column for both."""
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
@@ -63,6 +64,7 @@ def test_a_half_trained_experiment_is_resumed(folder: Path) -> None:
     assert read_json(folder / "exp/half/fold1/checkpoint/state.json")["done"] == 4
 
 
+@pytest.mark.slow
 def test_a_half_decoded_experiment_is_resumed(folder: Path) -> None:
     decoded = folder / "exp/whole/fold1/decode_test"
     partial = [
@@ -78,6 +80,7 @@ def test_a_half_decoded_experiment_is_resumed(folder: Path) -> None:
     assert refused.returncode == 2 and "settings" in refused.stderr
 
 
+@pytest.mark.slow
 def test_labels_of_version_0_1_are_trained_on_and_scored(folder: Path) -> None:
     record = folder / "data/labelled.json"
     made = read_json(record)

@@ -1,4 +1,4 @@
-"""The house itself: imports run one way, shell is sound, and files stay readable."""
+"""The package: imports in one direction without cycles, shell syntax, length of files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Along the data. A module may import from levels before its own, and from its own level.
+# Along the data flow. A module may import from levels before its own, and from its own level.
 LEVELS = (
     ("errors",),
     ("files", "builtin", "plugins"),

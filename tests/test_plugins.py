@@ -61,6 +61,7 @@ def plugins(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_each_is_one_file_in_a_folder_of_ones_own(
     plugins: Path, tmp_path: Path, tone: Callable[..., Path], tiny_settings: list[str]
 ) -> None:
@@ -121,6 +122,7 @@ def test_each_is_one_file_in_a_folder_of_ones_own(
     assert scores["spoken"] == 100 and scores["colour"] == 100
 
 
+@pytest.mark.slow
 def test_an_encoder_and_an_llm_of_a_known_family_are_a_folder(
     tmp_path: Path, tone: Callable[..., Path], tiny_settings: list[str]
 ) -> None:

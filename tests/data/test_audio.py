@@ -80,6 +80,7 @@ def test_segments_of_long_recordings_are_heard_where_they_stand(tmp_path: Path) 
     assert "recording 'other'" in str(error.value)
 
 
+@pytest.mark.slow
 def test_spans_of_a_long_opus_file_are_found_and_repeat_exactly(tmp_path: Path) -> None:
     """Random access differs from decoding it all by the codec's state alone, and an utterance never
     hears another second.

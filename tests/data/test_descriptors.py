@@ -41,6 +41,7 @@ def test_energy_measure_falls_with_pauses_and_trimming_raises_it() -> None:
     assert trimmed > descriptors.measure(edged, None, plain)["energy"] + 0.1
 
 
+@pytest.mark.slow
 def test_a_true_f0_and_syllables_by_key() -> None:
     t = np.arange(32_000) / 16_000
     for hertz in (110.0, 220.0):

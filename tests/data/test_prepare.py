@@ -57,6 +57,7 @@ def test_a_full_disk_is_told_whoever_writes(
     assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_preparing_costs_the_bad_files_alone(tmp_path: Path, tone: Callable[..., Path]) -> None:
     chapter = tmp_path / "src" / "dev" / "19" / "198"
     chapter.mkdir(parents=True)

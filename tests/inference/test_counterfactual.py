@@ -33,6 +33,7 @@ def fold(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> Path:
     return exp
 
 
+@pytest.mark.slow
 def test_changed_answers_are_those_of_this_model_and_this_sound(
     fold: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_changed_recording_that_was_cut_off_is_not_there(
     assert list((tmp_path / "wavs").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_changes_move_what_they_should() -> None:
     wave = hum()
     wave[8000:20000] *= 0.3

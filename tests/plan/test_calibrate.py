@@ -15,6 +15,7 @@ from serdesc.plan import calibrate, cards, planner
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_a_calibration_runs_real_steps(
     corpus: Path, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def loss(model: Any, frames: list[int], targets: list[str], phase: Phase) -> tor
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, phase, checkpointing", PASSES)
 def test_what_a_pass_holds_is_what_a_real_one_does(
     kind: str, phase: Phase, checkpointing: bool
@@ -87,6 +88,7 @@ def test_what_a_pass_holds_is_what_a_real_one_does(
     assert found.forward + found.backward == pytest.approx(tally.flops, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not os.environ.get("SERDESC_SLOW"),
     reason="holds 3 GB for half a minute: SERDESC_SLOW=1 runs it",

@@ -55,6 +55,7 @@ def test_the_bytes_of_features_are_those_of_a_store(
     assert stores.size([], shapes.encoder(config.encoder)[0], StoreConfig()) == 0
 
 
+@pytest.mark.slow
 def test_a_plan_for_a_small_card(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("training: {batch_size: 4}\n")
     small = [
@@ -85,6 +86,7 @@ def test_a_plan_for_a_small_card(corpus: Path, tmp_path: Path) -> None:
     assert set(tree["features"]["bytes"]) == {"float32", "float16", "bfloat16", "int8"}
 
 
+@pytest.mark.slow
 def test_a_plan_knows_folds_and_needs_no_card(
     corpus: Path, tmp_path: Path, tiny_settings: list[str]
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_plan_knows_folds_and_needs_no_card(
     )
 
 
+@pytest.mark.slow
 def test_a_plan_sees_what_is_extracted_trained_on_and_decoded(
     corpus: Path, tmp_path: Path, tiny_settings: list[str]
 ) -> None:

@@ -33,6 +33,7 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+@pytest.mark.slow
 def test_parameters_are_those_of_the_models_that_are_built() -> None:
     config = configs.load(settings=MINI)
     real = Encoder.load(config.encoder, CPU)

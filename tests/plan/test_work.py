@@ -30,6 +30,7 @@ PASSES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, phase, checkpointing", PASSES)
 def test_flops_by_arithmetic_are_those_that_are_multiplied_out(
     kind: str, phase: Phase, checkpointing: bool
@@ -49,6 +50,7 @@ def test_flops_by_arithmetic_are_those_that_are_multiplied_out(
     )
 
 
+@pytest.mark.slow
 def test_the_papers_floors() -> None:
     encoder, model = built(Config())
     assert work.Curve.of(encoder)(10) / 10 == pytest.approx(36e9, rel=0.1)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from serdesc.data.datadir import Utterance
 from serdesc.files import read_json
 from serdesc.scoring import baselines
 
 
+@pytest.mark.slow
 def test_baselines_know_what_can_be_known(parts: Path) -> None:
     baselines.write(parts / "baselines.json", table := baselines.baselines(parts, nj=1))
     rows = read_json(parts / "baselines.json")

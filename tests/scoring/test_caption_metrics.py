@@ -19,6 +19,9 @@ needs_java = pytest.mark.skipif(
 )
 
 
+pytestmark = pytest.mark.java
+
+
 WORDS = (
     "a woman man with low high pitch moderate volume speaks slowly her sadness evident in the voice"
     " fast happy tone (really) it's".split()

@@ -24,6 +24,7 @@ from serdesc.scoring import faithfulness
 from serdesc.scoring.hypotheses import Hypothesis
 
 
+@pytest.mark.slow
 def test_measures_of_a_tone_with_a_pause() -> None:
     wave = hum()
     wave[8000:16000] = 0  # half a second of two
@@ -69,6 +70,7 @@ def test_agreement_by_hand_and_shuffled_claims_fall_to_chance() -> None:
     assert half.interval and half.interval[0] <= half.agreement <= half.interval[1]
 
 
+@pytest.mark.slow
 def test_captions_of_the_labels_agree_with_them(corpus: Path, tmp_path: Path) -> None:
     annotate.annotate(corpus, configs.Config(), nj=1)
     test, train = corpus / "fold1" / "test", corpus / "fold1" / "train"
@@ -91,6 +93,7 @@ def test_captions_of_the_labels_agree_with_them(corpus: Path, tmp_path: Path) ->
         faithfulness.rows(test, corpus / "nowhere", hyps, MeasureConfig(), nj=1)
 
 
+@pytest.mark.slow
 def test_measures_are_kept_under_what_they_depend_on(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

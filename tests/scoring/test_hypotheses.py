@@ -114,6 +114,7 @@ def test_an_answer_may_hold_any_character(parts: Path, tmp_path: Path) -> None:
             read(tmp_path / "latin")
 
 
+@pytest.mark.java
 def test_an_utterance_without_an_answer_is_named_or_wrong(tmp_path: Path) -> None:
     scored(tmp_path, ["She sounds sad."] * 3, ["She sounds sad."] * 3, "scoring.spice_jars=/none")
     lines = (tmp_path / "hyp.jsonl").read_text().splitlines()

@@ -13,6 +13,9 @@ from helpers.scoring import scored
 from serdesc.scoring import java
 from serdesc.scoring.metrics import spice
 
+pytestmark = pytest.mark.java
+
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -74,6 +74,7 @@ def test_a_fold_is_scored_by_its_own_configuration(parts: Path, tmp_path: Path) 
     ), "as the folds were made"
 
 
+@pytest.mark.slow
 def test_scores_of_each_file_lie_beside_it_and_a_strangers_configuration_is_not_taken(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_program_that_fails_costs_its_metric_alone(
     assert (ua["value"], bleu["value"] > 0, meteor["value"]) == (100.0, True, None)
 
 
+@pytest.mark.slow
 def test_figures_are_signed_with_what_the_labels_were_made_by(
     tmp_path: Path, corpus: Path, tiny_settings: list[str]
 ) -> None:

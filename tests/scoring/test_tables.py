@@ -115,6 +115,7 @@ def test_published_values_are_those_of_the_papers_sentences() -> None:
     } <= set(configs.systems())
 
 
+@pytest.mark.slow
 def test_cells_say_the_value_or_why_there_is_none(exps: Path) -> None:
     cells = made(2, exps)
     folds = [
@@ -155,6 +156,7 @@ def test_the_constant_answer_is_a_row_where_it_was_scored(exps: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_marks_are_the_papers_t_test(exps: Path) -> None:
     found = tables.table(2, [str(exps)], "test", "utterance", configs.Config())
     ua = {row[0]: row[found.rows[0].index("toy UA %")] for row in found.rows[1:]}
@@ -195,6 +197,7 @@ def test_signatures_are_not_mixed(exps: Path) -> None:
         made(3, exps)
 
 
+@pytest.mark.slow
 def test_of_two_folders_of_one_system_its_namesake_is_the_row(exps: Path) -> None:
     experiment(exps / "full2", "full", lambda i: True)
     cells = made(2, exps)
@@ -211,6 +214,7 @@ def others(exp: Path) -> list[tuple[str, str]]:
     return [(row[1], row[rows[0].index("toy UA %")]) for row in rows[1:] if row[0] == "+"]
 
 
+@pytest.mark.slow
 def test_a_system_of_ones_own_has_a_row_and_is_told_about(exps: Path) -> None:
     experiment(exps / "mine", "full", lambda i: True, more=["system=mine", "training.beta=10"])
     assert ("mine (toy)", "100.0 ± 0.0") in others(exps)
@@ -223,6 +227,7 @@ def test_a_system_of_ones_own_has_a_row_and_is_told_about(exps: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_was_scored_in_part_says_so(tmp_path: Path) -> None:
     exp = tmp_path / "toy" / "exp"
     experiment(exp / "full", "full", lambda i: i % 5 != 0, folds=3, scored={2: "ua"})
@@ -249,6 +254,7 @@ def test_what_was_scored_in_part_says_so(tmp_path: Path) -> None:
         made(2, exp)
 
 
+@pytest.mark.slow
 def test_marks_belong_to_one_corpus_and_holm_to_the_table(tmp_path: Path) -> None:
     for name, right in (
         ("a", lambda i: i % 5 != 0),
@@ -286,6 +292,7 @@ def test_marks_belong_to_one_corpus_and_holm_to_the_table(tmp_path: Path) -> Non
         )
 
 
+@pytest.mark.slow
 def test_zero_shot_stands_under_its_system(exps: Path) -> None:
     experiment(exps / "full-zero-shot", "full", lambda i: i % 2 == 0)
     rows = tables.table(2, [f"named={exps}"], "test", "utterance", configs.Config()).rows
@@ -296,6 +303,7 @@ def test_zero_shot_stands_under_its_system(exps: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke
     for form in ("terminal", "markdown", "csv", "latex"):

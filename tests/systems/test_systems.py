@@ -51,6 +51,7 @@ def test_the_names_of_systems_are_offered() -> None:
         configs.load([Path("no_such_system")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "system", ["no_disentanglement", "ssl_hubert", "ser_asr", "ser_sed", "two_stage"]
 )
@@ -92,6 +93,7 @@ def test_a_system_is_trained_resumed_and_decoded_by_the_same_code(
 PAPERS = {"content": 2_361_624 + 9_705_472, "joint": 2 * (2_361_624 + 9_705_472)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "conf, system",
     [*((conf, "") for conf in CONFS), *((None, system) for system in configs.systems())],

@@ -82,6 +82,7 @@ def test_frozen_parts_do_not_move_by_one_bit(lab: Lab, tiny_llm: Path, tiny_enco
     assert before == {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in before}
 
 
+@pytest.mark.slow
 def test_stopping_after_any_block_changes_nothing(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +103,7 @@ def test_stopping_after_any_block_changes_nothing(
     assert lab.captions(whole) == lab.captions(stopped)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_the_same(lab: Lab) -> None:
     """The real program, SIGKILLed three times in training and decoding."""
     settings = [
@@ -233,6 +235,7 @@ def test_what_is_started_from_is_finished_and_fits(lab: Lab) -> None:
         lab.train("half", f"training.init={exp}")
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(lab: Lab) -> None:
     settings = [s for setting in [*lab.settings, "llm.lora.dropout=0"] for s in ("--set", setting)]
     single = lab.train("single", "llm.lora.dropout=0")

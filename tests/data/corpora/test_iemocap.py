@@ -89,6 +89,7 @@ def test_a_sound_copy_has_no_fault(whole: Path) -> None:
     assert result.exit_code == 0 and "no errors" in result.output.splitlines()[-1], result.output
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_what_is_planted_and_nothing_else(
     golden: list[dict[str, str]], tmp_path: Path
 ) -> None:
@@ -189,6 +190,7 @@ def test_wrong_labels_speakers_and_sessions_are_found(
         assert kinds["fold"] == [f"{moved}: session Ses05, iemocap_5531.tsv has 4"]
 
 
+@pytest.mark.slow
 def test_folds_have_the_published_sizes(whole: Path, tmp_path: Path) -> None:
     """Of the protocol that they are published of; a label set that counts the same clips has them
     too, another says that it is not compared.

@@ -19,6 +19,9 @@ needs_java = pytest.mark.skipif(
 )
 
 
+pytestmark = pytest.mark.java
+
+
 @needs_java
 def test_spice_gives_its_golden_scores(tmp_path: Path, real_spice: Path) -> None:
     pairs = read_jsonl(real_spice / "golden.jsonl")
