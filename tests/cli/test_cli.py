@@ -256,7 +256,7 @@ def test_one_recording_that_went_bad_is_named_and_the_others_go_on(corpus: Path,
         (("train", train, store, exp, *with_settings), "1 utterances without features were not used"),
         (("decode", test, "live", exp), f"{ids[0]}.wav ({ids[0]}): no such file"),
         (("decode", test, store, exp, "--out", tmp_path / "stored.jsonl"), f"{ids[0]}.wav ({ids[0]}): no such file"),
-        (("score", test, "--hyp", tmp_path / "stored.jsonl", "--metric", "ua", "--missing", "wrong", "--faithful"), "2 utterances are not asked"),
+        (("score", test, "--hyp", tmp_path / "stored.jsonl", "--metric", "ua", "--missing", "wrong", "--faithful"), "2 utterances are not measured"),
     ):
         code, text = serdesc(*arguments)
         assert code == 0 and said in text.replace("\n", " ") and "Traceback" not in text, (arguments, text)

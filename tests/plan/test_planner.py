@@ -356,7 +356,7 @@ def test_a_plan_of_what_cannot_be_split_says_why(corpus: Path) -> None:
         config = configs.load(settings=settings)
         found = lengths.data_parts(corpus, config)
         assert found.folds == 1 and found.train == found.test == found.every and why in found.notes[0]
-    with pytest.raises(UserError, match=r"nothing in it is of folds.labels \['neutral'\]"):
+    with pytest.raises(UserError, match=r"no utterance has a label of folds.labels \['neutral'\]"):
         lengths.data_parts(corpus, configs.load(settings=["folds.labels=[neutral]"]))
 
 
