@@ -5,8 +5,8 @@
     serdesc.describe("voice.wav").caption
     serdesc.read_caption("A woman with low pitch says 'no', sounding sad.").emotion
 
-The functions are defined in serdesc/api.py: they return dataclasses or DataFrames, print nothing, and
-raise UserError or FailedError. Importing serdesc imports neither torch nor transformers.
+The functions are in serdesc/api.py; they return dataclasses or DataFrames, print nothing, and raise
+UserError or FailedError. Importing serdesc imports neither torch nor transformers.
 """
 
 from __future__ import annotations

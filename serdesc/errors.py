@@ -1,4 +1,4 @@
-"""Errors and notices. A UserError ends a command with exit code 2, a FailedError with exit code 1."""
+"""Errors and notices. A UserError ends a command with exit code 2, a FailedError with 1."""
 
 
 class UserError(Exception):
@@ -6,7 +6,7 @@ class UserError(Exception):
 
 
 class FailedError(Exception):
-    """A failure that the request did not cause: a full disk, damaged audio. Finished work is kept."""
+    """A failure outside the request: a full disk, damaged audio. Finished work is kept."""
 
     place = ""  # location of the failure, if the message does not contain it
 
