@@ -265,7 +265,7 @@ def test_one_recording_that_went_bad_is_named_and_the_others_go_on(corpus: Path,
     for utt in datadir.read(test):
         Path(utt.wav).unlink(missing_ok=True)
     code, text = serdesc("decode", test, "live", exp, "--out", tmp_path / "none.jsonl")
-    assert code == 1 and "none of 6 utterances could be heard" in text and not (tmp_path / "none.jsonl").exists()
+    assert code == 1 and "none of 6 utterances has usable audio" in text and not (tmp_path / "none.jsonl").exists()
     code, text = serdesc("train", train, "live", tmp_path / "exp" / "fold2", *with_settings)
     assert code == 1 and "): no such file. Restore the file, or run `serdesc prepare`" in text and "serdesc train: " in text
 
