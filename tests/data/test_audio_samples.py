@@ -21,7 +21,10 @@ def test_samples_equal_their_file(tone: Callable[..., Path]) -> None:
     np.testing.assert_array_equal(audio.from_samples(samples[:, 0], 16_000), samples[:, 0])
 
 
-@pytest.mark.parametrize("samples, message", [(np.zeros(0), "empty"), (np.zeros(9), "silent"), (np.full(9, np.nan), "not numbers")])
+@pytest.mark.parametrize(
+    "samples, message",
+    [(np.zeros(0), "empty"), (np.zeros(9), "silent"), (np.full(9, np.nan), "not numbers")],
+)
 def test_unusable_samples_are_rejected(samples: np.ndarray, message: str) -> None:
     with pytest.raises(audio.AudioError, match=message):
         audio.from_samples(samples, 16_000)
