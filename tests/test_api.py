@@ -74,6 +74,8 @@ def test_recordings_are_described_one_or_many(tmp_path: Path) -> None:
     stereo = np.stack([tone, tone], axis=1)
     for other in serdesc.describe([tone, stereo], rate=16_000):
         assert other.caption == described.caption
+    integers = (tone * 32_768).astype(np.int16)
+    assert serdesc.describe(integers, rate=16_000).seconds == 1.25
     with pytest.raises(serdesc.UserError, match="sampling rate"):
         serdesc.describe(tone)
     with pytest.raises(serdesc.FailedError, match="silent"):
@@ -82,6 +84,7 @@ def test_recordings_are_described_one_or_many(tmp_path: Path) -> None:
         serdesc.describe(tone, rate=16_000, model="nowhere")
 
 
+@pytest.mark.slow
 def test_data_and_scores_are_frames(fold: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = serdesc.load_data(fold)
     assert list(data.index) == sorted(data.index) and data.index.name == "utt_id"

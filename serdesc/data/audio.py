@@ -149,14 +149,17 @@ def _load(
 
 
 def from_samples(samples: np.ndarray, rate: int, max_seconds: float | None = None) -> np.ndarray:
-    """(S,) float32 samples at 16 kHz of samples (S,) or (S, channels) at `rate` Hz, full scale 1.
+    """(S,) float32 samples at 16 kHz of samples (S,) or (S, channels) at `rate` Hz.
 
+    Full scale is 1, or the range of an integer type.
     Raises AudioError if they are empty, silent or not finite.
     """
     if max_seconds is not None:
         samples = samples[: int(max_seconds * rate)]
     if not len(samples):
         raise AudioError("empty: no samples")
+    if np.issubdtype(samples.dtype, np.integer):
+        samples = samples / -float(np.iinfo(samples.dtype).min)
     if not np.isfinite(samples).all():
         invalid = int((~np.isfinite(samples)).sum())
         raise AudioError(f"{invalid} samples are not numbers (NaN or infinity)")

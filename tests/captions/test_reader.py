@@ -200,3 +200,8 @@ def test_what_is_denied_is_not_read() -> None:
     assert reader.read("Neither fast nor slow, she is far from sad, rather happy.") == Fields(
         emotion="happy", gender="female", speed="normal"
     )
+
+
+@pytest.mark.parametrize("caption", ["pitch", "tone", "Energy.", "pace", "pitch pitch", ", pitch"])
+def test_a_caption_of_one_word_states_nothing(caption: str) -> None:
+    assert reader.read(caption) == Fields()

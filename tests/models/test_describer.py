@@ -18,6 +18,7 @@ from serdesc.models.bottleneck import Bottleneck
 from serdesc.models.describer import Describer, Phase, noise
 
 
+@pytest.mark.slow
 def test_parameter_counts_at_the_papers_shapes() -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -184,6 +184,7 @@ def test_holm_by_hand() -> None:
     assert significance.holm([0.5, 0.6]) == [1.0, 1.0] and significance.holm([]) == []
 
 
+@pytest.mark.slow
 def test_two_files_are_compared_from_the_command_line(tmp_path: Path) -> None:
     utterances = [
         Utterance(f"u{i:02d}", f"{i}.wav", f"s{i % 3}", labels=Fields(transcript="one two", emotion=CLASSES[i % 3])) for i in range(60)

@@ -143,6 +143,7 @@ def test_cells_say_the_value_or_why_there_is_none(exps: Path) -> None:
     assert made(3, exps, descriptors=True)["3", "toy pitch %"] == "no descriptors in the target"
 
 
+@pytest.mark.slow
 def test_the_constant_answer_is_a_row_where_it_was_scored(exps: Path) -> None:
     (exps / "baselines.json").write_text(
         json.dumps({"constant": {"ua": 25.0, "wer": None}, "words alone": {"ua": 30.0}})
@@ -367,6 +368,7 @@ def shown(rows: list[list[str]], capsys: pytest.CaptureFixture[str]) -> list[str
     return cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number, descriptors, width",
     [(1, False, 80), (2, False, 80), (3, False, 80), (3, True, 80), (2, True, 60), (3, True, 120)],

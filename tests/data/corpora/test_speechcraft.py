@@ -457,6 +457,7 @@ def test_annotate_keeps_what_the_corpus_brought(craft: Path, tmp_path: Path, tex
         )
 
 
+@pytest.mark.slow
 def test_a_corpus_without_training_part_measures_nothing(tmp_path: Path) -> None:
     voice(tmp_path / "a.wav", 0.5, 0)
     datadir.write(
