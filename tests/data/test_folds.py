@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from helpers.cli import serdesc
 
 from serdesc import config as configs
-from serdesc.data import datadir, folds
+from serdesc.data import annotate, datadir, folds
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.files import read_json, write_json
 
 
 def test_emobox_leaves_out_what_is_longer_than_its_limit(real_data: Callable[[str], Path]) -> None:
@@ -71,3 +73,32 @@ def test_faulty_folds_are_refused(corpus: Path) -> None:
         folds.split(mixed, configs.FoldsConfig(rule="session"), 1)
     with pytest.raises(UserError, match="utt2session"):
         folds.split([replace(u, session=None) for u in utterances], configs.FoldsConfig(), 1)
+
+
+def test_labels_of_other_settings_are_not_trained_on(
+    corpus: Path, tmp_path: Path, tiny_settings: list[str]
+) -> None:
+    """`--set` of the folds, the measures or the preparation cannot contradict the data."""
+    config = configs.load(settings=tiny_settings)
+    annotate.annotate(corpus, config, nj=1)
+    part = corpus / "fold1/train"
+    folds.check_labels(part, config)
+    folds.check_labels(tmp_path / "elsewhere/fold1/train", config)  # no record: nothing to compare
+    for setting, message in (
+        ("folds.protocol=emobox", "folds.protocol all, the configuration has emobox"),
+        ("folds.labels=[sad]", r"folds.labels \[\], the configuration has \['sad'\]"),
+        ("measure.pitch=f0", "measure.pitch piptrack, the configuration has f0"),
+    ):
+        other = configs.load(settings=[*tiny_settings, setting])
+        with pytest.raises(UserError, match=f"labelled.json: the labels .* {message}.*annotate"):
+            folds.check_labels(part, other)
+    code, text = serdesc(
+        *("train", part, "live", tmp_path / "exp"),
+        *[part for one in [*tiny_settings, "measure.trim=true"] for part in ("--set", one)],
+    )
+    assert code == 2 and "measure.trim False, the configuration has True" in text
+    record = read_json(corpus / "labelled.json")
+    record["settings"] = {**record.get("settings", {}), "turns": "all", "speeds": [0.9]}
+    write_json(corpus / "labelled.json", record)
+    with pytest.raises(UserError, match=r"prepare.speeds \[0.9\], the configuration has \[\]"):
+        folds.check_labels(part, config)

@@ -11,10 +11,12 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 import torch
+from helpers.cli import serdesc
 from torch import Tensor, nn
 
 from serdesc import config as configs
 from serdesc.config import LlmConfig
+from serdesc.data import annotate
 from serdesc.errors import UserError
 from serdesc.models import llm as llms
 
@@ -108,8 +110,6 @@ def test_fewer_bits_need_a_gpu_and_bitsandbytes(monkeypatch: pytest.MonkeyPatch)
 def test_from_pretrained_is_told_what_to_quantise(
     quantization: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import transformers  # noqa: F401  (before its version check is replaced)
-
     given: list[dict[str, Any]] = []
     real = llms.load_pretrained
 
@@ -117,10 +117,19 @@ def test_from_pretrained_is_told_what_to_quantise(
         given.append(options)
         return real(auto, model, **{key: value for key, value in options.items() if key == "dtype"})
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(
-        importlib.metadata, "version", lambda name: "0.48.0"
-    )  # transformers asks for bitsandbytes' version
+    from peft.import_utils import is_bnb_4bit_available, is_bnb_available
+
+    assert not (is_bnb_available() or is_bnb_4bit_available())  # PEFT asks once
+    find_spec, version = importlib.util.find_spec, importlib.metadata.version
+
+    def find(name: str, package: str | None = None) -> Any:
+        return object() if name == "bitsandbytes" else find_spec(name, package)
+
+    def version_of(name: str) -> str:
+        return "0.48.0" if name == "bitsandbytes" else version(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    monkeypatch.setattr(importlib.metadata, "version", version_of)  # transformers asks for it
     monkeypatch.setattr(llms, "load_pretrained", load_pretrained)
     model, _ = llms.load(
         LlmConfig(model="llama-mini", quantization=quantization), torch.device("cuda:1")
@@ -145,3 +154,20 @@ def test_from_pretrained_is_told_what_to_quantise(
             bits.bnb_4bit_use_double_quant,
             bits.bnb_4bit_compute_dtype,
         ) == ("nf4", True, torch.bfloat16)
+
+
+def test_a_large_llm_is_not_trained_on_a_cpu_unless_allowed(
+    corpus: Path, tmp_path: Path, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llama-mini has 1.8 million parameters; the limit is lowered to a million."""
+    assert llms.LARGE == 1_000_000_000
+    monkeypatch.setattr(llms, "LARGE", 1_000_000)
+    annotate.annotate(corpus, configs.load(settings=tiny_settings), nj=1)
+    settings = [*tiny_settings, "llm.model=llama-mini", "training.descriptor.epochs=0"]
+    options = [part for one in settings for part in ("--set", one)]
+    command = ["train", corpus / "fold1/train", "live", tmp_path / "exp", *options]
+    code, text = serdesc(*command)
+    assert code == 2 and "parameters and the device is the CPU" in text and "--allow-cpu" in text
+    assert not (tmp_path / "exp").exists(), "refused before anything is written"
+    code, text = serdesc(*command, "--allow-cpu")
+    assert code == 0, text
