@@ -192,6 +192,9 @@ class TrainingConfig:
     strategy: Literal["alternating", "two-stage", "one-stage"] = "alternating"
     alternate: Literal["epoch", "step"] = "epoch"  # unit of alternation
     beta: NotNegative = 1e-2  # weight of the KL term (Eq. 2)
+    # KL over the K latent dimensions: its sum (the method's ancestor), or its mean, so that beta is
+    # that of the sum divided by K. The paper does not state which.
+    kl: Literal["sum", "mean"] = "sum"
     loss: Literal["mean", "eq4"] = "mean"  # mean: per token and per frame; eq4: sums, as Eq. 4
     content: PhaseConfig = field(default_factory=PhaseConfig)
     descriptor: PhaseConfig = field(default_factory=lambda: PhaseConfig(lr=2e-5, schedule="cosine"))

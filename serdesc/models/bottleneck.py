@@ -21,9 +21,10 @@ class Latent(NamedTuple):
         """z = mu + sigma * eps (B, T, K), eps ~ N(0, I)."""
         return self.mu + self.sigma * eps
 
-    def kl(self) -> Tensor:
-        """KL(p(z|x), N(0, I)) of every frame, summed over K: (B, T)."""
-        return 0.5 * (self.mu.square() + self.sigma.square() - 1 - 2 * self.sigma.log()).sum(-1)
+    def kl(self, over_k: str = "sum") -> Tensor:
+        """KL(p(z|x), N(0, I)) of every frame, its sum or mean over K: (B, T)."""
+        kl = 0.5 * (self.mu.square() + self.sigma.square() - 1 - 2 * self.sigma.log()).sum(-1)
+        return kl / self.mu.shape[-1] if over_k == "mean" else kl
 
 
 def weighted_sum(x: Tensor, layer_weights: Tensor, layer_norm: bool) -> Tensor:

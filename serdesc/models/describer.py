@@ -155,7 +155,8 @@ class Describer(nn.Module):
             )
         kl = x.new_zeros(())
         for name in self.sampled_branches(phase):
-            kl = kl + (latents[name].kl() * frame_mask(frames, x.shape[2])).sum()
+            per_frame = latents[name].kl(self.config.training.kl)  # (B, T)
+            kl = kl + (per_frame * frame_mask(frames, x.shape[2])).sum()
         return SpeechTokens(s_con, s_des, tokens, kl)
 
     # ---- training

@@ -52,3 +52,9 @@ def test_layer_norm_before_the_sum_makes_the_scale_of_a_layer_irrelevant() -> No
     )
     torch.testing.assert_close(normed(x).mu, normed(louder).mu, atol=1e-4, rtol=1e-4)
     assert (plain(x).mu - plain(louder).mu).abs().max() > 0.1
+
+
+def test_the_mean_over_k_divides_beta_by_k() -> None:
+    latent = Latent(torch.randn(2, 5, 7), torch.rand(2, 5, 7) + 0.1)
+    torch.testing.assert_close(latent.kl("mean") * 7, latent.kl("sum"))
+    torch.testing.assert_close(latent.kl("sum"), latent.kl())

@@ -306,3 +306,14 @@ def test_a_gradient_that_is_no_number_stops_with_the_place(
     monkeypatch.setattr(lab.features, "load", lambda utts: [x * float("nan") for x in load(utts)])
     with pytest.raises(FailedError, match="content epoch 1, step 1"):
         lab.train("nan")
+
+
+def test_the_mean_kl_is_the_sum_at_beta_divided_by_k(lab: Lab) -> None:
+    """K is 4: the first step of the descriptor phase has a quarter of the KL and the same vib_loss."""
+    settings = ["training.content.epochs=0", "training.descriptor.epochs=1"]
+    rows = {}
+    for kl, beta in (("sum", 0.25), ("mean", 1)):
+        exp = lab.train(kl, *settings, f"training.kl={kl}", f"training.beta={beta}")
+        rows[kl] = read_jsonl(exp / "train.jsonl")[0]
+    assert rows["mean"]["kl_loss"] * 4 == pytest.approx(rows["sum"]["kl_loss"], rel=1e-4)
+    assert rows["mean"]["vib_loss"] == pytest.approx(rows["sum"]["vib_loss"], rel=1e-5)
