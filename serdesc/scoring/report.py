@@ -52,24 +52,18 @@ def _score_table(scores: Sequence[Score], by_name: Mapping[str, Metric]) -> pd.D
     """Text cells, one row per score."""
     import pandas as pd
 
-    frame = pd.DataFrame([asdict(s) for s in scores], columns=[f.name for f in fields(Score)])
-    unread = [s.counts.get("unread") for s in scores]
+    names = [field.name for field in fields(Score)]
+    frame = pd.DataFrame(list(map(asdict, scores)), columns=names)
+    unread = pd.Series([s.counts.get("unread") for s in scores], dtype="Int64")
     cells = {
-        "metric": [by_name[s.metric].unit for s in scores],
+        "metric": [by_name[name].unit for name in frame["metric"]],
         "score": frame["value"].map(typeset.number),
         "95 %": frame["interval"].map(typeset.span),
         "chance": frame["chance"].map(typeset.number),
         "utterances": frame["n"].map(str),
-        "unread": _counts(pd.array(unread, dtype="Int64")),
+        "unread": unread.astype("string").fillna(""),
     }
     return pd.DataFrame(cells, dtype=object)
-
-
-def _counts(values: Any) -> list[str]:
-    """Integers as text; empty if missing."""
-    import pandas as pd
-
-    return ["" if pd.isna(value) else str(value) for value in values]
 
 
 def _errors(unit: str, counts: Mapping[str, float]) -> str:
@@ -159,8 +153,9 @@ def report(exp: Path, part: str, config: Config) -> None:
     log_mel = read_baseline(exp / BASELINES, LOGMEL)
     pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
     emotions = confusion(_emotion_counts(experiment))
+    folds = [fold.name for fold in experiment.folds]
     tree = {
-        "folds": [fold.name for fold in experiment.folds],
+        "folds": folds,
         "confusion": emotions,
         "scores": [row.to_dict(experiment) for row in pooled],
     }

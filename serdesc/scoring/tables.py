@@ -131,8 +131,7 @@ def _rows_of_system(
     """The row of the paper, and the zero-shot row of its system if there is one."""
     published: list[str] = []
     for corpus in layout["columns"]:
-        published += row["published"][corpus]
-    published = [UNPUBLISHED if value == "null" else value for value in published]
+        published += map(_printed, row["published"][corpus])
     system = row.get("system")
     measured = [_cell(runs, system, metric, cells) for runs, metric in columns]
     rows = [[row["id"], row["name"], *published, *measured]]
@@ -141,6 +140,10 @@ def _rows_of_system(
         label = "zero-shot (protocol not stated in the paper)"
         rows.append(["", label, *[""] * len(published), *_filled(columns, zero_shot.get)])
     return rows
+
+
+def _printed(value: str) -> str:
+    return UNPUBLISHED if value == "null" else value
 
 
 def _rows_of_corpus(corpus: CorpusRuns, published: int, columns: Columns) -> list[list[str]]:
