@@ -94,10 +94,11 @@ def training(
     for level in ("none", *QUANTIZED):
         llm[level] = weights(model, level)
         largest[level] = dequantized(model, level)
+    trained = sum(p.nbytes for name, p in model.named_parameters() if _is_trained(name))
     return Training(
         encoder=parameter_bytes(encoder.model) if live else 0,
         llm=llm,
-        trained=sum(p.nbytes for name, p in model.named_parameters() if _is_trained(name)),
+        trained=trained,
         gradients=sum(once.values()),
         moments=moments,
         dequantized=largest,

@@ -86,7 +86,7 @@ def plan(
     """
     inputs, sources, notes = _inputs(config, data)
     costs, curve = work.Costs.of(inputs.model), work.Curve.of(inputs.encoder)
-    rows = shapes.parts(inputs.encoder, inputs.model)
+    parameters = [part._asdict() for part in shapes.parts(inputs.encoder, inputs.model)]
     speed = _speed(inputs, gpu, calibrated)
     on_gpu = speed.gpu if speed else room is not None  # a given limit is taken as a GPU's memory
     limit = room or (speed.memory if speed else cards.here())
@@ -101,7 +101,7 @@ def plan(
     speed_notes = speed.notes if speed else ()
     return {
         "models": {"encoder": config.encoder.model, "llm": config.llm.model, **sources},
-        "parameters": [row._asdict() for row in rows],
+        "parameters": parameters,
         "features": feature_section,
         "tokens": _tokens(inputs, costs, curve, choice),
         "memory": _memory(inputs, train, decode, choice, limit, spare),

@@ -63,6 +63,14 @@ def _is_last(name: str) -> bool:
     return "down_proj" in name and "lora_" not in name
 
 
+def _is_lora(name: str) -> bool:
+    return "lora_" in name
+
+
+def _is_bottleneck(name: str) -> bool:
+    return ".bottleneck." in name
+
+
 def _is_adapter(name: str) -> bool:
     return "adapter.layers." in name and not name.startswith("llm.")
 
@@ -89,10 +97,10 @@ class Costs:
         return cls(
             token=2.0 * matrices(llm.model, _is_frozen),
             last=2.0 * matrices(llm.model, _is_last),
-            lora=2.0 * matrices(llm.model, lambda name: "lora_" in name),
+            lora=2.0 * matrices(llm.model, _is_lora),
             pair=4.0 * shape.num_attention_heads * head * shape.num_hidden_layers,
             label=2.0 * llm.lm_head.weight.numel(),
-            frame=2.0 * matrices(model, lambda name: ".bottleneck." in name) / model.groups,
+            frame=2.0 * matrices(model, _is_bottleneck) / model.groups,
             layers=2.0 * model.layers * model.width,
             speech=2.0 * matrices(model, _is_adapter) / model.groups,
             groups=model.groups,

@@ -134,7 +134,8 @@ def _constant_captions(
                 values[name] = _most_frequent(known, name)
         fields = Fields.from_dict(values)
         hyps |= {utt.utt_id: Hypothesis(writer.render(fields, "constant"), fields) for utt in test}
-    tested = [utt for utt in _chained(test for _, test in folds) if utt.labels]
+    tests = _chained(test for _, test in folds)
+    tested = [utt for utt in tests if utt.labels]
     metrics = [metric for metric in all_metrics.every() if metric.captions]
     counted = rows(tested, hyps, TargetConfig(), metrics, config).table
     return {name: of_metric for name, of_metric in counted.items() if of_metric}
@@ -201,7 +202,8 @@ def _vectors(
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.feature_extraction.text import CountVectorizer
 
-    unique = {utt.utt_id: utt for utt in _chained(train + test for train, test in folds)}
+    utterances = _chained(train + test for train, test in folds)
+    unique = {utt.utt_id: utt for utt in utterances}
     vectorizer = CountVectorizer(token_pattern=r"\S+") if text else DictVectorizer(sparse=True)
     features = [features_of(utt) for utt in unique.values()]
     matrix = vectorizer.fit_transform(features).toarray().astype(np.float32)

@@ -120,7 +120,9 @@ class Experiment:
         values: list[float] = []
         for fold in self.lines:
             rows = self.counts(metric, fold)
-            value = metric.value(total([counts for _, counts in rows])) if rows else math.nan
+            if not rows:
+                continue
+            value = metric.value(total([counts for _, counts in rows]))
             if not math.isnan(value):
                 values.append(round(value, 4))
         return values

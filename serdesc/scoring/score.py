@@ -151,11 +151,11 @@ def score(
     """Value, chance level, 95 % interval and signature; `signed` enters the signature."""
     summed = total([counts for _, counts in counted])
     value = metric.value(summed) if counted else math.nan
-    chance = metric.chance(summed) if metric.chance and counted else None
+    chance = round(metric.chance(summed), 4) if metric.chance and counted else None
     return Score(
         metric=metric.name,
         value=None if math.isnan(value) else round(value, 4),
-        chance=chance if chance is None else round(chance, 4),
+        chance=chance,
         n=len(counted),
         counts=summed,
         interval=interval(metric, counted, config),
