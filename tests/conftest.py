@@ -1,11 +1,13 @@
-"""Fixtures: made-up speech, tiny models with random weights in Hugging Face's format, and folders of real data where they are."""
+"""Fixtures: made-up speech, tiny models with random weights in Hugging Face's format, and folders
+of real data where they are.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -18,8 +20,20 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+REAL = {"real_data", "real_models", "real_spice"}  # fixtures of data outside the repository
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need data outside the repository."""
+    for item in items:
+        if REAL & set(getattr(item, "fixturenames", ())):
+            item.add_marker("real_data")
+
+
 def _folder(variable: str, default: str) -> Callable[[str], Path]:
-    """A folder below the one that an environment variable names; tests that need it are skipped where it is absent."""
+    """A folder below the one that an environment variable names; tests that need it are skipped
+    where it is absent.
+    """
     base = Path(os.environ.get(variable, ROOT.parent / "shared" / default))
 
     def find(name: str) -> Path:
@@ -50,7 +64,14 @@ def real_spice() -> Path:
 def tone(tmp_path: Path) -> Callable[..., Path]:
     """Write a file of decaying tones and return its path."""
 
-    def write(name: str = "tone.wav", seconds: float = 1.0, rate: int = 16_000, channels: int = 1, pitch: float = 220.0, **options: str) -> Path:
+    def write(
+        name: str = "tone.wav",
+        seconds: float = 1.0,
+        rate: int = 16_000,
+        channels: int = 1,
+        pitch: float = 220.0,
+        **options: str,
+    ) -> Path:
         t = np.arange(int(seconds * rate)) / rate
         wave = 0.3 * np.sin(2 * np.pi * pitch * t) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * t))
         path = tmp_path / name
@@ -91,12 +112,16 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("llama")
     turns = TURNS["<|hears|>"]
     marks = ["<|pad|>", turns.system, turns.user, turns.assistant, turns.end]
-    vocabulary = {token: i for i, token in enumerate([*marks, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    vocabulary = {
+        token: i for i, token in enumerate([*marks, *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    }
     bpe = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.add_special_tokens(marks)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=marks[0], eos_token=turns.end)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token=marks[0], eos_token=turns.end
+    )
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     LlamaForCausalLM(
@@ -142,7 +167,9 @@ def corpus(tmp_path: Path, tone: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def craft(tmp_path: Path) -> Path:
-    """SpeechCraft's and GigaSpeech's files, made up: three recordings of four segments, three of which are labelled."""
+    """SpeechCraft's and GigaSpeech's files, made up: three recordings of four segments, three of
+    which are labelled.
+    """
     src = tmp_path / "craft"
     labels, instructions, descriptions, audios = {}, {}, {}, []
     for r, kind in enumerate(("POD", "YOU", "AUD")):
@@ -152,16 +179,28 @@ def craft(tmp_path: Path) -> Path:
         for s in range(4):
             sid, said = f"{aid}_S{s:07d}", f"Well, {'one two three four'.split()[s]} it is."
             tags = f"<SIL> WELL <COMMA> {s} IT IS <PERIOD>"
-            segments.append({"sid": sid, "speaker": "N/A", "begin_time": 0.1 + 1.4 * s, "end_time": 1.3 + 1.4 * s, "text_tn": tags})
+            segments.append(
+                {
+                    "sid": sid,
+                    "speaker": "N/A",
+                    "begin_time": 0.1 + 1.4 * s,
+                    "end_time": 1.3 + 1.4 * s,
+                    "text_tn": tags,
+                }
+            )
             if s < 3:
                 labels[sid] = {"labels": LABELS.format(said)}
-                instructions[sid] = f"A young woman\u2019s  voice says, \u201c{said}\u201d,\nhappily."
+                instructions[sid] = (
+                    f"A young woman\u2019s  voice says, \u201c{said}\u201d,\nhappily."
+                )
                 descriptions[sid] = "A young woman speaks fast."
         audios.append({"title": "x", "aid": aid, "path": f"audio/{aid}.flac", "segments": segments})
     (src / "Instructions").mkdir()
     (src / "Labels.json").write_text(json.dumps(labels))
     (src / "Instructions" / "gigaspeech_m.json").write_text(json.dumps(instructions))
-    (src / "Descriptions.tsv").write_text("".join(f"{sid}\t{text}\n" for sid, text in descriptions.items()))
+    (src / "Descriptions.tsv").write_text(
+        "".join(f"{sid}\t{text}\n" for sid, text in descriptions.items())
+    )
     (src / "GigaSpeech.json").write_text(json.dumps({"dataset": "GigaSpeech", "audios": audios}))
     return src
 
@@ -169,10 +208,50 @@ def craft(tmp_path: Path) -> Path:
 @pytest.fixture
 def secap(tmp_path: Path) -> Path:
     """Six made-up utterances in the form of SECap's test set."""
-    src, ids = tmp_path / "secap", ["tx_emotion_00299000001", "tx_emotion_00399000002", "tx_emulate_00_999_0001_000001"]
+    src, ids = tmp_path / "secap", [
+        "tx_emotion_00299000001",
+        "tx_emotion_00399000002",
+        "tx_emulate_00_999_0001_000001",
+    ]
     ids += ["tx_emulate_02_999_0001_000002", "tx_xiao_0199901000001", "tx_xiao_0299907000002"]
     for i, utt_id in enumerate(ids):
         voice(src / "wav" / f"{utt_id}.wav", 0.6 + 0.1 * i, i)
-    (src / "text.txt").write_text("".join(f"{utt_id}{' ' if i % 2 else chr(9)}你好,再见。 \n" for i, utt_id in enumerate(ids)), encoding="utf-8")
-    (src / "fid2captions.json").write_text(json.dumps({utt_id: "语气平静" for utt_id in ids}, ensure_ascii=False), encoding="utf-8")
+    (src / "text.txt").write_text(
+        "".join(
+            f"{utt_id}{' ' if i % 2 else chr(9)}你好,再见。 \n" for i, utt_id in enumerate(ids)
+        ),
+        encoding="utf-8",
+    )
+    (src / "fid2captions.json").write_text(
+        json.dumps({utt_id: "语气平静" for utt_id in ids}, ensure_ascii=False), encoding="utf-8"
+    )
     return src
+
+
+@pytest.fixture
+def encoder(tiny_encoder: Path) -> Any:
+    """A frozen encoder of random weights."""
+    import torch
+
+    from serdesc.config import EncoderConfig
+    from serdesc.features.encoder import Encoder
+
+    return Encoder.load(EncoderConfig(model=str(tiny_encoder)), torch.device("cpu"))
+
+
+@pytest.fixture
+def lab(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> Any:
+    """A fold with features, and a function that trains on it."""
+    from helpers.training import Lab
+
+    return Lab(corpus, tmp_path / "lab", tiny_settings)
+
+
+@pytest.fixture
+def parts(corpus: Path) -> Path:
+    """A data directory with annotated folds."""
+    from serdesc import config as configs
+    from serdesc.data import annotate
+
+    annotate.annotate(corpus, configs.Config(), nj=1)
+    return corpus

@@ -1,4 +1,6 @@
-"""The built-in models: small, documented, loaded as any others are, and without knowledge of what they are tested on."""
+"""The built-in models: small, documented, loaded as any others are, and without knowledge of what
+they are tested on.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def test_three_models_with_a_card_each_in_twenty_megabytes() -> None:
     assert sum(p.stat().st_size for p in files if p.suffix == ".safetensors") <= 20e6
     for name in builtin.names():
         card = (builtin.FOLDER / name / "README.md").read_text()
-        assert all(word in card.lower() for word in ("data", "licence", "command", "seconds", "held-out")), name
+        assert all(
+            word in card.lower() for word in ("data", "licence", "command", "seconds", "held-out")
+        ), name
 
 
 def test_they_load_as_any_other_model_does() -> None:
@@ -57,7 +61,9 @@ def test_hubert_minis_frames_by_the_convolution_formula() -> None:
         frames = samples
         for kernel, stride in ((20, 10), (8, 4), (6, 4), (4, 2)):
             frames = (frames - kernel) // stride + 1
-        assert encoder.frames(samples) == frames and encoder([np.ones(samples, np.float32)])[0].shape == (6, frames, 192)
+        assert encoder.frames(samples) == frames and encoder([np.ones(samples, np.float32)])[
+            0
+        ].shape == (6, frames, 192)
     assert encoder.identity()["frame_rate"] == 50
 
 
@@ -70,7 +76,9 @@ def test_none_of_minis_voices_and_sentences_is_in_what_they_learnt_from() -> Non
     assert len({line.utt_id for line in made}) == len(made) > 3000
 
 
-def test_held_out_speakers_are_one_of_librispeech_and_every_fifth_of_speechocean(real_data: Callable[[str], Path]) -> None:
+def test_held_out_speakers_are_one_of_librispeech_and_every_fifth_of_speechocean(
+    real_data: Callable[[str], Path],
+) -> None:
     read_by = {u.spk for u in librispeech.utterances(real_data("librispeech_3spk"))}
     spoken_by = sorted({u.spk for u in speechocean.utterances(real_data("speechocean762"))})
     assert HELD & read_by == {"27"} and HELD & set(spoken_by) == set(spoken_by[4::5])
@@ -83,8 +91,13 @@ def test_llama_mini_read_nothing_of_mini(real_data: Callable[[str], Path], tmp_p
 
     llama = script("pretrain_llama")
     sentences = {line.words for line in mini.lines()}
-    said = [u for u in librispeech.utterances(real_data("librispeech_3spk")) if u.spk not in HELD][:20]
-    planted = [said[0].__class__(f"p{i}", "x.wav", "p", text=" ".join(words)) for i, words in enumerate(sorted(sentences)[:5])]
+    said = [u for u in librispeech.utterances(real_data("librispeech_3spk")) if u.spk not in HELD][
+        :20
+    ]
+    planted = [
+        said[0].__class__(f"p{i}", "x.wav", "p", text=" ".join(words))
+        for i, words in enumerate(sorted(sentences)[:5])
+    ]
     datadir.write(tmp_path / "d", [*said, *planted])
     read = set(llama.sentences(tmp_path / "d"))
     assert read and not read & sentences
@@ -92,11 +105,15 @@ def test_llama_mini_read_nothing_of_mini(real_data: Callable[[str], Path], tmp_p
 
 
 def test_a_newcomer_reads_a_caption(tmp_path: Path) -> None:
-    """Of speech at another rate and in stereo, by one of mini's voices, which the model never heard."""
+    """Of speech at another rate and in stereo, by one of mini's voices, which the model never
+    heard.
+    """
     spoken = next(line for line in mini.lines() if line.utt_id == "01F-01-sad")
     espeak.run_forked(lambda _: acting.write(spoken, tmp_path / "mine.wav"), [0])
     wave = soxr.resample(audio.load(tmp_path / "mine.wav"), audio.SAMPLE_RATE, 44_100)
-    soundfile.write(tmp_path / "mine.flac", np.repeat(0.9 * wave[:, None], 2, axis=1).clip(-1, 1), 44_100)
+    soundfile.write(
+        tmp_path / "mine.flac", np.repeat(0.9 * wave[:, None], 2, axis=1).clip(-1, 1), 44_100
+    )
     result = CliRunner().invoke(app, ["describe", str(tmp_path / "mine.flac"), "--json"])
     assert result.exit_code == 0, result.output
     row = json.loads(next(line for line in result.output.splitlines() if line.startswith("{")))
@@ -104,8 +121,12 @@ def test_a_newcomer_reads_a_caption(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["librispeech_3spk/train-clean-100/27"])
-def test_real_speech_is_described_with_a_transcript(real_data: Callable[[str], Path], name: str) -> None:
+def test_real_speech_is_described_with_a_transcript(
+    real_data: Callable[[str], Path], name: str
+) -> None:
     clips = [str(p) for p in sorted(real_data(name).rglob("*.opus"))[:2]]
     result = CliRunner().invoke(app, ["describe", *clips, "--json"])
     rows = [json.loads(line) for line in result.output.splitlines() if line.startswith("{")]
-    assert len(rows) == 2 and all({"transcript", "pitch", "energy", "speed"} <= set(row["fields"]) for row in rows)
+    assert len(rows) == 2 and all(
+        {"transcript", "pitch", "energy", "speed"} <= set(row["fields"]) for row in rows
+    )

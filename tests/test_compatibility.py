@@ -36,11 +36,16 @@ def folder(tmp_path: Path) -> Path:
 
 def serdesc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command in `folder`, where the relative paths of the fixture hold."""
-    env = {**os.environ, "PYTHONPATH": str(Path(configs.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(configs.__file__).parents[1]),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-m", "serdesc.cli", *arguments]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_half_trained_experiment_is_resumed(folder: Path) -> None:
     """Four more steps end at the weights of the unbroken run, and the log has one column for both."""
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
@@ -59,9 +64,12 @@ def test_a_half_trained_experiment_is_resumed(folder: Path) -> None:
     assert read_json(folder / "exp/half/fold1/checkpoint/state.json")["done"] == 4
 
 
+@pytest.mark.slow
 def test_a_half_decoded_experiment_is_resumed(folder: Path) -> None:
     decoded = folder / "exp/whole/fold1/decode_test"
-    partial = [json.loads(line) for line in (decoded / ".hyp.jsonl.partial").read_text().splitlines()]
+    partial = [
+        json.loads(line) for line in (decoded / ".hyp.jsonl.partial").read_text().splitlines()
+    ]
     done = serdesc(folder, "decode", "data/fold1/test", "dump", "exp/whole/fold1")
     assert done.returncode == 0, done.stderr
     assert "4/4 utterances" in done.stderr, "two of six were decoded already"
@@ -72,6 +80,7 @@ def test_a_half_decoded_experiment_is_resumed(folder: Path) -> None:
     assert refused.returncode == 2 and "settings" in refused.stderr
 
 
+@pytest.mark.slow
 def test_labels_of_version_0_1_are_trained_on_and_scored(folder: Path) -> None:
     record = folder / "data/labelled.json"
     made = read_json(record)
@@ -102,4 +111,6 @@ def test_former_keys_are_translated_and_both_spellings_are_an_error(tmp_path: Pa
 
 
 def _value(key: str) -> str:
-    return {"quantise": "8bit", "checkpointing": "true", "reword": "true"}.get(key.split(".")[-1], "1")
+    return {"quantise": "8bit", "checkpointing": "true", "reword": "true"}.get(
+        key.split(".")[-1], "1"
+    )

@@ -1,9 +1,9 @@
 # Source this after the options: the stages of a script and the commands in them.
-asked() { # asked N: true if stage N is between --stage and --stop-stage
+selected() { # selected N: true if stage N is between --stage and --stop-stage
   [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]
 }
-begin() { # begin N "description": print the title of stage N; false if the stage is not asked for
-  asked "$1" && echo "stage $1: $2"
+begin() { # begin N "description": print the title of stage N; false if the stage is not selected
+  selected "$1" && echo "stage $1: $2"
 }
 run() { # run COMMAND...: execute the command, or with --dry-run print it so that it can be pasted
   if ! $dry_run; then "$@"; else
@@ -18,8 +18,8 @@ fail() { # fail "message": stop because of an error in the call
   echo "$0: $1" >&2
   exit 2
 }
-need_corpus() { # need_corpus "description": stop if stage 1 is asked for without --corpus
-  ! asked 1 || [ -n "$corpus" ] || $dry_run ||
+need_corpus() { # need_corpus "description": stop if stage 1 is selected without --corpus
+  ! selected 1 || [ -n "$corpus" ] || $dry_run ||
     fail "--corpus DIR is needed: $1. README.md describes where to get it"
 }
 need_model() { # need_model EXP "next step": stop if EXP is neither a trained nor a built-in model

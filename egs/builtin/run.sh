@@ -22,7 +22,7 @@ $dry_run || ../../tools/setup.sh
 heldout=conf/heldout_speakers.txt models=../../serdesc/builtin exp=exp/describer-mini/fold1
 flags=() conf=(--config conf/describer.yaml)
 ! $bf16 || flags=(--bf16)
-! asked 1 || $dry_run || { [ -n "$librispeech" ] && [ -n "$speechocean" ]; } ||
+! selected 1 || $dry_run || { [ -n "$librispeech" ] && [ -n "$speechocean" ]; } ||
   fail "--librispeech DIR and --speechocean DIR are needed; README.md describes where to get them"
 
 if begin 1 "prepare real speech, without and with the held-out speakers"; then

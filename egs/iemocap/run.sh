@@ -43,7 +43,7 @@ launch=() allow=() results=()
 ! $adapt || results+=("$exp")
 [ "$init" = none ] || results+=("$exp-zero-shot")
 need_corpus "the directory with Session1 ... Session5"
-[ "$init" = none ] || ! { asked 4 || asked 6; } ||
+[ "$init" = none ] || ! { selected 4 || selected 6; } ||
   need_model "$init" "Train it with ../speechcraft/run.sh, or start without: --init none"
 
 if begin 1 "prepare $data/all and compare it with the published counts"; then

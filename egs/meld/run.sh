@@ -42,7 +42,7 @@ launch=() allow=() results=()
 ! $adapt || results+=("$exp")
 [ "$init" = none ] || results+=("$exp-zero-shot")
 need_corpus "the directory with the three *_sent_emo.csv"
-[ "$init" = none ] || ! { asked 4 || asked 6; } ||
+[ "$init" = none ] || ! { selected 4 || selected 6; } ||
   need_model "$init" "Train it with ../speechcraft/run.sh, or start without: --init none"
 
 if begin 1 "decode the clips to data/meld/all and compare them with the published counts"; then

@@ -38,7 +38,7 @@ conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
 launch=() allow=() truth=()
 [ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
 ! $allow_cpu || allow=(--allow-cpu)
-[ "$init" = none ] || ! asked 4 ||
+[ "$init" = none ] || ! selected 4 ||
   need_model "$init" "Train it first, or start without: --init none"
 
 if begin 1 "make the corpus in downloads/mini and prepare $data"; then

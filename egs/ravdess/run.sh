@@ -40,7 +40,7 @@ launch=() allow=() truth=()
 [ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
 ! $allow_cpu || allow=(--allow-cpu)
 need_corpus "the directory with Actor_01 ... Actor_24"
-[ "$init" = none ] || ! asked 4 ||
+[ "$init" = none ] || ! selected 4 ||
   need_model "$init" "Train it first, or start without: --init none"
 
 if begin 1 "prepare data/ravdess"; then

@@ -32,7 +32,7 @@ prompt="Please caption the input audio according to content and speech"
 prompt="$prompt descriptor-related information."
 [ "$language" != zh ] || prompt="$prompt Answer in Chinese."
 need_corpus "the directory with wav/, text.txt and fid2captions.json"
-! asked 3 || need_model "$init" "Name the model to test: --init EXP, or --init describer-mini"
+! selected 3 || need_model "$init" "Name the model to test: --init EXP, or --init describer-mini"
 
 if begin 1 "prepare $data and compare it with the published counts"; then
   run $train_cmd "$data/log/prepare.log" \

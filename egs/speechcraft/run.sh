@@ -38,7 +38,7 @@ launch=() allow=()
 [ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
 ! $allow_cpu || allow=(--allow-cpu)
 need_corpus "the directory with SpeechCraft's Labels and Instructions"
-[ "$init" = none ] || ! asked 4 ||
+[ "$init" = none ] || ! selected 4 ||
   need_model "$init" "Train it first, or start without: --init none"
 
 if begin 1 "prepare $data and compare it with the published counts"; then

@@ -280,7 +280,7 @@ def _partner(tokens: Tokens, i: int, degrees: Mapping[int, Degree]) -> int:
         return max((j for j in degrees if j < i), default=-1)  # "pitch is normal, speed as well"
     if tokens[i - 1][0] in ("and", ",", "as", "or"):
         return i - 2
-    if tokens[i - 2][0] == ",":
+    if len(tokens) > 1 and tokens[i - 2][0] == ",":
         return i - 3
     return -1
 

@@ -19,7 +19,7 @@ app = typer.Typer(
         "descriptors and emotion. One command per stage of a recipe, in the order of the data flow."
     ),
     no_args_is_help=True,
-    rich_markup_mode="rich",  # keeps the line breaks of examples
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 

@@ -24,8 +24,7 @@ def config(
 
     Example:
 
-        serdesc config training --config egs/mini/conf/mini.yaml \\
-          --config two_stage
+        serdesc config training --config conf/mini.yaml --config two_stage
     """
     import yaml
 

@@ -27,8 +27,7 @@ def decode(
 
     Example:
 
-        serdesc decode data/mini/fold1/test dump/hubert-mini/mini \\
-          exp/mini/fold1
+        serdesc decode data/mini/fold1/test dump/hubert-mini/mini exp/mini/fold1
     """
     from serdesc.data.audio import print_rejected
     from serdesc.inference.decode import decode_experiment

@@ -71,8 +71,7 @@ def score(
 
     Example:
 
-        serdesc score data/mini/fold1/test \\
-          --hyp exp/mini/fold1/decode_test/hyp.jsonl
+        serdesc score data/fold1/test --hyp exp/fold1/decode_test/hyp.jsonl
     """
     from serdesc.scoring import evaluate, terminal
     from serdesc.scoring.score import scores_of

@@ -24,8 +24,7 @@ def train(
 
     Example:
 
-        serdesc train data/mini/fold1/train dump/hubert-mini/mini \\
-          exp/mini/fold1 --config conf/mini.yaml
+        serdesc train data/fold1/train dump exp/fold1 --config conf/mini.yaml
     """
     from serdesc import config as configs
     from serdesc.training.trainer import train_experiment

@@ -145,10 +145,25 @@ def _load(
     if len(wave) < count or declared > expected + TOLERANCE * rate:
         reason = f"the header declares {declared} samples"
         raise AudioError(f"cut off: {reason}, the file holds {min(len(wave), expected)}")
-    if not np.isfinite(wave).all():
-        invalid = int((~np.isfinite(wave)).sum())
+    return from_samples(wave, rate)
+
+
+def from_samples(samples: np.ndarray, rate: int, max_seconds: float | None = None) -> np.ndarray:
+    """(S,) float32 samples at 16 kHz of samples (S,) or (S, channels) at `rate` Hz.
+
+    Full scale is 1, or the range of an integer type.
+    Raises AudioError if they are empty, silent or not finite.
+    """
+    if max_seconds is not None:
+        samples = samples[: int(max_seconds * rate)]
+    if not len(samples):
+        raise AudioError("empty: no samples")
+    if np.issubdtype(samples.dtype, np.integer):
+        samples = samples / -float(np.iinfo(samples.dtype).min)
+    if not np.isfinite(samples).all():
+        invalid = int((~np.isfinite(samples)).sum())
         raise AudioError(f"{invalid} samples are not numbers (NaN or infinity)")
-    mono = wave.mean(axis=1)
+    mono = samples.mean(axis=1) if samples.ndim == 2 else samples
     if rate != SAMPLE_RATE:
         import soxr
 

@@ -1,25 +1,27 @@
-"""Prompt, captions and the reader of our own captions."""
+"""Captions from fields."""
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import random
 from dataclasses import replace
-from pathlib import Path
-from typing import Callable
 
 import pytest
-from helpers import Llama3
 
 from serdesc.captions import reader, vocabulary, writer
-from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields, age_group
+from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.config import TargetConfig
-from serdesc.errors import UserError
-from serdesc.models import prompt as prompts
 from serdesc.scoring.normalise import words
 
-TRANSCRIPTS = (None, "the way he talks about people", "a low pitch, she said, at a slow pace: it's fine", "i", "")
+TRANSCRIPTS = (
+    None,
+    "the way he talks about people",
+    "a low pitch, she said, at a slow pace: it's fine",
+    "i",
+    "",
+)
+
+
 EMPHASIS = (None, ("people",), ("way", "talks"))
 
 
@@ -30,7 +32,16 @@ def some_fields(n: int) -> list[Fields]:
         return rng.choice((None, *values))
 
     return [
-        Fields(rng.choice(TRANSCRIPTS), maybe(EMOTIONS), maybe(PITCH), maybe(ENERGY), maybe(SPEED), maybe(AGES), maybe(GENDERS), rng.choice(EMPHASIS))
+        Fields(
+            rng.choice(TRANSCRIPTS),
+            maybe(EMOTIONS),
+            maybe(PITCH),
+            maybe(ENERGY),
+            maybe(SPEED),
+            maybe(AGES),
+            maybe(GENDERS),
+            rng.choice(EMPHASIS),
+        )
         for _ in range(n)
     ]
 
@@ -41,7 +52,13 @@ def test_what_is_rendered_is_read_back() -> None:
 
 
 def test_every_phrase_stands_for_one_value() -> None:
-    tables = [writer.PITCH_PHRASES, writer.ENERGY_PHRASES, writer.SPEED_PHRASES, writer.EMOTION_WORDS, writer.SPEAKER_PHRASES]
+    tables = [
+        writer.PITCH_PHRASES,
+        writer.ENERGY_PHRASES,
+        writer.SPEED_PHRASES,
+        writer.EMOTION_WORDS,
+        writer.SPEAKER_PHRASES,
+    ]
     phrases = [phrase for table in tables for wordings in table.values() for phrase in wordings]
     assert len(phrases) == len(set(phrases))
 
@@ -52,11 +69,21 @@ def test_wording_depends_on_the_seed_alone_and_varies() -> None:
     assert len({writer.render(fields, str(i)) for i in range(50)}) > 30
 
 
-@pytest.mark.parametrize("transcript, descriptors, emotion", list(itertools.product((True, False), repeat=3)))
-def test_outputs_leave_out_what_they_do_not_carry(transcript: bool, descriptors: bool, emotion: bool) -> None:
+@pytest.mark.parametrize(
+    "transcript, descriptors, emotion", list(itertools.product((True, False), repeat=3))
+)
+def test_outputs_leave_out_what_they_do_not_carry(
+    transcript: bool, descriptors: bool, emotion: bool
+) -> None:
     full = Fields("so he said", "happy", "high", "low", "fast", "child", "male", ("he",))
-    said = reader.read(writer.render(writer.select(full, TargetConfig(transcript, descriptors, emotion)), "x"))
-    assert (said.transcript is not None, said.pitch is not None, said.emotion is not None) == (transcript, descriptors, emotion)
+    said = reader.read(
+        writer.render(writer.select(full, TargetConfig(transcript, descriptors, emotion)), "x")
+    )
+    assert (said.transcript is not None, said.pitch is not None, said.emotion is not None) == (
+        transcript,
+        descriptors,
+        emotion,
+    )
     assert (said.gender is not None, said.emphasis is not None) == (descriptors, descriptors)
 
 
@@ -71,57 +98,6 @@ def test_words_inside_the_transcript_are_no_descriptors() -> None:
     )
 
 
-def test_age_groups() -> None:
-    assert [age_group(years) for years in (6, 13.9, 14, 25, 26, 39, 40, 54, 55, 90)] == [
-        "child", "child", "teenager", "teenager", "young adult", "young adult", "middle-aged", "middle-aged", "elderly", "elderly",
-    ]  # fmt: skip
-
-
-# ids of the paper's prompt with Llama 3's tokenizer
-BEFORE = [128000, 128006, 9125, 128007, 271, 2675, 527, 264, 11190, 4221, 323, 8982, 18328, 13, 128009, 128006, 882, 128007, 271]
-AFTER = [198, 5618, 17703, 279, 1988, 7855, 4184, 311, 2262, 323, 8982, 16819, 14228, 2038, 13, 128009, 128006, 78191, 128007, 271]
-
-
-def test_prompt_is_the_papers_to_the_last_id(real_models: Callable[[str], Path]) -> None:
-    tokenizer = Llama3(real_models("llama3_tokenizer/tokenizer.model"))
-    assert tokenizer.encode("This is a test sentence.", False) == [2028, 374, 264, 1296, 11914, 13]
-    prompt = prompts.build_prompt(tokenizer)
-    assert prompt == prompts.Prompt(BEFORE, [198], AFTER, 128009)
-    example = (
-        "Within the realm of politics, an old man with low pitch and moderate volume expresses his opinion at a slow pace, stating, "
-        '"The way he talks about people", his anger evident in his speech, accentuating the word "people" distinctly.'
-    )
-    assert len(tokenizer.encode(example, False)) + 1 == 50
-    assert reader.read(example) == Fields("The way he talks about people", "angry", "low", "normal", "slow", "elderly", "male", ("people",))
-
-
-def test_prompt_is_the_same_on_two_days(tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llm)
-    today = prompts.build_prompt(tokenizer)
-
-    class Tomorrow(datetime.datetime):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
-            return super().now(tz) + datetime.timedelta(days=1)
-
-    monkeypatch.setattr(datetime, "datetime", Tomorrow)
-    assert prompts.build_prompt(tokenizer) == today
-    assert today.end != tokenizer.pad_token_id
-
-
-def test_a_tokenizer_without_known_turns_is_refused() -> None:
-    class Bare(Llama3):
-        def __init__(self) -> None: ...
-
-        def get_vocab(self) -> dict[str, int]:
-            return {"a": 0}
-
-    with pytest.raises(UserError, match="turn markers"):
-        prompts.build_prompt(Bare())
-
-
 @pytest.mark.parametrize(
     "caption, changed",
     [
@@ -130,12 +106,21 @@ def test_a_tokenizer_without_known_turns_is_refused() -> None:
         ('A man says "x", in a calm tone.', 'A man says "x", in an angry tone.'),
         ("A man speaks, with happiness in his voice.", "A man speaks, with anger in his voice."),
         ('A man says "happy".', None),
-        ("A man with neutral pitch, his fury evident.", "A man with neutral pitch, his fury evident."),
-        ("A man with neutral pitch, his delight evident.", "A man with neutral pitch, his anger evident."),
+        (
+            "A man with neutral pitch, his fury evident.",
+            "A man with neutral pitch, his fury evident.",
+        ),
+        (
+            "A man with neutral pitch, his delight evident.",
+            "A man with neutral pitch, his anger evident.",
+        ),
         ("He is not angry, he is happy.", "He is not angry, he is angry."),
         ("Joyfully, a man speaks.", "Angrily, a man speaks."),
         ("A matter-of-fact voice.", "An angry voice."),
-        ("She speaks without any emotion, there is joy in his voice.", "She speaks with anger, there is joy in his voice."),
+        (
+            "She speaks without any emotion, there is joy in his voice.",
+            "She speaks with anger, there is joy in his voice.",
+        ),
     ],
 )
 def test_only_the_emotion_is_replaced(caption: str, changed: str | None) -> None:
@@ -144,14 +129,24 @@ def test_only_the_emotion_is_replaced(caption: str, changed: str | None) -> None
 
 def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
     """In the form that it has: what is read of the new caption is the new emotion."""
-    idioms = "without any emotion|no emotion|devoid of emotion|lacking emotion|lacks feeling|lack of feeling|matter-of-factly|close to tears".split(
-        "|"
+    idioms = (
+        "without any emotion|no emotion|devoid of emotion|lacking emotion|lacks feeling|lack of"
+        " feeling|matter-of-factly|close to tears".split("|")
     )
-    for word in [word for words in vocabulary.EMOTION_WORDS.values() for word in words.split() if word.isalpha()] + idioms:
+    for word in [
+        word
+        for words in vocabulary.EMOTION_WORDS.values()
+        for word in words.split()
+        if word.isalpha()
+    ] + idioms:
         caption = f"She speaks, {word} it is."
         for emotion in EMOTIONS:
             changed = writer.with_emotion(caption, emotion)
-            assert changed is not None and reader.read(changed).emotion == emotion, (word, emotion, changed)
+            assert changed is not None and reader.read(changed).emotion == emotion, (
+                word,
+                emotion,
+                changed,
+            )
             assert changed.endswith(" it is.") and changed.startswith("She speaks, ")
 
 
@@ -159,8 +154,16 @@ def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
 def test_a_double_quote_in_what_is_quoted_breaks_nothing(transcript: str) -> None:
     """Whatever the wording, the reference caption has no word error against its transcript."""
     for seed in range(20):
-        read = reader.read(writer.render(Fields(transcript, "sad", "low", gender="female", emphasis=('"no"',)), str(seed)))
-        assert words(read.transcript or "") == words(transcript) and read.emotion == "sad" and read.emphasis == ("'no'",)
+        read = reader.read(
+            writer.render(
+                Fields(transcript, "sad", "low", gender="female", emphasis=('"no"',)), str(seed)
+            )
+        )
+        assert (
+            words(read.transcript or "") == words(transcript)
+            and read.emotion == "sad"
+            and read.emphasis == ("'no'",)
+        )
 
 
 def test_a_quote_that_was_cut_off_is_read() -> None:
@@ -169,7 +172,11 @@ def test_a_quote_that_was_cut_off_is_read() -> None:
 
 def test_every_caption_takes_every_emotion() -> None:
     for i, emotion in enumerate(EMOTIONS):
-        caption = writer.render(Fields(transcript="so happy", emotion=emotion, gender="male"), str(i))
+        caption = writer.render(
+            Fields(transcript="so happy", emotion=emotion, gender="male"), str(i)
+        )
         for other in EMOTIONS:
-            assert reader.read(writer.with_emotion(caption, other) or "") == replace(reader.read(caption), emotion=other)
+            assert reader.read(writer.with_emotion(caption, other) or "") == replace(
+                reader.read(caption), emotion=other
+            )
         assert writer.with_emotion(caption, emotion) == caption

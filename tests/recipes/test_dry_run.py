@@ -1,4 +1,6 @@
-"""What --dry-run prints of every recipe: stages in order, commands that exist, directories, start models and sweeps."""
+"""What --dry-run prints of every recipe: stages in order, commands that exist, directories, start
+models and sweeps.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ pytestmark = pytest.mark.recipes
 
 VERBS = ["prepare", "annotate", "extract", "train", "decode", "score", "baselines", "report"]
 LEFT_OUT = {
-    "speechcraft": {"baselines"},  # by default: over 670,070 clips they cost hours and hold every word in memory
+    "speechcraft": {
+        "baselines"
+    },  # by default: over 670,070 clips they cost hours and hold every word in memory
     "secap600": {"extract", "train", "baselines"},  # no training part: a trained model is tested
     "builtin": {"baselines", "report"},
 }
@@ -39,11 +43,15 @@ def options_of(recipe: str) -> set[str]:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_dry_run_prints_every_stage_and_does_nothing(recipe: str) -> None:
-    """Every command of the stages, each a verb that exists, with the configuration given; and no folder is made."""
+    """Every command of the stages, each a verb that exists, with the configuration given; and no
+    folder is made.
+    """
     folder = ROOT / "egs" / recipe
     before = sorted(folder.iterdir())
     lines = dry_run(recipe, *(["--folds", "1 2"] if "folds" in options_of(recipe) else []))
-    assert stages(lines) == [f"stage {n}" for n in range(1, STAGES.get(recipe, 7) + 1)], "in order, none twice"
+    assert stages(lines) == [
+        f"stage {n}" for n in range(1, STAGES.get(recipe, 7) + 1)
+    ], "in order, none twice"
     verbs = [line.split("serdesc ")[1].split()[0] for line in lines if "serdesc " in line]
     seen = [verb for verb in dict.fromkeys(verbs) if verb != "check"]
     assert seen == [verb for verb in VERBS if verb not in LEFT_OUT.get(recipe, set())]
@@ -84,7 +92,9 @@ def test_stages_are_numbered_in_order_and_each_once(recipe: str) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_only_models_run_on_gpus(recipe: str) -> None:
-    """cuda_cmd for extract, train and decode, and train_cmd for them where ngpu is 0; the report runs directly."""
+    """cuda_cmd for extract, train and decode, and train_cmd for them where ngpu is 0; the report
+    runs directly.
+    """
     if "ngpu" not in options_of(recipe):
         assert not any("--max-jobs 1" in line for line in dry_run(recipe))
         return
@@ -110,14 +120,34 @@ def test_only_models_run_on_gpus(recipe: str) -> None:
 
 def test_printed_commands_can_be_pasted(tmp_path: Path) -> None:
     """Every argument is quoted: a shell reads from a printed line what the recipe would have run."""
-    corpus, setting = "/my corpora/it's \u8bed\u6c14", 'prompt.system=Say "so", $HOME\nand 50% & more'
-    options = ["--corpus", corpus, "--set", setting, "--set", "seed=2", "--tag", "a b", "--config", "conf/six.yaml"]
+    corpus, setting = (
+        "/my corpora/it's \u8bed\u6c14",
+        'prompt.system=Say "so", $HOME\nand 50% & more',
+    )
+    options = [
+        "--corpus",
+        corpus,
+        "--set",
+        setting,
+        "--set",
+        "seed=2",
+        "--tag",
+        "a b",
+        "--config",
+        "conf/six.yaml",
+    ]
     command = [str(ROOT / "egs/iemocap/run.sh"), "--dry-run", *options]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     script = 'local.sh() { printf \'%s\\037\' "$@"; echo; }; serdesc() { local.sh serdesc "$@"; }\n'
     lines = [line for line in printed.splitlines() if not line.startswith("stage")]
     env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(["bash", "-c", script + "\n".join(lines)], capture_output=True, text=True, check=True, env=env)
+    done = subprocess.run(
+        ["bash", "-c", script + "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=env,
+    )
     words = [line.split("\x1f") for line in done.stdout.split("\x1f\n")[:-1]]
     prepare = words[0]
     assert prepare[3:7] == ["serdesc", "prepare", "iemocap", corpus]
@@ -131,35 +161,77 @@ def test_paths_with_spaces_reach_the_commands(tmp_path: Path) -> None:
     caller = tmp_path / "my work"
     caller.mkdir()
     (caller / "my.yaml").write_text("threads: 1\n")
-    options = ["--corpus", "IEMOCAP full", "--config", "my.yaml", "--dump", "my dump", "--list", "a list.tsv"]
+    options = [
+        "--corpus",
+        "IEMOCAP full",
+        "--config",
+        "my.yaml",
+        "--dump",
+        "my dump",
+        "--list",
+        "a list.tsv",
+    ]
     code, output = run_script(ROOT / "egs/iemocap/run.sh", "--dry-run", *options, cwd=caller)
     assert code == 0
     (prepare,) = commands(output.splitlines(), "prepare")
-    assert shlex.split(prepare)[6:11] == ["iemocap", f"{caller}/IEMOCAP full", "data/my/all", "--config", f"{caller}/my.yaml"]
+    assert shlex.split(prepare)[6:11] == [
+        "iemocap",
+        f"{caller}/IEMOCAP full",
+        "data/my/all",
+        "--config",
+        f"{caller}/my.yaml",
+    ]
     (extract,) = commands(output.splitlines(), "extract")
     assert f"{caller}/my dump" in shlex.split(extract)
     assert f"{caller}/a list.tsv" in shlex.split(commands(output.splitlines(), "check")[0])
 
 
 def test_a_sweep_takes_every_system_once_and_ends_in_the_tables() -> None:
-    """Five folds for rows 4 to 7 of Table 2, fewer for the others; each system starts from its own SpeechCraft model; what a recipe lacks is left."""
+    """Five folds for rows 4 to 7 of Table 2, fewer for the others; each system starts from its own
+    SpeechCraft model; what a recipe lacks is left.
+    """
     systems = sorted(path.stem for path in (ROOT / "serdesc/systems").glob("*.yaml"))
 
     def dry(recipe: str, *options: str) -> list[str]:
-        return dry_run(recipe, "--systems", "all", "--other-folds", "1", *options, script="local/run_systems.sh")
+        return dry_run(
+            recipe,
+            "--systems",
+            "all",
+            "--other-folds",
+            "1",
+            *options,
+            script="local/run_systems.sh",
+        )
 
     mini = dry("mini")
-    trained = {line.split("exp/")[1].split("/")[0]: line.split("JOB=")[1].split(" exp/")[0] for line in mini if "serdesc train" in line}
-    assert sorted(trained) == [name for name in systems if name not in ("ssl_wavlm", "ssl_wav2vec2")]
-    assert {name for name, folds in trained.items() if "5" in folds} == {"full", "no_disentanglement", "ser_asr", "ser_sed"}
+    trained = {
+        line.split("exp/")[1].split("/")[0]: line.split("JOB=")[1].split(" exp/")[0]
+        for line in mini
+        if "serdesc train" in line
+    }
+    assert sorted(trained) == [
+        name for name in systems if name not in ("ssl_wavlm", "ssl_wav2vec2")
+    ]
+    assert {name for name, folds in trained.items() if "5" in folds} == {
+        "full",
+        "no_disentanglement",
+        "ser_asr",
+        "ser_sed",
+    }
     assert not any("training.init" in line for line in mini)
     assert [line.split()[2] for line in mini if "serdesc table" in line] == ["1", "2", "3"]
-    assert len(commands(mini, "prepare")) == 1 and len(commands(mini, "annotate")) == 1, "the data are the same for all systems"
+    assert (
+        len(commands(mini, "prepare")) == 1 and len(commands(mini, "annotate")) == 1
+    ), "the data are the same for all systems"
     iemocap = [line for line in dry("iemocap") if "serdesc train" in line]
     for line in iemocap:
         name = line.split("exp/")[1].split("/")[0]
-        assert f"--config {name}" in line and (f"training.init=../speechcraft/exp/{name}/fold1" in line) == (not name.startswith("ssl"))
-        assert ("dump/wavlm-large/iemocap" in line) == (name == "ssl_wavlm") and ("dump/wav2vec2-large/iemocap" in line) == (name == "ssl_wav2vec2")
+        assert f"--config {name}" in line and (
+            f"training.init=../speechcraft/exp/{name}/fold1" in line
+        ) == (not name.startswith("ssl"))
+        assert ("dump/wavlm-large/iemocap" in line) == (name == "ssl_wavlm") and (
+            "dump/wav2vec2-large/iemocap" in line
+        ) == (name == "ssl_wav2vec2")
     assert len(iemocap) == len(systems)
     one = "\n".join(dry_run("mini", "--system", "two_stage"))
     assert "exp/two_stage/foldJOB" in one and "--config two_stage" in one and "table" not in one
@@ -168,39 +240,106 @@ def test_a_sweep_takes_every_system_once_and_ends_in_the_tables() -> None:
 @pytest.mark.parametrize("recipe", SWEEPS)
 def test_every_sweep_passes_options_to_its_recipe(recipe: str) -> None:
     """Options of its own and those of run.sh; baselines once, beside the tables."""
-    options = ["--systems", "full two_stage", "--stage", "3", "--nj", "3", "--ngpu", "0", "--max-disk", "7", "--set", "seed=2", "--set", "a=1 b=2"]
-    lines = dry_run(recipe, *options, "--tag", "sweep", "--init", "models/SYSTEM", script="local/run_systems.sh")
+    options = [
+        "--systems",
+        "full two_stage",
+        "--stage",
+        "3",
+        "--nj",
+        "3",
+        "--ngpu",
+        "0",
+        "--max-disk",
+        "7",
+        "--set",
+        "seed=2",
+        "--set",
+        "a=1 b=2",
+    ]
+    lines = dry_run(
+        recipe, *options, "--tag", "sweep", "--init", "models/SYSTEM", script="local/run_systems.sh"
+    )
     trained = commands(lines, "train")
-    assert [f"exp/sweep/{name}/fold" in line for name, line in zip(("full", "two_stage"), trained, strict=True)] == [True] * 2
+    assert [
+        f"exp/sweep/{name}/fold" in line
+        for name, line in zip(("full", "two_stage"), trained, strict=True)
+    ] == [True] * 2
     for name, line in zip(("full", "two_stage"), trained):
-        assert "--set=seed=2 --set=a=1 --set=b=2" in line and f"training.init=models/{name}" in line and "device=cpu" in line
+        assert (
+            "--set=seed=2 --set=a=1 --set=b=2" in line
+            and f"training.init=models/{name}" in line
+            and "device=cpu" in line
+        )
     assert all("--max-disk 7" in line and "JOB=1:3" in line for line in commands(lines, "extract"))
-    assert len(commands(lines, "baselines")) == 1 and "--out exp/sweep/baselines.json" in commands(lines, "baselines")[0]
+    assert (
+        len(commands(lines, "baselines")) == 1
+        and "--out exp/sweep/baselines.json" in commands(lines, "baselines")[0]
+    )
     assert [f"{recipe}=exp/sweep" in line for line in commands(lines, "table")] == [True] * 3
     some = dry_run(recipe, *options, "--stop-stage", "5", script="local/run_systems.sh")
     assert not commands(some, "table") and not commands(some, "score") and commands(some, "decode")
 
 
 def test_sweeps_do_not_meet_and_each_encoder_has_its_store(tmp_path: Path) -> None:
-    """Another label set's sweep, or a tagged one, has its own folder; one's own systems are swept; a store is named after an encoder, not an LLM."""
+    """Another label set's sweep, or a tagged one, has its own folder; one's own systems are swept;
+    a store is named after an encoder, not an LLM.
+    """
     (tmp_path / "systems").mkdir()
     (tmp_path / "systems" / "qwen.yaml").write_text("llm:\n  model: Qwen/Qwen2.5-0.5B-Instruct\n")
-    (tmp_path / "systems" / "plus.yaml").write_text("encoder: {model: microsoft/wavlm-base-plus}\nllm: {model: Qwen/Qwen2.5-0.5B-Instruct}\n")
-    (tmp_path / "systems" / "slash.yaml").write_text("# an encoder\nencoder:\n  layers: 1..n\n  model: microsoft/wavlm-large/\nllm: {model: x/y}\n")
+    (tmp_path / "systems" / "plus.yaml").write_text(
+        "encoder: {model: microsoft/wavlm-base-plus}\nllm: {model: Qwen/Qwen2.5-0.5B-Instruct}\n"
+    )
+    (tmp_path / "systems" / "slash.yaml").write_text(
+        "# an encoder\nencoder:\n  layers: 1..n\n  model: microsoft/wavlm-large/\nllm: {model:"
+        " x/y}\n"
+    )
 
     def dry(script: str, *options: str) -> list[str]:
-        return dry_run("iemocap", "--stage", "3", "--init", "none", *options, script=script, SERDESC_PLUGINS=str(tmp_path))
+        return dry_run(
+            "iemocap",
+            "--stage",
+            "3",
+            "--init",
+            "none",
+            *options,
+            script=script,
+            SERDESC_PLUGINS=str(tmp_path),
+        )
 
-    trained = [line for line in dry("local/run_systems.sh", "--systems", "all") if "serdesc train" in line]
+    trained = [
+        line for line in dry("local/run_systems.sh", "--systems", "all") if "serdesc train" in line
+    ]
     assert any("exp/qwen/" in line and "dump/hubert-large/iemocap exp" in line for line in trained)
-    assert any("exp/plus/" in line and "dump/wavlm-base-plus/iemocap exp" in line for line in trained)
+    assert any(
+        "exp/plus/" in line and "dump/wavlm-base-plus/iemocap exp" in line for line in trained
+    )
     assert any("exp/slash/" in line and "dump/wavlm-large/iemocap exp" in line for line in trained)
     for script, options, store, exp in (
-        ("local/run_systems.sh", ["--systems", "full", "--config", "conf/six.yaml"], "dump/hubert-large/six", "exp/six/full"),
-        ("local/run_systems.sh", ["--systems", "full", "--tag", "lr1"], "dump/hubert-large/iemocap", "exp/lr1/full"),
-        ("local/run_systems.sh", ["--systems", "full", "--config", "conf/emobox.yaml"], "dump/hubert-large/emobox", "exp/emobox/full"),
+        (
+            "local/run_systems.sh",
+            ["--systems", "full", "--config", "conf/six.yaml"],
+            "dump/hubert-large/six",
+            "exp/six/full",
+        ),
+        (
+            "local/run_systems.sh",
+            ["--systems", "full", "--tag", "lr1"],
+            "dump/hubert-large/iemocap",
+            "exp/lr1/full",
+        ),
+        (
+            "local/run_systems.sh",
+            ["--systems", "full", "--config", "conf/emobox.yaml"],
+            "dump/hubert-large/emobox",
+            "exp/emobox/full",
+        ),
         ("run.sh", ["--config", "conf/emobox.yaml"], "dump/hubert-large/emobox", "exp/emobox"),
-        ("local/run_systems.sh", ["--systems", "ssl_wavlm"], "dump/wavlm-large/iemocap", "exp/ssl_wavlm"),
+        (
+            "local/run_systems.sh",
+            ["--systems", "ssl_wavlm"],
+            "dump/wavlm-large/iemocap",
+            "exp/ssl_wavlm",
+        ),
         (
             "run.sh",
             ["--set", "encoder.model=microsoft/wavlm-large/", "--dump", "dump/wavlm-large/iemocap"],
@@ -209,13 +348,21 @@ def test_sweeps_do_not_meet_and_each_encoder_has_its_store(tmp_path: Path) -> No
         ),
     ):
         said = "\n".join(dry(script, *options))
-        assert f" {store} {exp}/foldJOB " in said and f" {exp}/foldJOB/decode_test/hyp.jsonl" in said, said
-    code, output = run_script(ROOT / "egs/iemocap/local/run_systems.sh", "--dry-run", "--systems", "fulll")
+        assert (
+            f" {store} {exp}/foldJOB " in said and f" {exp}/foldJOB/decode_test/hyp.jsonl" in said
+        ), said
+    code, output = run_script(
+        ROOT / "egs/iemocap/local/run_systems.sh", "--dry-run", "--systems", "fulll"
+    )
     assert code == 2 and "fulll: no such configuration file, nor a system" in output
 
 
-def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_begins(tmp_path: Path) -> None:
-    """A relative --corpus from elsewhere; a configuration's data in folders of its name; and no run of hours towards a missing model."""
+def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_begins(
+    tmp_path: Path,
+) -> None:
+    """A relative --corpus from elsewhere; a configuration's data in folders of its name; and no run
+    of hours towards a missing model.
+    """
     recipe = copy_recipe(tmp_path / "w", "iemocap") / "run.sh"
 
     def run(*options: str, script: Path = recipe) -> tuple[int, str]:
@@ -227,26 +374,49 @@ def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_b
     assert f"prepare iemocap {tmp_path}/IEMOCAP data/mine/all --config {tmp_path}/mine.yaml" in said
     assert f"check data/mine/all --corpus iemocap --list {tmp_path}/list.tsv" in said
     assert "annotate data/mine/all --out data/mine " in said and " dump/hubert-large/mine " in said
-    assert "--config conf/six.yaml" in run("--dry-run", "--config", "conf/six.yaml", "--stop-stage", "1")[1]
-    (tmp_path / "slow.yaml").write_text(f"include: {ROOT}/egs/mini/conf/mini.yaml\nprepare: {{speeds: [1.2]}}\n")
+    assert (
+        "--config conf/six.yaml"
+        in run("--dry-run", "--config", "conf/six.yaml", "--stop-stage", "1")[1]
+    )
+    (tmp_path / "slow.yaml").write_text(
+        f"include: {ROOT}/egs/mini/conf/mini.yaml\nprepare: {{speeds: [1.2]}}\n"
+    )
     said = run("--dry-run", "--config", "slow.yaml", script=ROOT / "egs/mini/run.sh")[1]
-    assert "prepare mini downloads/mini data/slow " in said and " dump/hubert-mini/slow exp/slow/foldJOB " in said
+    assert (
+        "prepare mini downloads/mini data/slow " in said
+        and " dump/hubert-mini/slow exp/slow/foldJOB " in said
+    )
     said = run("--dry-run", "--config", "conf/emobox.yaml", script=ROOT / "egs/meld/run.sh")[1]
-    assert "annotate data/meld/all --out data/emobox " in said and " dump/hubert-large/meld exp/emobox/fold1 " in said
+    assert (
+        "annotate data/meld/all --out data/emobox " in said
+        and " dump/hubert-large/meld exp/emobox/fold1 " in said
+    )
     said = run("--dry-run", "--config", "conf/four.yaml", script=ROOT / "egs/ravdess/run.sh")[1]
-    assert "annotate data/ravdess --out data/four " in said and " dump/hubert-mini/four exp/four/foldJOB " in said
+    assert (
+        "annotate data/ravdess --out data/four " in said
+        and " dump/hubert-mini/four exp/four/foldJOB " in said
+    )
     assert run("--help")[1].startswith("IEMOCAP, five folds, leave one session out")
     code, said = run("--corpus", "IEMOCAP", "--init", "nowhere")
-    assert code == 2 and "nowhere is no trained model" in said and "--init none" in said and "stage 1" not in said
+    assert (
+        code == 2
+        and "nowhere is no trained model" in said
+        and "--init none" in said
+        and "stage 1" not in said
+    )
     sweep = recipe.parent / "local" / "run_systems.sh"
-    code, said = run("--corpus", "IEMOCAP", "--init", "../SYSTEM", "--systems", "full two_stage", script=sweep)
+    code, said = run(
+        "--corpus", "IEMOCAP", "--init", "../SYSTEM", "--systems", "full two_stage", script=sweep
+    )
     assert code == 2 and "../full is no trained model" in said and "stage" not in said
     code, said = run("--corpus", "IEMOCAP", "--stop-stage", "1")
     assert code == 2 and f"{tmp_path}/IEMOCAP: no such folder" in said, "preparing needs no model"
 
 
 def test_a_start_model_is_needed_only_by_the_stages_that_use_it(tmp_path: Path) -> None:
-    folders = {recipe: copy_recipe(tmp_path / recipe, recipe) for recipe in ("iemocap", "mini", "secap600")}
+    folders = {
+        recipe: copy_recipe(tmp_path / recipe, recipe) for recipe in ("iemocap", "mini", "secap600")
+    }
 
     def missing(recipe: str, *options: str) -> bool:
         code, output = run_script(folders[recipe] / "run.sh", "--init", "nowhere", *options)
@@ -255,7 +425,9 @@ def test_a_start_model_is_needed_only_by_the_stages_that_use_it(tmp_path: Path) 
         return found
 
     for stage in ("4", "6"):
-        assert missing("iemocap", "--stage", stage) and missing("iemocap", "--stage", stage, "--stop-stage", stage)
+        assert missing("iemocap", "--stage", stage) and missing(
+            "iemocap", "--stage", stage, "--stop-stage", stage
+        )
     assert missing("mini", "--stage", "4") and missing("secap600", "--stage", "3")
     for recipe, stage in (("iemocap", "5"), ("iemocap", "8"), ("mini", "7"), ("secap600", "5")):
         assert not missing(recipe, "--stage", stage, "--stop-stage", stage)
@@ -264,7 +436,15 @@ def test_a_start_model_is_needed_only_by_the_stages_that_use_it(tmp_path: Path) 
 def test_a_sweep_starts_each_system_from_the_callers_models(tmp_path: Path) -> None:
     for name in ("full", "two_stage"):
         (tmp_path / "models" / name / "checkpoint").mkdir(parents=True)
-    options = ["--systems", "full two_stage", "--init", "models/SYSTEM", "--config", "conf/six.yaml", "--dry-run"]
+    options = [
+        "--systems",
+        "full two_stage",
+        "--init",
+        "models/SYSTEM",
+        "--config",
+        "conf/six.yaml",
+        "--dry-run",
+    ]
     code, output = run_script(ROOT / "egs/iemocap/local/run_systems.sh", *options, cwd=tmp_path)
     trained = commands(output.splitlines(), "train")
     assert code == 0
@@ -275,12 +455,21 @@ def test_a_sweep_starts_each_system_from_the_callers_models(tmp_path: Path) -> N
 
 def test_zero_shot_and_adapted_models_are_stages_of_their_own() -> None:
     """adapt false: no training; init none: no zero-shot; an SSL system has no LLM to start from."""
-    assert stages(dry_run("iemocap", "--adapt", "false")) == [f"stage {n}" for n in (1, 2, 3, 6, 7, 8)]
-    assert stages(dry_run("iemocap", "--init", "none")) == [f"stage {n}" for n in (1, 2, 3, 4, 5, 7, 8)]
-    assert stages(dry_run("meld", "--system", "ssl_hubert")) == [f"stage {n}" for n in (1, 2, 3, 4, 5, 7, 8)]
+    assert stages(dry_run("iemocap", "--adapt", "false")) == [
+        f"stage {n}" for n in (1, 2, 3, 6, 7, 8)
+    ]
+    assert stages(dry_run("iemocap", "--init", "none")) == [
+        f"stage {n}" for n in (1, 2, 3, 4, 5, 7, 8)
+    ]
+    assert stages(dry_run("meld", "--system", "ssl_hubert")) == [
+        f"stage {n}" for n in (1, 2, 3, 4, 5, 7, 8)
+    ]
     both = dry_run("meld")
     assert [("exp/meld-zero-shot/" in line) for line in commands(both, "decode")] == [False, True]
-    assert [line.split()[2] for line in commands(both, "report")] == ["exp/meld", "exp/meld-zero-shot"]
+    assert [line.split()[2] for line in commands(both, "report")] == [
+        "exp/meld",
+        "exp/meld-zero-shot",
+    ]
     assert len(commands(dry_run("meld", "--baselines", "false"), "baselines")) == 0
 
 
@@ -293,6 +482,9 @@ def test_a_faithful_score_takes_one_fold_after_the_other() -> None:
 def test_a_system_without_encoder_in_the_recipe_says_so(tmp_path: Path) -> None:
     folder = copy_recipe(tmp_path, "mini")
     options = ["--systems", "ssl_wavlm ssl_wav2vec2", "--stage", "9"]
-    assert run_script(folder / "local/run_systems.sh", *options) == (0, "system ssl_wavlm\nsystem ssl_wav2vec2\n")
+    assert run_script(folder / "local/run_systems.sh", *options) == (
+        0,
+        "system ssl_wavlm\nsystem ssl_wav2vec2\n",
+    )
     for system in ("ssl_wavlm", "ssl_wav2vec2"):
         assert "no encoder in this recipe" in (folder / "exp" / system / "not_run.txt").read_text()

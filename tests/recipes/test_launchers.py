@@ -95,7 +95,9 @@ def show_arguments(tmp_path: Path) -> str:
 
 
 def test_arguments_survive(launch: Launch, show_arguments: str, tmp_path: Path) -> None:
-    """Quotes, newlines, non-ASCII characters and what a shell would replace, in commands and log names."""
+    """Quotes, newlines, non-ASCII characters and what a shell would replace, in commands and log
+    names.
+    """
     for name in ("log", "it's a log", "50% \u8bed $HOME"):
         log = tmp_path / name / "x"
         done = launch(str(log), show_arguments, *HARD)
@@ -106,26 +108,60 @@ def test_arguments_survive(launch: Launch, show_arguments: str, tmp_path: Path) 
         assert arguments_of(tmp_path / f"{name} 3/x") == [*HARD, "3"]
 
 
-def test_job_is_replaced_where_no_letter_digit_or_underscore_follows(launch: Launch, show_arguments: str, tmp_path: Path) -> None:
-    words = ["foldJOB", "x.JOB.log", "JOB/4", "kd/JOBS/f", "JOB_1", "JOB1", "JOBJOB", "JOB JOBS JOB", "JOB-JOB", "job", "'JOB'", "JOB\n"]
+def test_job_is_replaced_where_no_letter_digit_or_underscore_follows(
+    launch: Launch, show_arguments: str, tmp_path: Path
+) -> None:
+    words = [
+        "foldJOB",
+        "x.JOB.log",
+        "JOB/4",
+        "kd/JOBS/f",
+        "JOB_1",
+        "JOB1",
+        "JOBJOB",
+        "JOB JOBS JOB",
+        "JOB-JOB",
+        "job",
+        "'JOB'",
+        "JOB\n",
+    ]
     log = tmp_path / "foldJOB" / "x.JOB.JOBS.log"
     assert launch("JOB=1 12", str(log), show_arguments, *words).returncode == 0
     for i in ("1", "12"):
         found = arguments_of(tmp_path / f"fold{i}" / f"x.{i}.JOBS.log")
-        expected = [f"fold{i}", f"x.{i}.log", f"{i}/4", "kd/JOBS/f", "JOB_1", "JOB1", f"JOB{i}", f"{i} JOBS {i}", f"{i}-{i}", "job"]
+        expected = [
+            f"fold{i}",
+            f"x.{i}.log",
+            f"{i}/4",
+            "kd/JOBS/f",
+            "JOB_1",
+            "JOB1",
+            f"JOB{i}",
+            f"{i} JOBS {i}",
+            f"{i}-{i}",
+            "job",
+        ]
         assert found == [*expected, f"'{i}'", f"{i}\n"]
 
 
-def test_without_job_numbers_nothing_is_replaced(launch: Launch, show_arguments: str, tmp_path: Path) -> None:
+def test_without_job_numbers_nothing_is_replaced(
+    launch: Launch, show_arguments: str, tmp_path: Path
+) -> None:
     assert launch(f"{tmp_path}/foldJOB/log", show_arguments, "foldJOB", "JOB").returncode == 0
     assert arguments_of(tmp_path / "foldJOB" / "log") == ["foldJOB", "JOB"]
 
 
-def test_a_log_begins_with_the_command_and_ends_with_the_status(launch: Launch, tmp_path: Path) -> None:
+def test_a_log_begins_with_the_command_and_ends_with_the_status(
+    launch: Launch, tmp_path: Path
+) -> None:
     assert launch("JOB=1:2", f"{tmp_path}/log.JOB", "echo", "two words", "JOB").returncode == 0
     lines = (tmp_path / "log.2").read_text().splitlines()
     assert lines[0].startswith("# echo two\\ words 2") and lines[1].startswith("# started ")
-    assert lines[2] == "two words 2" and lines[3].startswith("# ended ") and lines[3].endswith("with status 0")
+    assert (
+        lines[2] == "two words 2"
+        and lines[3].startswith("# ended ")
+        and lines[3].endswith("with status 0")
+    )
     done = launch(f"{tmp_path}/log", "sh", "-c", "echo why >&2; exit 3")
     assert done.returncode != 0 and "why" in done.stderr and str(tmp_path / "log") in done.stderr
     assert (tmp_path / "log").read_text().splitlines()[-1].endswith("with status 3")
@@ -153,36 +189,83 @@ def test_jobs_end_with_the_script_that_runs_them(tmp_path: Path) -> None:
 
 def test_jobs_run_side_by_side_and_a_failure_is_told(tmp_path: Path) -> None:
     command, log = ["bash", LOCAL, "--max-jobs", "2"], f"{tmp_path}/log.JOB"
-    done = subprocess.run([*command, "JOB=1:3", log, "bash", "-c", "echo job JOB"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "JOB=1:3", log, "bash", "-c", "echo job JOB"], capture_output=True, text=True
+    )
     assert done.returncode == 0
     assert [f"job {i}" in (tmp_path / f"log.{i}").read_text() for i in (1, 2, 3)] == [True] * 3
-    done = subprocess.run([*command, "JOB=1 4", log, "bash", "-c", "echo why >&2; exit JOB"], capture_output=True, text=True)
-    assert done.returncode == 1 and "job 4 failed with status 4" in done.stderr and "why" in done.stderr
-    done = subprocess.run([*command, f"{tmp_path}/log", "bash", "-c", "exit 4"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "JOB=1 4", log, "bash", "-c", "echo why >&2; exit JOB"],
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.returncode == 1
+        and "job 4 failed with status 4" in done.stderr
+        and "why" in done.stderr
+    )
+    done = subprocess.run(
+        [*command, f"{tmp_path}/log", "bash", "-c", "exit 4"], capture_output=True, text=True
+    )
     assert done.returncode == 4 and "the command failed with status 4" in done.stderr
 
 
 def test_the_last_limit_on_jobs_holds(tmp_path: Path) -> None:
     """A stage may lower the limit of cmd.sh."""
     work = f"test ! -e {tmp_path}/lock && touch {tmp_path}/lock && sleep 0.1 && rm {tmp_path}/lock"
-    command = ["bash", LOCAL, "--max-jobs", "4", "--max-jobs", "1", "JOB=1:4", f"{tmp_path}/log.JOB"]
+    command = [
+        "bash",
+        LOCAL,
+        "--max-jobs",
+        "4",
+        "--max-jobs",
+        "1",
+        "JOB=1:4",
+        f"{tmp_path}/log.JOB",
+    ]
     assert subprocess.run([*command, "bash", "-c", work]).returncode == 0
 
 
-def test_slurm_gets_one_array_with_folders_for_its_logs(tmp_path: Path, cluster: dict[str, str]) -> None:
-    """The stand-in for sbatch notes how it was called, and runs the wrapped command for each job as Slurm would."""
+def test_slurm_gets_one_array_with_folders_for_its_logs(
+    tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    """The stand-in for sbatch notes how it was called, and runs the wrapped command for each job as
+    Slurm would.
+    """
     notes = tmp_path / "notes"
-    command = ["bash", SLURM, "--partition=gpu", "--max-jobs", "2", "JOB=1 3", f"{tmp_path}/foldJOB/log", "touch", f"{tmp_path}/done JOB"]
+    command = [
+        "bash",
+        SLURM,
+        "--partition=gpu",
+        "--max-jobs",
+        "2",
+        "JOB=1 3",
+        f"{tmp_path}/foldJOB/log",
+        "touch",
+        f"{tmp_path}/done JOB",
+    ]
     assert subprocess.run(command, env=cluster).returncode == 0
-    assert (tmp_path / "done 1").exists() and (tmp_path / "done 3").exists() and (tmp_path / "fold3").is_dir()
-    assert "--array=1,3%2" in notes.read_text() and "--partition=gpu" in notes.read_text() and "--wait" in notes.read_text()
+    assert (
+        (tmp_path / "done 1").exists()
+        and (tmp_path / "done 3").exists()
+        and (tmp_path / "fold3").is_dir()
+    )
+    assert (
+        "--array=1,3%2" in notes.read_text()
+        and "--partition=gpu" in notes.read_text()
+        and "--wait" in notes.read_text()
+    )
     failed = subprocess.run([*command[:7], "false"], env=cluster, capture_output=True, text=True)
     assert failed.returncode == 1 and "Slurm job failed" in failed.stderr
     assert f"the end of {tmp_path}/fold3/log" in failed.stderr
 
 
-def test_the_callers_variables_are_no_options_of_the_launchers(cluster: dict[str, str], tmp_path: Path) -> None:
-    env = cluster | dict.fromkeys(("max_jobs", "jobs", "number", "range", "options", "limit"), "--bad")
+def test_the_callers_variables_are_no_options_of_the_launchers(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
+    env = cluster | dict.fromkeys(
+        ("max_jobs", "jobs", "number", "range", "options", "limit"), "--bad"
+    )
     env |= dict.fromkeys(("slurm_options", "JOB", "log", "command"), "--bad")
     for script in (LOCAL, SLURM):
         assert subprocess.run([script, f"{tmp_path}/log", "echo", "JOB"], env=env).returncode == 0

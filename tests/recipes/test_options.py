@@ -154,7 +154,10 @@ def test_help_lists_every_variable_of_the_block(recipe: str) -> None:
     options = re.findall(r"^  --([a-z-]+)", output, flags=re.M)
     assert code == 0 and [name.replace("_", "-") for name in names] == options
     assert {"stage", "stop_stage", "nj", "dry_run"} <= set(names)
-    assert all(re.search(r"=\S*( .*)?  # \w", line) for line in re.findall(r"^[a-z_]+=.*", head, flags=re.M))
+    assert all(
+        re.search(r"=\S*( .*)?  # \w", line)
+        for line in re.findall(r"^[a-z_]+=.*", head, flags=re.M)
+    )
     assert all(len(line) <= 80 for line in output.splitlines()), "fits a terminal"
 
 
@@ -171,5 +174,7 @@ def test_scripts_are_short() -> None:
 def test_commands_are_visible_in_the_recipes() -> None:
     for recipe in ("iemocap", "speechcraft"):
         path = str(ROOT / "egs" / recipe / "run.sh")
-        counted = subprocess.run(["grep", "-c", "serdesc [a-z]", path], capture_output=True, text=True)
+        counted = subprocess.run(
+            ["grep", "-c", "serdesc [a-z]", path], capture_output=True, text=True
+        )
         assert int(counted.stdout) >= 7

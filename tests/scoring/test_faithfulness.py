@@ -1,8 +1,9 @@
-"""Claims against the sound: the measures on made waves, agreement by hand, and changes that must move them."""
+"""Claims against the sound: the measures on made waves, agreement by hand, and changes that must
+move them.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,49 +12,56 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
+from helpers.scoring import hum
 
 from serdesc import config as configs
-from serdesc.captions import writer
 from serdesc.captions.fields import Fields
-from serdesc.cli import app
 from serdesc.config import MeasureConfig, ScoringConfig
 from serdesc.data import annotate, audio, datadir, descriptors
 from serdesc.errors import UserError
-from serdesc.files import read_json, write_json
-from serdesc.inference import counterfactual, decode
+from serdesc.files import read_json
 from serdesc.scoring import faithfulness
 from serdesc.scoring.hypotheses import Hypothesis
 
 
-def hum(seconds: float = 2.0, f0: float = 200.0) -> np.ndarray:
-    """A voice-like tone of three overtones."""
-    t = np.arange(int(seconds * audio.SAMPLE_RATE)) / audio.SAMPLE_RATE
-    return sum(np.sin(2 * np.pi * f0 * k * t) / k for k in (1, 2, 3)) * 0.1
-
-
+@pytest.mark.slow
 def test_measures_of_a_tone_with_a_pause() -> None:
     wave = hum()
     wave[8000:16000] = 0  # half a second of two
     found = faithfulness.measure_wave(wave, "two words and more of them")
-    assert found["f0"] == pytest.approx(200, rel=0.02) and found["pauses"] == pytest.approx(0.25, abs=0.02)
-    assert found["range"] < 1 and found["rate"] == pytest.approx(descriptors.syllables("two words and more of them", "en-us") / 1.5, rel=0.02)
+    assert found["f0"] == pytest.approx(200, rel=0.02) and found["pauses"] == pytest.approx(
+        0.25, abs=0.02
+    )
+    assert found["range"] < 1 and found["rate"] == pytest.approx(
+        descriptors.syllables("two words and more of them", "en-us") / 1.5, rel=0.02
+    )
     wave[16000:] *= 0.2  # 14 dB
     assert faithfulness.measure_wave(wave, None)["range"] == pytest.approx(14, abs=1)
-    assert "rate" not in faithfulness.measure_wave(wave, None) and "pauses" not in faithfulness.measure_wave(np.zeros(0), "x")
+    assert "rate" not in faithfulness.measure_wave(
+        wave, None
+    ) and "pauses" not in faithfulness.measure_wave(np.zeros(0), "x")
 
 
 def test_agreement_by_hand_and_shuffled_claims_fall_to_chance() -> None:
     rng = random.Random(1)
     truths = [rng.choice(("low", "normal", "high")) for _ in range(900)]
     rows = [
-        {"utt_id": str(i), "spk": str(i % 9), "measure": "f0", "field": "pitch", "kind": faithfulness.INDEPENDENT, "claimed": true, "true": true}
+        {
+            "utt_id": str(i),
+            "spk": str(i % 9),
+            "measure": "f0",
+            "field": "pitch",
+            "kind": faithfulness.INDEPENDENT,
+            "claimed": true,
+            "true": true,
+        }
         for i, true in enumerate(truths)
     ]
     (perfect,) = faithfulness.table(rows, ScoringConfig(resamples=100))
     assert (perfect.agreement, perfect.kappa, perfect.n) == (100.0, 100.0, 900)
-    assert perfect.chance == pytest.approx(100 / 3, abs=1) and perfect.shuffled == pytest.approx(perfect.chance, abs=5)
+    assert perfect.chance == pytest.approx(100 / 3, abs=1) and perfect.shuffled == pytest.approx(
+        perfect.chance, abs=5
+    )
     for row in rows[:450]:
         row["claimed"] = "low"
     (half,) = faithfulness.table(rows, ScoringConfig(resamples=100))
@@ -62,21 +70,33 @@ def test_agreement_by_hand_and_shuffled_claims_fall_to_chance() -> None:
     assert half.interval and half.interval[0] <= half.agreement <= half.interval[1]
 
 
+@pytest.mark.slow
 def test_captions_of_the_labels_agree_with_them(corpus: Path, tmp_path: Path) -> None:
     annotate.annotate(corpus, configs.Config(), nj=1)
     test, train = corpus / "fold1" / "test", corpus / "fold1" / "train"
     hyps = {utt.utt_id: Hypothesis("", utt.labels or Fields()) for utt in datadir.read(test)}
     rows = faithfulness.rows(test, train, hyps, MeasureConfig(), nj=1)
-    made = {(a.kind, a.field): a for a in faithfulness.write(tmp_path / "score.json", rows, ScoringConfig(resamples=50))}
+    made = {
+        (a.kind, a.field): a
+        for a in faithfulness.write(tmp_path / "score.json", rows, ScoringConfig(resamples=50))
+    }
     for field in ("pitch", "speed", "energy"):
         assert made[faithfulness.SAME_AS_LABELS, field].agreement == 100.0
-    assert made[faithfulness.METADATA, "gender"].agreement == 100.0 and (faithfulness.INDEPENDENT, "pitch") in made
-    assert (corpus / faithfulness.CACHE).exists() and read_json(tmp_path / "faithfulness.json")["agreement"][0]["kind"] == faithfulness.INDEPENDENT
+    assert (
+        made[faithfulness.METADATA, "gender"].agreement == 100.0
+        and (faithfulness.INDEPENDENT, "pitch") in made
+    )
+    assert (corpus / faithfulness.CACHE).exists() and read_json(tmp_path / "faithfulness.json")[
+        "agreement"
+    ][0]["kind"] == faithfulness.INDEPENDENT
     with pytest.raises(UserError, match="no training part"):
         faithfulness.rows(test, corpus / "nowhere", hyps, MeasureConfig(), nj=1)
 
 
-def test_measures_are_kept_under_what_they_depend_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_measures_are_kept_under_what_they_depend_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     utterances = datadir.read(corpus)
     first = faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1)
     with (corpus / faithfulness.CACHE).open("a") as file:
@@ -85,11 +105,18 @@ def test_measures_are_kept_under_what_they_depend_on(corpus: Path, tmp_path: Pat
     utterances[1] = replace(utterances[1], text="quite a few more syllables")
     asked = []
     monkeypatch.setattr(faithfulness, "ProcessPoolExecutor", ThreadPoolExecutor)
-    monkeypatch.setattr(faithfulness, "measure_wave", lambda *given: asked.append(given[1]) or {"f0": 1.0})
+    monkeypatch.setattr(
+        faithfulness, "measure_wave", lambda *given: asked.append(given[1]) or {"f0": 1.0}
+    )
     again = faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1)
     assert asked == [utterances[0].text, utterances[1].text]
-    assert [utt_id for utt_id in first if again[utt_id] != first[utt_id]] == [utt.utt_id for utt in utterances[:2]]
-    assert faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1) == again and len(asked) == 2
+    assert [utt_id for utt_id in first if again[utt_id] != first[utt_id]] == [
+        utt.utt_id for utt in utterances[:2]
+    ]
+    assert (
+        faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1) == again
+        and len(asked) == 2
+    )
     monkeypatch.setattr(faithfulness, "VERSION", 99)
     faithfulness.measure_utterances(corpus, utterances[:1], MeasureConfig(), nj=1)
     assert len(asked) == 3
@@ -114,96 +141,3 @@ def test_measures_are_kept_as_they_come(corpus: Path, monkeypatch: pytest.Monkey
     asked.append("on")
     faithfulness.measure_utterances(corpus, utterances, MeasureConfig(), nj=1)
     assert asked[6:] == [utt.text for utt in utterances[4:]]
-
-
-@pytest.fixture
-def fold(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> Path:
-    """A trained fold, and its test part's answers beside it."""
-    options = [item for setting in tiny_settings for item in ("--set", setting)]
-    exp = tmp_path / "exp" / "fold1"
-    for command in (["annotate", corpus], ["train", corpus / "fold1" / "train", "live", exp]):
-        result = CliRunner().invoke(app, [*map(str, command), *options])
-        assert result.exit_code == 0, result.output
-    return exp
-
-
-def test_changed_answers_are_those_of_this_model_and_this_sound(fold: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counterfactual, "CHANGES", {"tempo x 1.3": counterfactual.CHANGES["tempo x 1.3"]})
-    decoded: list[int] = []
-    whole = decode.decode
-    monkeypatch.setattr(decode, "decode", lambda model, live, asked, hyp: decoded.append(len(asked)) or whole(model, live, asked, hyp))
-    utterances = datadir.read(corpus / "fold1" / "test")
-
-    def decoded_by(limit: int, settings: list[str] = []) -> list[int]:
-        decoded.clear()
-        counterfactual.run(utterances, fold, tmp_path / "out", settings, limit)
-        return list(decoded)
-
-    with pytest.raises(UserError, match="--limit 0: not 1 or more"):
-        decoded_by(0)
-    assert decoded_by(1) == [1, 1] and decoded_by(2) == [2, 2]
-    assert decoded_by(2) == decoded_by(2, ["scoring.resamples=10"]) == []
-    state = fold / "checkpoint" / "state.json"
-    state.write_text(state.read_text().replace('"done"', ' "done"'))
-    assert decoded_by(2) == []  # the same weights
-    weights = load_file(fold / "checkpoint" / "model.safetensors")
-    save_file({name: value + 0.1 for name, value in weights.items()}, fold / "checkpoint" / "model.safetensors")
-    about = read_json(state)
-    about["files"]["model.safetensors"] = hashlib.sha256((fold / "checkpoint" / "model.safetensors").read_bytes()).hexdigest()[:16]
-    write_json(state, about)
-    assert decoded_by(2) == [2, 2]
-    chosen = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "out" / "counterfactual").rglob("*.wav")}
-    first, second = (utt for utt in utterances if utt.utt_id in chosen)
-    soundfile.write(first.wav, hum(0.7), audio.SAMPLE_RATE)
-    assert decoded_by(2) == [2, 2] and len(list((tmp_path / "out" / "counterfactual").rglob("*.wav"))) == 3
-    Path(second.wav).unlink()
-    assert decoded_by(2) == [1, 1]
-    told = read_json(tmp_path / "out" / "counterfactual.json")
-    assert told["utterances"] == 1 and told["changes"][0]["measure moved"] in (100, None)  # None: the one was called fast already
-
-
-def test_a_changed_recording_that_was_cut_off_is_not_there(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(path: Path, *given: object, **more: object) -> None:
-        Path(path).write_bytes(b"RIFF")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(soundfile, "write", killed)
-    utterances = datadir.read(corpus)[:1]
-    samples, _ = counterfactual.sample_hashes(utterances)
-    with pytest.raises(KeyboardInterrupt):
-        counterfactual.transform_all(utterances, counterfactual.CHANGES["loudness spread"], tmp_path / "wavs", samples)
-    assert list((tmp_path / "wavs").iterdir()) == []
-
-
-def test_changes_move_what_they_should() -> None:
-    wave = hum()
-    wave[8000:20000] *= 0.3
-    energy = descriptors.measure(wave, None, MeasureConfig())["energy"]
-    made = {name: change.transform(wave) for name, change in counterfactual.CHANGES.items()}
-    assert descriptors.measure(made["loudness evened out"], None, MeasureConfig())["energy"] > energy
-    assert descriptors.measure(made["loudness spread"], None, MeasureConfig())["energy"] < energy
-    assert descriptors.median_f0(made["pitch +4 semitones"]) == pytest.approx(200 * 2 ** (4 / 12), rel=0.03)
-    assert descriptors.median_f0(made["pitch -4 semitones"]) == pytest.approx(200 * 2 ** (-4 / 12), rel=0.03)
-    assert len(made["tempo x 1.3"]) == pytest.approx(len(wave) / 1.3, rel=0.02) and len(made["tempo x 0.77"]) > len(wave)
-
-
-def test_a_measure_rises_with_its_field() -> None:
-    assert counterfactual.rise("speed", {"speed": 0.2, "pitch": 900}, {"speed": 0.125, "pitch": 900}) == pytest.approx(0.075)  # seconds a phoneme
-    assert counterfactual.rise("speed", {"rate": 3.0}, {"rate": 2.0}) == -1
-    assert counterfactual.rise("pitch", {"pitch": 900.0}, {"pitch": 950.0}) == 50 and counterfactual.rise("energy", {}, {"energy": 1.0}) is None
-
-
-def test_what_followed_is_counted_by_hand() -> None:
-    before = [Fields(transcript="a b", emotion="sad", pitch=p) for p in ("low", "normal", "high", "low", "normal")]
-    after = [replace(f, pitch=p) for f, p in zip(before, ("normal", "low", "low", "low", None))]
-    after[0] = replace(after[0], transcript="a c", emotion="happy")
-    before[1:3] = [replace(f, gender="female") for f in before[1:3]]
-    after[1] = replace(after[1], gender="male")
-    after[2] = replace(after[2], gender="female")
-    row = counterfactual.followed("pitch +4 semitones", before, after, [10.0, -1.0, 5.0, None, 0.0])
-    assert (row["n"], row["at the end"]) == (4, 1)  # one of the four answers after was not read
-    assert (row["followed"], row["against"], row["stayed"]) == (25.0, 25.0, 25.0)
-    assert (row["words changed"], row["gender kept"], row["emotion kept"]) == (10.0, 50.0, 80.0)
-    assert row["measure moved"] == pytest.approx(100 / 3, abs=0.01)  # of the three that could move and were measured
-    assert counterfactual.followed("pitch -4 semitones", before, after, [-1.0] * 5)["measure moved"] == 100
-    assert writer.PITCH_PHRASES.keys() == set(counterfactual.SCALES["pitch"])

@@ -1,4 +1,6 @@
-"""Significance: shares whose mean is the score, p-values against scipy and enumeration, and what is refused."""
+"""Significance: shares whose mean is the score, p-values against scipy and enumeration, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import read_json
 from serdesc.scoring import metrics, significance
-from serdesc.scoring.metric import Metric
 from serdesc.scoring.bootstrap import Rows, UnitSums, total
+from serdesc.scoring.metric import Metric
 
 CLASSES = ("angry", "happy", "sad")
 
@@ -36,7 +38,9 @@ def answered(m: Metric, n: int, right: float, seed: int) -> Rows:
     for i, wanted in enumerate(truth):
         said = wanted if rng.random() < right else (wanted + 1) % 3
         text = " ".join("a b c d".split()[: 1 + i % 4])
-        ref, hyp = Fields(emotion=CLASSES[wanted], transcript=text), Fields(emotion=CLASSES[said], transcript=text if rng.random() < right else "x")
+        ref, hyp = Fields(emotion=CLASSES[wanted], transcript=text), Fields(
+            emotion=CLASSES[said], transcript=text if rng.random() < right else "x"
+        )
         assert m.count is not None
         rows.append((Utterance(f"u{i:03d}", "", f"s{i % 7}"), m.count(ref, hyp) or {}))
     return rows
@@ -58,17 +62,24 @@ def test_the_t_test_is_scipys_on_uas_own_values() -> None:
     assert m.share is not None
     values = [[m.share(counts, whole) for _, counts in rows] for rows in (a, b)]
     found = significance.compare(m, a, b, "utterance")
-    assert found.p["t"] == pytest.approx(ttest_rel(*values, alternative="greater").pvalue) and found.units == 150
+    assert (
+        found.p["t"] == pytest.approx(ttest_rel(*values, alternative="greater").pvalue)
+        and found.units == 150
+    )
     assert found.a - found.b == pytest.approx(np.mean(values[0]) - np.mean(values[1]), abs=1e-3)
     accuracy = [[counts["right"] for _, counts in rows] for rows in (a, b)]
-    assert found.p["t"] != pytest.approx(ttest_rel(*accuracy, alternative="greater").pvalue, rel=0.05)
+    assert found.p["t"] != pytest.approx(
+        ttest_rel(*accuracy, alternative="greater").pvalue, rel=0.05
+    )
 
 
 def test_randomisation_is_the_share_of_all_exchanges() -> None:
     """Seven speakers: all 128 exchanges can be written down."""
     m = metric("wer")
     a, b = answered(m, 40, 0.8, seed=3), answered(m, 40, 0.6, seed=4)
-    by_speaker = [[total([c for utt, c in rows if utt.spk == f"s{k}"]) for k in range(7)] for rows in (a, b)]
+    by_speaker = [
+        [total([c for utt, c in rows if utt.spk == f"s{k}"]) for k in range(7)] for rows in (a, b)
+    ]
 
     def errors(sides: tuple[bool, ...]) -> float:
         one = [by_speaker[int(swap)][k] for k, swap in enumerate(sides)]
@@ -76,10 +87,14 @@ def test_randomisation_is_the_share_of_all_exchanges() -> None:
         return m.value(total(other)) - m.value(total(one))
 
     observed = errors((False,) * 7)
-    exact = np.mean([errors(sides) >= observed - 1e-12 for sides in itertools.product((False, True), repeat=7)])
+    exact = np.mean(
+        [errors(sides) >= observed - 1e-12 for sides in itertools.product((False, True), repeat=7)]
+    )
     found = significance.compare(m, a, b, "speaker")
     assert found.p["randomisation"] == pytest.approx(exact, abs=0.015) and found.units == 7
-    assert found.p["bootstrap"] is None and found.p["mcnemar"] is None, "seven units are too few for the one, WER is not right or wrong"
+    assert (
+        found.p["bootstrap"] is None and found.p["mcnemar"] is None
+    ), "seven units are too few for the one, WER is not right or wrong"
 
 
 def test_mcnemar_by_hand_and_bootstrap_from_fifty_units() -> None:
@@ -90,9 +105,18 @@ def test_mcnemar_by_hand_and_bootstrap_from_fifty_units() -> None:
     n = only_a + only_b
     tail = sum(_choose(n, k) for k in range(only_a, n + 1)) / 2**n
     found = significance.compare(m, a, b, "utterance")
-    assert found.p["mcnemar"] == pytest.approx(tail) and found.p["bootstrap"] is not None and found.p["bootstrap"] < 0.05
+    assert (
+        found.p["mcnemar"] == pytest.approx(tail)
+        and found.p["bootstrap"] is not None
+        and found.p["bootstrap"] < 0.05
+    )
     backward = significance.compare(m, b, a, "utterance")
-    assert backward.p["t"] is not None and backward.p["t"] > 0.95 and backward.interval is not None and backward.interval[1] < 0
+    assert (
+        backward.p["t"] is not None
+        and backward.p["t"] > 0.95
+        and backward.interval is not None
+        and backward.interval[1] < 0
+    )
 
 
 def _choose(n: int, k: int) -> int:
@@ -108,22 +132,31 @@ def test_a_t_test_is_over_parts_whose_mean_is_the_metric(name: str, unit: str) -
     m = metric(name)
     rows = answered(m, 61, 0.7, seed=4)
     sums = UnitSums.of(rows, lambda utt: utt.spk if unit == "speaker" else utt.utt_id)
-    assert significance._values(m, sums, unit).mean() == pytest.approx(m.value(total([counts for _, counts in rows])))
+    assert significance._values(m, sums, unit).mean() == pytest.approx(
+        m.value(total([counts for _, counts in rows]))
+    )
 
 
 def test_without_a_value_there_is_no_p_value() -> None:
-    """One system never names a stressed word: its precision is nothing, and neither better nor worse than anything."""
+    """One system never names a stressed word: its precision is nothing, and neither better nor
+    worse than anything.
+    """
     m = metric("emphasis_precision")
     people = [Utterance(f"{i:03d}", "", f"s{i % 9}") for i in range(100)]
     ref = Fields(transcript="one two three", emphasis=("two",))
-    named = [(utt, m.count(ref, Fields(emphasis=("two" if i % 2 else "one",))) or {}) for i, utt in enumerate(people)]
+    named = [
+        (utt, m.count(ref, Fields(emphasis=("two" if i % 2 else "one",))) or {})
+        for i, utt in enumerate(people)
+    ]
     silent = [(utt, m.count(ref, Fields()) or {}) for utt in people]
     for a, b in ((named, silent), (silent, named)):
         assert set(significance.compare(m, a, b, "utterance", rounds=200).p.values()) == {None}
 
 
 def test_mcnemar_and_utterances_t_are_for_what_they_test() -> None:
-    """UA's classes may differ where accuracy does not, and one utterance has neither F1 nor calibration."""
+    """UA's classes may differ where accuracy does not, and one utterance has neither F1 nor
+    calibration.
+    """
     for name in ("ua", "macro_f1"):
         a, b = (answered(metric(name), 60, share, seed=3) for share in (0.9, 0.6))
         found = significance.compare(metric(name), a, b, "utterance", rounds=200)
@@ -136,7 +169,12 @@ def test_equal_systems_and_other_utterances() -> None:
     m = metric("ua")
     a = answered(m, 60, 0.8, seed=7)
     same = significance.compare(m, a, a, "utterance")
-    assert same.interval == (0.0, 0.0) and same.p["t"] is None and same.p["randomisation"] == 1.0 and same.p["mcnemar"] is None
+    assert (
+        same.interval == (0.0, 0.0)
+        and same.p["t"] is None
+        and same.p["randomisation"] == 1.0
+        and same.p["mcnemar"] is None
+    )
     with pytest.raises(UserError, match="not scored on the same utterances"):
         significance.compare(m, a[1:], a, "utterance")
 
@@ -146,6 +184,7 @@ def test_holm_by_hand() -> None:
     assert significance.holm([0.5, 0.6]) == [1.0, 1.0] and significance.holm([]) == []
 
 
+@pytest.mark.slow
 def test_two_files_are_compared_from_the_command_line(tmp_path: Path) -> None:
     utterances = [
         Utterance(f"u{i:02d}", f"{i}.wav", f"s{i % 3}", labels=Fields(transcript="one two", emotion=CLASSES[i % 3])) for i in range(60)
@@ -153,15 +192,36 @@ def test_two_files_are_compared_from_the_command_line(tmp_path: Path) -> None:
     datadir.write(tmp_path / "data", utterances)
     for name, right in (("a", 50), ("b", 30)):
         lines = [
-            json.dumps({"utt_id": f"u{i:02d}", "response": "x", "emotion": CLASSES[(i + (i >= right)) % 3], "transcript": "one two"})
+            json.dumps(
+                {
+                    "utt_id": f"u{i:02d}",
+                    "response": "x",
+                    "emotion": CLASSES[(i + (i >= right)) % 3],
+                    "transcript": "one two",
+                }
+            )
             for i in range(60)
         ]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    command = ["compare", str(tmp_path / "data"), str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--unit", "utterance"]
+    command = [
+        "compare",
+        str(tmp_path / "data"),
+        str(tmp_path / "a.jsonl"),
+        str(tmp_path / "b.jsonl"),
+        "--unit",
+        "utterance",
+    ]
     result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "c.json")])
     assert result.exit_code == 0, result.output
     ua, wer = read_json(tmp_path / "c.json")["comparisons"]
-    assert ua["a"] > ua["b"] and ua["p"]["t"] < 0.001 and wer["a"] == wer["b"] == 0.0 and wer["p"]["t"] is None
-    assert ua["p"]["mcnemar"] is None and ua["holm"]["t"] == ua["p"]["t"] and wer["holm"]["t"] is None
+    assert (
+        ua["a"] > ua["b"]
+        and ua["p"]["t"] < 0.001
+        and wer["a"] == wer["b"] == 0.0
+        and wer["p"]["t"] is None
+    )
+    assert (
+        ua["p"]["mcnemar"] is None and ua["holm"]["t"] == ua["p"]["t"] and wer["holm"]["t"] is None
+    )
     wrong = CliRunner().invoke(app, [*command[:-1], "word"])
     assert wrong.exit_code == 2 and "not one of utterance, speaker, fold" in wrong.output

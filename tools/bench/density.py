@@ -78,9 +78,8 @@ def report(name: str, density: Density) -> None:
     print(f"  lines over {WIDTH} columns              {density.long_lines:5d}")
     print(f"  lines of a function: median         {statistics.median(lengths):8.1f}")
     print(f"  lines of a function: 90th percentile{tenth:8.1f}")
-    print(
-        f"  files over {LONG_FILE} lines                {sum(n > LONG_FILE for n, _ in density.files):5d}"
-    )
+    long_files = sum(count > LONG_FILE for count, _ in density.files)
+    print(f"  files over {LONG_FILE} lines                {long_files:5d}")
     print("  longest functions:")
     for length, place in sorted(density.functions, reverse=True)[:10]:
         print(f"    {length:4d}  {place}")

@@ -25,7 +25,7 @@ name=$(basename "$config" .yaml)
 sweep=exp${tag:+/$tag} conf=(--config "$config")
 for setting in "${set[@]}"; do conf+=(--set "$setting"); done
 list=$(cd "$recipe" && list_systems "$systems")
-if asked 4 || asked 6; then
+if selected 4 || selected 6; then
   for system in $list; do
     start=${init:-../speechcraft/exp/SYSTEM/fold1} start=${start//SYSTEM/$system}
     [[ $system == ssl_* || $start == none ]] || [ -d "$start/checkpoint" ] ||

@@ -1,4 +1,4 @@
-"""Generated corpora in their own file formats, and copies of recipes, for the tests of several modules."""
+"""Generated corpora in their own file formats, and copies of recipes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from typing import Any, Callable
 import numpy as np
 import soundfile
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 HEAD = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
-LABELS = "age:Youth adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
+LABELS = (
+    "age:Youth"
+    " adult\tgender:female\tpitch:low\tvolume:high\tspeed:fast\temotion:Happy\ttranscription: {}"
+)
 
 
 # ---- IEMOCAP ----
@@ -28,13 +31,23 @@ def noise(path: Path, seconds: float = 0.15) -> None:
     soundfile.write(path, RNG.uniform(-0.2, 0.2, int(16_000 * seconds)), 16_000, subtype="PCM_16")
 
 
-def tree(root: Path, labels: dict[str, str], texts: dict[str, str] | None = None, seconds: Callable[[str], float] = lambda utt_id: 0.15) -> Path:
+def tree(
+    root: Path,
+    labels: dict[str, str],
+    texts: dict[str, str] | None = None,
+    seconds: Callable[[str], float] = lambda utt_id: 0.15,
+) -> Path:
     """A release of these utterances, with what lies about in the real one."""
     dialogs: dict[str, list[str]] = defaultdict(list)
     for utt_id in labels:
         dialogs[utt_id.rsplit("_", 1)[0]].append(utt_id)
     for k in range(1, 6):
-        for part in ("sentences/wav", "dialog/EmoEvaluation/Categorical", "dialog/EmoEvaluation/Attribute", "dialog/transcriptions"):
+        for part in (
+            "sentences/wav",
+            "dialog/EmoEvaluation/Categorical",
+            "dialog/EmoEvaluation/Attribute",
+            "dialog/transcriptions",
+        ):
             (root / f"Session{k}" / part).mkdir(parents=True, exist_ok=True)
     for dialog, ids in dialogs.items():
         session = root / f"Session{dialog[4]}"
@@ -42,13 +55,30 @@ def tree(root: Path, labels: dict[str, str], texts: dict[str, str] | None = None
         transcription = []
         for i, utt_id in enumerate(ids):
             noise(session / "sentences/wav" / dialog / f"{utt_id}.wav", seconds(utt_id))
-            evaluation += [f"[{i}.2901 - {i}.8357]\t{utt_id}\t{labels[utt_id]}\t[2.5000, 2.5000, 2.5000]", "C-E2:\tNeutral;\t()", "A-E3:\tval 3;", ""]
-            transcription.append(f"{utt_id} [{i:03d}.2901-{i:03d}.8357]: {(texts or {}).get(utt_id, 'Yes, I am.')}")
-        transcription.append(f"{dialog}_MXX0 [099.0000-099.5000]: And then")  # cut short by the other: no wav
-        (session / "dialog/EmoEvaluation" / f"{dialog}.txt").write_text("\n".join(evaluation) + "\n")
-        (session / "dialog/transcriptions" / f"{dialog}.txt").write_text("\n".join(transcription) + "\n")
-        (session / "dialog/EmoEvaluation" / f"._{dialog}.txt").write_bytes(b"\x00\x05\x16\x07\xff\xfe")
-        (session / "dialog/EmoEvaluation/Categorical" / f"{dialog}_e1_cat.txt").write_text(f"{ids[0]} :Anger; ()\n")
+            evaluation += [
+                f"[{i}.2901 - {i}.8357]\t{utt_id}\t{labels[utt_id]}\t[2.5000, 2.5000, 2.5000]",
+                "C-E2:\tNeutral;\t()",
+                "A-E3:\tval 3;",
+                "",
+            ]
+            transcription.append(
+                f"{utt_id} [{i:03d}.2901-{i:03d}.8357]: {(texts or {}).get(utt_id, 'Yes, I am.')}"
+            )
+        transcription.append(
+            f"{dialog}_MXX0 [099.0000-099.5000]: And then"
+        )  # cut short by the other: no wav
+        (session / "dialog/EmoEvaluation" / f"{dialog}.txt").write_text(
+            "\n".join(evaluation) + "\n"
+        )
+        (session / "dialog/transcriptions" / f"{dialog}.txt").write_text(
+            "\n".join(transcription) + "\n"
+        )
+        (session / "dialog/EmoEvaluation" / f"._{dialog}.txt").write_bytes(
+            b"\x00\x05\x16\x07\xff\xfe"
+        )
+        (session / "dialog/EmoEvaluation/Categorical" / f"{dialog}_e1_cat.txt").write_text(
+            f"{ids[0]} :Anger; ()\n"
+        )
     return root
 
 
@@ -87,7 +117,9 @@ def tables(src: Path, rows: dict[str, list[str]]) -> Path:
 
     src.mkdir(parents=True, exist_ok=True)
     for split in meld.FOLDERS:
-        (src / f"{split}_sent_emo.csv").write_text("\r\n".join([HEAD, *rows.get(split, [])]) + "\r\n", encoding="utf-8", newline="")
+        (src / f"{split}_sent_emo.csv").write_text(
+            "\r\n".join([HEAD, *rows.get(split, [])]) + "\r\n", encoding="utf-8", newline=""
+        )
     return src
 
 
@@ -105,6 +137,7 @@ def change(path: Path, how: Callable[[Any], Any]) -> None:
 
 
 # ---- recipes ----
+
 
 RECIPES = sorted(path.parent.name for path in ROOT.glob("egs/*/run.sh"))
 
@@ -145,41 +178,3 @@ def dry_run(recipe: str, *options: str, script: str = "run.sh", **env: str) -> l
     code, output = run_script(folder / script, "--dry-run", *options, cwd=folder, **env)
     assert code == 0, output
     return output.splitlines()
-
-
-# ---- models ----
-
-L, D = 3, 6  # layers and width of random features
-
-
-def random_features(*frames: int) -> list[Any]:
-    """x (L, T, D) for each number of frames T."""
-    import torch
-
-    generator = torch.Generator().manual_seed(4)
-    return [torch.randn(L, t, D, generator=generator) for t in frames]
-
-
-class Llama3:
-    """The real tokenizer, read with tiktoken; special tokens in the order of Meta's list."""
-
-    PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    SPECIAL = {
-        "<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|start_header_id|>": 128006, "<|end_header_id|>": 128007, "<|eot_id|>": 128009,
-    }  # fmt: skip
-
-    def __init__(self, ranks: Path) -> None:
-        import tiktoken
-        from tiktoken.load import load_tiktoken_bpe
-
-        self.bpe = tiktoken.Encoding("llama3", pat_str=self.PATTERN, mergeable_ranks=load_tiktoken_bpe(str(ranks)), special_tokens=self.SPECIAL)
-
-    def get_vocab(self) -> dict[str, int]:
-        return self.SPECIAL
-
-    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
-        assert not add_special_tokens
-        return self.bpe.encode(text, allowed_special="all")
-
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
-        return self.bpe.decode(ids)

@@ -1,0 +1,3 @@
+from serdesc.cli import entry
+
+entry()

@@ -1,0 +1,119 @@
+"""serdesc score"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from serdesc.cli.command import ConfigFile, Data, Jobs, Set, command
+from serdesc.errors import FailedError
+
+if TYPE_CHECKING:
+    from serdesc.scoring.evaluate import Request
+
+
+@command
+def score(
+    data: Data,
+    hyp: Annotated[
+        Path,
+        typer.Option(
+            "--hyp",
+            metavar="FILE",
+            help="hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt.",
+            show_default=False,
+        ),
+    ],
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="A,B", help="Names of metrics; all by default.")
+    ] = "",
+    out: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--out", metavar="FILE", help="By default score.json, or X.score.json for X.tsv."
+        ),
+    ] = None,
+    refs: Annotated[
+        Optional[Path],
+        typer.Option("--refs", metavar="FILE", help="Other reference captions: id, caption."),
+    ] = None,
+    missing: Annotated[
+        str, typer.Option("--missing", help="An utterance without an answer: error, or wrong.")
+    ] = "error",
+    faithful: Annotated[
+        bool, typer.Option("--faithful", help="Also compare the captions with measurements.")
+    ] = False,
+    train: Annotated[
+        Optional[Path],
+        typer.Option("--train", metavar="DATA", help="Percentiles of --faithful; DATA/../train."),
+    ] = None,
+    counterfactual: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--counterfactual", metavar="EXP", help="Decode changed recordings with this fold."
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", help="Utterances of the counterfactual test.")
+    ] = 100,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Do not compute scores of the same inputs again.")
+    ] = False,
+    nj: Jobs = 1,
+    config_files: ConfigFile = None,
+    settings: Set = None,
+) -> None:
+    """Score hypotheses against the labels of a fold's part.
+
+    Every score has its count, a 95 % interval and a signature.
+
+    Example:
+
+        serdesc score data/fold1/test --hyp exp/fold1/decode_test/hyp.jsonl
+    """
+    from serdesc.scoring import evaluate, terminal
+    from serdesc.scoring.score import scores_of
+
+    config = evaluate.load_config(hyp, config_files, settings)
+    request = evaluate.Request.of(data, hyp, config, metric, refs, missing)
+    path = out or scores_of(hyp)
+    _score(request, path, keep)
+    if faithful:
+        from serdesc.scoring import faithfulness
+
+        _, answers, _ = evaluate.read_answers(request)
+        rows = faithfulness.rows(data, train or data.parent / "train", answers, config.measure, nj)
+        agreements = faithfulness.write(path, rows, config.scoring)
+        terminal.print_table(faithfulness.cells(agreements), "claimed and measured", labels=2)
+    if counterfactual:
+        from serdesc.inference import counterfactual as test
+
+        utterances, _, _ = evaluate.read_answers(request)
+        changes = test.run(utterances, counterfactual, path.parent, settings or [], limit)
+        terminal.print_table(test.cells(changes), "counterfactual test: changed recordings")
+
+
+def _score(request: Request, path: Path, keep: bool) -> None:
+    """Compute, write and print the scores, unless those of the same inputs exist."""
+    from serdesc.scoring import evaluate, report
+    from serdesc.scoring.hypotheses import ERRORS
+
+    if keep:
+        utterances, _, _ = evaluate.read_answers(request)
+        if evaluate.inputs_of(request, utterances).are_scored(path):
+            typer.echo(f"{path}: kept, of the same answers, labels and settings")
+            return
+    evaluation = evaluate.evaluate(request)
+    for kind, ids in evaluation.errors.items():
+        treatment = "left out" if kind == ERRORS[-1] else "counted as wrong"
+        typer.echo(f"{len(ids)} {kind}, {treatment}: {' '.join(ids)}", err=True)
+    evaluation.write(path)
+    counted = evaluation.counted
+    report.show(evaluation.scores, evaluation.metrics, str(path), counted.table)
+    if counted.failed:
+        names = ", ".join(counted.failed)
+        raise FailedError(
+            f"{names}: not computed, for the reason above; all other scores are in {path}"
+        )

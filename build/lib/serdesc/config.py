@@ -1,0 +1,297 @@
+"""Every configuration key, with its type, default and meaning.
+
+The defaults are the paper's values, and this project's own where the paper states none;
+serdesc/README.md lists which is which. `load` merges files, systems and `--set` values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, Sequence
+
+from serdesc import configfile
+from serdesc.configfile import Range, rename_keys, system_files
+from serdesc.errors import UserError
+from serdesc.files import write_text
+
+__all__ = ["Config", "dump", "load", "rename_keys", "systems"]
+
+SYSTEM = "You are a helpful language and speech assistant."
+INSTRUCTION = (
+    "Please caption the input audio according to content and speech descriptor-related information."
+)
+
+Count = Annotated[int, Range(1, math.inf, "1 or more")]
+Whole = Annotated[int, Range(0, math.inf, "0 or more")]
+Positive = Annotated[float, Range(math.ulp(0.0), math.inf, "more than 0")]
+NotNegative = Annotated[float, Range(0, math.inf, "0 or more")]
+Share = Annotated[float, Range(0, 1, "between 0 and 1")]
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Which audio enters a data directory."""
+
+    min_seconds: NotNegative = 0.1  # shorter files are rejected: the encoder has no frame for them
+    max_seconds: Positive = 60.0  # longer files are rejected; rejected.tsv lists them
+    exclude_speakers: str = ""  # file with one speaker per line to leave out
+    include_speakers: str = ""  # file with one speaker per line; all others are left out
+    # Speed perturbation: copies of every utterance at these speeds, for training (Kaldi: 0.9, 1.1).
+    speeds: list[float] = field(default_factory=list)
+    fingerprint: str = ""  # mini: expected hash of the corpus generator
+    excited: Literal["happy", "excited"] = "happy"  # IEMOCAP: class of the label exc
+    turns: Literal["all", "improvised"] = "all"  # IEMOCAP: which dialogues are used
+    # speechcraft: GigaSpeech.json of all subsets or of M alone; empty: SRC/GigaSpeech.json.
+    gigaspeech: str = ""
+    # speechcraft: folder that the paths in GigaSpeech.json are relative to; empty: its own folder.
+    recordings: str = ""
+    # speechcraft: the reference caption; a description quotes no transcript.
+    text: Literal["instruction", "description", "rendered"] = "instruction"
+
+
+@dataclass(frozen=True)
+class FoldsConfig:
+    """How the data is split into folds.
+
+    session, speakers: each session, or each listed group of speakers, is the test part of one fold.
+    recordings: one fold; whole recordings, drawn by the seed, are its test part. split: one fold
+    with the corpus's own train, dev and test (utt2session). test: everything is the test part.
+    none: there is no test part.
+    """
+
+    rule: Literal["session", "speakers", "recordings", "split", "test", "none"] = "session"
+    protocol: Literal["all", "emobox"] = "all"  # emobox: no utterance over 30 s, in test either
+    # rule recordings: recordings are drawn until the test part has at least this many utterances.
+    test_utterances: Count = 2000
+    test_speakers: list[list[str]] = field(default_factory=list)  # rule speakers: per fold
+    dev: Literal["none", "utterances", "speakers"] = "none"
+    dev_fraction: Share = 0.2
+    labels: list[str] = field(default_factory=list)  # emotions to use; empty: all
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """Acoustic measures behind the labels of pitch, energy and speed."""
+
+    # corpus: nothing is measured; labels and captions are the corpus's own.
+    source: Literal["measured", "corpus"] = "measured"
+    # piptrack: SpeechCraft's spectral measure; f0: median F0 of the voiced frames (pyin), Hz.
+    pitch: Literal["piptrack", "f0"] = "piptrack"
+    # phoneme: SpeechCraft's seconds per phoneme; syllable: syllables per second.
+    speed: Literal["phoneme", "syllable"] = "phoneme"
+    seconds: Positive = 5.0  # only the first seconds are measured, except for speed
+    trim: bool = False  # remove silence at both ends first; changes the energy
+    language: str = "en-us"  # language of espeak-ng, which counts the phonemes
+    traits: list[str] = field(default_factory=list)  # further descriptors of captions/traits
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The frozen speech encoder (Section 3.1)."""
+
+    model: str = "facebook/hubert-large-ls960-ft"  # Hugging Face id, folder, or built-in model
+    layers: Literal["1..n", "0..n"] = "1..n"  # 0..n adds the input of the first layer
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # precision of the forward pass
+    batch_seconds: NotNegative = 60.0  # audio in one batch, padding included
+    min_seconds: NotNegative = 0.4  # shorter recordings are padded with silence to this length
+    max_seconds: Positive = 30.0  # longer recordings are cut to this length
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """The feature store on disk."""
+
+    dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"  # int8: scale per frame
+    shard_seconds: Positive = 600.0  # audio in one shard file
+
+
+@dataclass(frozen=True)
+class BranchConfig:
+    """A content or descriptor branch: weighted sum, encoder, mu and sigma (Section 3.2, Eq. 2)."""
+
+    latent: Count = 128  # K
+    hidden: Whole = 0  # width of the two hidden layers; 0: D, the encoder's width
+    # softplus gives sigma (the paper), or sigma^2 (the method's ancestor, the paper's ref. 7).
+    sigma: Literal["softplus_std", "softplus_var"] = "softplus_std"
+    layer_norm: bool = False  # normalise every layer before the weighted sum
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """From latents to the LLM's embedding space (Section 3.3, Eq. 3)."""
+
+    k: Count = 5  # frames concatenated into one speech token
+    hidden: Count = 2048
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Systems 1 to 3 of Table 2: pooled emotion classifier and CTC on the frozen encoder."""
+
+    hidden: Count = 256  # hidden width of both heads
+    ctc: NotNegative = 1.0  # weight of the CTC loss per character; the cross-entropy has weight 1
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    r: Count = 8
+    alpha: Count = 32
+    dropout: Share = 0.05
+    targets: list[str] = field(default_factory=lambda: ["q_proj", "v_proj"])
+
+
+@dataclass(frozen=True)
+class LlmConfig:
+    """The LLM and its LoRA (Section 3.4)."""
+
+    model: str = "meta-llama/Llama-3.1-8B-Instruct"
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    # Recompute activations in the backward pass: less memory, about a third more time.
+    gradient_checkpointing: bool = False
+    # Frozen linear layers in 8 or 4 bits (bitsandbytes, GPU only); LoRA stays float32.
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """Texts of the prompt (Figure 1)."""
+
+    system: str = SYSTEM
+    instruction: str = INSTRUCTION
+    content: str = ""  # instruction of the content phase; empty: the same instruction
+    attend_zeros: bool = True  # content phase: attend to the zero vectors of the descriptor tokens
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    """Outputs that a training target contains: columns Trans., Des. and Emo. of Table 3."""
+
+    transcript: bool = True
+    descriptors: bool = True
+    emotion: bool = True
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """Epochs and learning-rate schedule of one phase."""
+
+    epochs: Whole = 4
+    lr: Positive = 2e-4  # peak learning rate
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_ratio: Share = 0.03  # share of the phase's steps with linear warm-up
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Two-phase fine-tuning (Section 3.5)."""
+
+    strategy: Literal["alternating", "two-stage", "one-stage"] = "alternating"
+    alternate: Literal["epoch", "step"] = "epoch"  # unit of alternation
+    beta: NotNegative = 1e-2  # weight of the KL term (Eq. 2)
+    loss: Literal["mean", "eq4"] = "mean"  # mean: per token and per frame; eq4: sums, as Eq. 4
+    content: PhaseConfig = field(default_factory=PhaseConfig)
+    descriptor: PhaseConfig = field(default_factory=lambda: PhaseConfig(lr=2e-5, schedule="cosine"))
+    batch_size: Count = 8  # utterances per optimiser step, over all devices
+    gradient_accumulation_steps: Count = 1  # micro-batches that a batch is divided into
+    max_grad_norm: Positive = 1.0  # gradients are clipped at this norm
+    weight_decay: NotNegative = 0.0
+    lora: bool = True  # train LoRA in both phases
+    # A new wording of the target in every epoch, rendered from its fields; corpus captions are not
+    # used.
+    paraphrase_targets: bool = False
+    max_seconds: Positive = 30.0  # longer training utterances are skipped; skipped.jsonl lists them
+    init: str = ""  # experiment folder or built-in model to start from
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    max_new_tokens: Count = 200
+    batch_size: Count = 8
+    # Posterior of the emotion: likelihood of the caption with each emotion of the data in its
+    # place.
+    posterior: bool = True
+
+
+@dataclass(frozen=True)
+class ScoringConfig:
+    resamples: Count = 2000  # bootstrap resamples of the 95 % interval
+    unit: Literal["speaker", "utterance"] = "speaker"  # unit that is resampled
+    # style: captions without the transcript that they quote; full: with it.
+    caption_text: Literal["style", "full"] = "style"
+    language: Literal["en", "zh"] = "en"  # of the captions
+    segmentation: Literal["characters", "jieba", "mixed"] = (
+        "characters"  # zh; mixed: Latin words whole
+    )
+    punctuation: Literal["removed", "kept"] = "removed"
+    # Text that SPICE parses: PTB tokens in lower case (pycocoevalcap), or the caption unchanged.
+    spice_text: Literal["ptb", "raw"] = "ptb"
+    spice_jars: str = ""  # folder of SPICE's CoreNLP jars; empty: SERDESC_SPICE, or tools/spice
+    java_memory: str = "2G"
+    java_timeout: Positive = 3600.0  # seconds
+    cache: str = "~/.cache/serdesc"  # cache of SPICE parses and scores
+
+
+@dataclass(frozen=True)
+class Config:
+    # describer: the paper's; undivided: one weighted sum and adapter, no bottleneck;
+    # ssl_baseline: no LLM.
+    model: Literal["describer", "undivided", "ssl_baseline"] = "describer"
+    system: str = ""  # name of the file in serdesc/systems, for the paper's tables
+    seed: int = 1
+    threads: Whole = 0  # threads per process; 0: torch's default. Changes the last bits of sums
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    folds: FoldsConfig = field(default_factory=FoldsConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    branch: BranchConfig = field(default_factory=BranchConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    llm: LlmConfig = field(default_factory=LlmConfig)
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+
+
+def systems() -> list[str]:
+    """Names of the systems of the paper's tables and of SERDESC_PLUGINS/systems."""
+    return sorted(system_files())
+
+
+def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None = None) -> Config:
+    """The configuration of one or several files, later ones over earlier, and `key=value` settings.
+
+    A path may be the name of a system. Raises UserError that lists every error.
+    """
+    paths = [path] if isinstance(path, Path) else list(path or ())
+    tree: configfile.Tree = {}
+    for file in paths:
+        configfile.merge(tree, configfile.read(configfile.find(file)))
+    errors: list[str] = []
+    for setting in settings or []:
+        if "=" in setting:
+            configfile.merge(tree, configfile.read_setting(setting))
+        else:
+            example = "--set training.beta=1e-3"
+            errors.append(f"--set {setting}: write key=value, for example {example}")
+    config = configfile.build(Config(), tree, "", errors)
+    if errors or config is None:
+        location = ", ".join(map(str, paths)) or "the settings"
+        listed = "\n  ".join(errors)
+        raise UserError(f"{location}: {len(errors)} error(s) in the configuration:\n  {listed}")
+    return config
+
+
+def dump(config: Config, path: Path) -> None:
+    """Write the resolved configuration, every key with its value."""
+    import yaml
+
+    tree = dataclasses.asdict(config)
+    write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))

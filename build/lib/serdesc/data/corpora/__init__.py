@@ -1,0 +1,83 @@
+"""One module a corpus, with the name that `serdesc prepare` takes.
+
+utterances(src, config)     the corpus's utterances, and those that cannot be used, as Rejected
+make(src, config, nj)       optional: generates a corpus that is not downloaded
+convert(utt, folder)        optional: writes audio that libsndfile cannot read into `folder`;
+                            returns the utterance with its new wav
+duplicates(src)             optional: groups of ids for which the release has the same audio
+identity(utt_id)            optional: session, speaker and sex that an id contains
+EMOTIONS                    optional: the release's labels -> serdesc's, or a list of serdesc's;
+                            serdesc check reports others
+PUBLISHED                   optional: published facts of the corpus, for serdesc check
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Mapping
+
+from serdesc import plugins
+
+__path__ += plugins.folders("corpora")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An utterance that cannot be used."""
+
+    utt_id: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """Published facts of a corpus. Counts are of utterances with one of `labels` (or of all)."""
+
+    labels: tuple[str, ...] = ()
+    sessions: Mapping[str, int] = field(default_factory=dict)  # session -> utterances
+    emotions: Mapping[str, int] = field(default_factory=dict)  # emotion -> utterances
+    speakers: int | None = None
+    total: int | None = None  # utterances
+    # Reasons why utterances are rejected if only a subset was downloaded. With such reasons a
+    # smaller total is no error.
+    reasons_of_subsets: tuple[str, ...] = ()
+    broken_clips: Mapping[str, str] = field(default_factory=dict)  # id -> defect in the release
+    speakers_in_several_parts: bool = False  # in the official split
+    loose_boundaries: bool = False  # a transcript may be longer than its clip
+
+
+_FORMER_FIELDS = {
+    "not_at_hand": "reasons_of_subsets",
+    "bad": "broken_clips",
+    "loose_times": "loose_boundaries",
+}
+
+
+def Known(**facts: Any) -> Published:
+    """Published, with the names of version 0.1: plug-ins may use them."""
+    return Published(**{_FORMER_FIELDS.get(name, name): value for name, value in facts.items()})
+
+
+def published(module: ModuleType | None) -> Published:
+    """The published facts of a corpus module; its KNOWN if it was written for version 0.1."""
+    for name in ("PUBLISHED", "KNOWN"):
+        facts = getattr(module, name, None)
+        if isinstance(facts, Published):
+            return facts
+    return Published()
+
+
+SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3")
+
+
+def audio_beside(path: Path, stem: str) -> Path:
+    """The audio file `stem` in the folder of `path`; with the first suffix if there is none."""
+    suffixes = (*SUFFIXES, *map(str.upper, SUFFIXES))
+    candidates = [path.with_name(stem + suffix) for suffix in suffixes]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    return candidates[0]

@@ -1,0 +1,377 @@
+"""Kaldi-style data directories: files of `<id> <value>` lines, sorted and unique.
+
+A file without values is not written.
+
+    wav.scp       path of the audio file             utt2session   session, if the corpus has any
+    text          transcript                         utt2emo       emotion
+    utt2spk       speaker                            utt2emphasis  stressed words
+    utt2dur       seconds                            utt2cap       reference caption
+    spk2gender    m or f                             spk2age       years
+    utt2uniq      original of a speed-perturbed copy (perturb.py)
+    segments      recording, start and end in seconds, for utterances that are parts of long
+                  recordings; wav.scp then lists the recordings
+
+Further files: `utt2measure.jsonl` (serdesc annotate: pitch, energy and speed as measured);
+`utt2sed.jsonl` (labels: in a part of a fold those of its reference captions, in the corpus's data
+directory those of the corpus); `reco2dur` (serdesc prepare: seconds of each recording).
+Format: https://kaldi-asr.org/doc/data_prep.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Iterable, Sequence
+
+from serdesc.captions.fields import EMOTIONS, Fields
+from serdesc.data import audio
+from serdesc.errors import UserError
+from serdesc.files import digest, parse_jsonl, read_text, write_jsonl, write_lines
+
+# file -> (attribute, whether the file is keyed by speaker)
+TABLES = {
+    "wav.scp": ("wav", False),
+    "text": ("text", False),
+    "utt2spk": ("spk", False),
+    "utt2dur": ("seconds", False),
+    "utt2session": ("session", False),
+    "utt2emo": ("emotion", False),
+    "utt2emphasis": ("emphasis", False),
+    "utt2cap": ("caption", False),
+    "utt2uniq": ("uniq", False),
+    "spk2gender": ("gender", True),
+    "spk2age": ("age", True),
+}
+REQUIRED = ("wav.scp", "utt2spk")
+COMPLETE = ("utt2spk", "text", "utt2dur")  # with a line for every utterance, if they exist
+_GENDER = {"m": "male", "f": "female"}
+_EXPECTED = {"gender": "m or f", "emotion": f"one of {', '.join(EMOTIONS)}"}
+MEASUREMENTS, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments"
+LABELS_RECORD = "labelled.json"  # beside folds: the settings that made them
+REJECTED = "rejected.tsv"  # unusable utterances: id, path, reason
+# Settings of PrepareConfig that decide which utterances a corpus has and what they are called
+PREPARE_KEYS = ("excited", "turns", "text", "min_seconds", "max_seconds")
+MAX_ERRORS = 20  # shown by read
+
+Segment = tuple[str, float, float]  # recording, start, end in seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One utterance of a data directory; None if a value is unknown."""
+
+    utt_id: str
+    wav: str
+    spk: str
+    text: str | None = None
+    seconds: float | None = None
+    session: str | None = None
+    emotion: str | None = None
+    emphasis: tuple[str, ...] | None = None
+    caption: str | None = None
+    gender: str | None = None
+    age: float | None = None  # years
+    measure: dict[str, float] | None = None  # name -> measured value, see descriptors.measure
+    labels: Fields | None = None  # in a part of a fold: the caption's; before: the corpus's
+    uniq: str | None = None  # id of the original, if this is a speed-perturbed copy
+    recording: str | None = None  # id, if the utterance is a segment of it; None: all of `wav`
+    span: tuple[float, float] | None = None  # position in the recording, seconds
+
+
+def read(folder: Path) -> list[Utterance]:
+    """The utterances of a data directory, sorted by id.
+
+    Raises UserError that lists the errors: file, line and correction.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such data directory. Make one with: serdesc prepare CORPUS SRC {folder}"
+        )
+    errors: list[str] = []
+    for name in REQUIRED:
+        if not (folder / name).exists():
+            errors.append(f"{folder / name}: missing, every data directory needs it")
+    tables: dict[str, dict[str, str]] = {}
+    for name in TABLES:
+        if (folder / name).exists():
+            tables[name] = _read_table(folder / name, errors)
+    segments: dict[str, Segment] = {}
+    if (folder / SEGMENTS).exists():
+        segments = _read_segments(folder / SEGMENTS, tables.get("wav.scp", {}), errors)
+    utt_ids = list(segments or tables.get("wav.scp", {}))
+    _check_keys(folder, tables, utt_ids, SEGMENTS if segments else "wav.scp", errors)
+    rows = {}
+    for name in (MEASUREMENTS, LABELS):
+        if (folder / name).exists():
+            rows[name] = _read_rows(folder / name)
+    if errors:
+        shown = errors[:MAX_ERRORS]
+        if len(errors) > MAX_ERRORS:
+            shown.append(f"... and {len(errors) - MAX_ERRORS} more")
+        raise UserError(f"{folder} is not a valid data directory:\n  " + "\n  ".join(shown))
+    return [_utterance(utt_id, folder, tables, segments.get(utt_id), rows) for utt_id in utt_ids]
+
+
+def identity(utterances: Sequence[Utterance]) -> str:
+    """A hash of the contents of utterances, in order, without the paths of their audio."""
+    return digest(
+        [(u.utt_id, u.spk, u.text, u.caption, u.labels and u.labels.to_dict()) for u in utterances]
+    )
+
+
+def with_seconds(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """The utterances with their lengths: those without one get that of the audio's header."""
+    complete = []
+    for utt in utterances:
+        if utt.seconds is None:
+            utt = replace(utt, seconds=audio.seconds_or_none(utt.wav))
+        complete.append(utt)
+    return complete
+
+
+def _check_keys(
+    folder: Path,
+    tables: dict[str, dict[str, str]],
+    utt_ids: Sequence[str],
+    listed_in: str,
+    errors: list[str],
+) -> None:
+    """Append an error for each id that is in only one of two files."""
+    speakers = set(tables.get("utt2spk", {}).values())
+    for name, table in tables.items():
+        if name == "wav.scp":
+            continue
+        by_speaker = TABLES[name][1]
+        expected = speakers if by_speaker else set(utt_ids)
+        source = "utt2spk" if by_speaker else listed_in
+        for key in sorted(table.keys() - expected):
+            errors.append(f"{folder / name}: '{key}' is not in {source}: remove that line")
+    for name in COMPLETE:
+        if name in tables:
+            for key in sorted(set(utt_ids) - tables[name].keys()):
+                errors.append(f"{folder / name}: no line for '{key}' of {listed_in}: add it")
+
+
+def _read_segments(path: Path, wavs: dict[str, str], errors: list[str]) -> dict[str, Segment]:
+    segments = {}
+    for key, value in _read_table(path, errors).items():
+        parts = value.split()
+        try:
+            recording, start, end = parts[0], float(parts[1]), float(parts[2])
+        except (IndexError, ValueError):
+            errors.append(
+                f"{path}: '{key} {value}' where `utterance recording start end` is expected,"
+                " seconds"
+            )
+            continue
+        if recording not in wavs:
+            errors.append(
+                f"{path}: recording '{recording}' of '{key}' is not in wav.scp: add it there"
+            )
+        elif not 0 <= start < end:
+            errors.append(
+                f"{path}: '{key}' goes from {start:g} to {end:g} s: it must start at 0 or later"
+                " and end after its start"
+            )
+        segments[key] = (recording, start, end)
+    return segments
+
+
+def _read_table(path: Path, errors: list[str]) -> dict[str, str]:
+    table: dict[str, str] = {}
+    previous = ""
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        key, _, value = line.strip().partition(" ")
+        if not key:
+            errors.append(f"{path}:{number}: empty line: remove it")
+        elif key in table:
+            errors.append(f"{path}:{number}: '{key}' is listed twice: remove one of the lines")
+        elif key < previous:
+            errors.append(
+                f"{path}:{number}: '{key}' after '{previous}': sort the file with LC_ALL=C sort"
+            )
+        table[key] = value.strip()
+        previous = max(previous, key)
+    return table
+
+
+def _read_rows(path: Path) -> dict[str, Any]:
+    """utterance -> measured values (MEASUREMENTS) or Fields (LABELS)."""
+    rows: dict[str, Any] = {}
+    for number, row in parse_jsonl(path, read_text(path)):
+        if not isinstance(row, dict) or not isinstance(row.get("utt_id"), str):
+            raise UserError(
+                f"{path}:{number}: {str(row)[:60]} where an object with a text utt_id is expected:"
+                " correct or remove that line"
+            )
+        utt_id = row.pop("utt_id")
+        try:
+            rows[utt_id] = Fields.from_dict(row) if path.name == LABELS else row
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{path}:{number}: '{utt_id}': {error}. Correct that line, or make the file again"
+                " with `serdesc annotate`"
+            ) from None
+    return rows
+
+
+def _utterance(
+    utt_id: str,
+    folder: Path,
+    tables: dict[str, dict[str, str]],
+    segment: Segment | None,
+    rows: dict[str, dict[str, Any]],
+) -> Utterance:
+    spk = tables["utt2spk"][utt_id]
+    values: dict[str, Any] = {}
+    if segment:
+        values["recording"], values["span"] = segment[0], segment[1:]
+    for name, table in tables.items():
+        attribute, by_speaker = TABLES[name]
+        key = spk if by_speaker else utt_id
+        if segment and name == "wav.scp":
+            key = segment[0]
+        if key in table:
+            values[attribute] = _parse(attribute, key, table, folder / name)
+    return Utterance(
+        utt_id,
+        **values,
+        measure=rows.get(MEASUREMENTS, {}).get(utt_id),
+        labels=rows.get(LABELS, {}).get(utt_id),
+    )
+
+
+def _parse(attribute: str, key: str, table: dict[str, str], path: Path) -> Any:
+    value = table[key]
+    try:
+        if attribute in ("seconds", "age"):
+            return float(value)
+        if attribute == "gender":
+            return _GENDER[value]
+        if attribute == "emotion":
+            return EMOTIONS[EMOTIONS.index(value)]
+    except (ValueError, KeyError):
+        expected = _EXPECTED.get(attribute, "a number")
+        line = list(table).index(key) + 1  # _read_table rejects empty and repeated lines
+        raise UserError(
+            f"{path}:{line}: '{value}' where {expected} is expected, of '{key}': correct or remove"
+            " that line"
+        ) from None
+    return tuple(value.split()) if attribute == "emphasis" else value
+
+
+def _format(attribute: str, value: Any) -> str:
+    if attribute == "emphasis":
+        return " ".join(value)
+    if attribute == "gender":
+        return str(value)[0]
+    if attribute == "age":
+        return f"{value:g}"
+    if attribute == "seconds":
+        return f"{value:.4f}"
+    return str(value)
+
+
+def write(folder: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Write a data directory; files without values are removed. Returns the utterances by id."""
+    utterances = sorted(utterances, key=lambda utt: utt.utt_id)
+    for name, (attribute, by_speaker) in TABLES.items():
+        table = {}
+        for utt in utterances:
+            value = getattr(utt, attribute)
+            if value is not None:
+                table[_key(utt, name, by_speaker)] = _format(attribute, value)
+        _write_table(folder / name, table)
+    segments = {}
+    for utt in utterances:
+        if utt.span:
+            segments[utt.utt_id] = f"{utt.recording} {utt.span[0]:.3f} {utt.span[1]:.3f}"
+    _write_table(folder / SEGMENTS, segments)
+    measured = [(utt.utt_id, utt.measure) for utt in utterances if utt.measure is not None]
+    write_rows(folder / MEASUREMENTS, measured)
+    labelled = [(utt.utt_id, utt.labels.to_dict()) for utt in utterances if utt.labels is not None]
+    write_rows(folder / LABELS, labelled)
+    return utterances
+
+
+def _key(utt: Utterance, name: str, by_speaker: bool) -> str:
+    if by_speaker:
+        return utt.spk
+    if name == "wav.scp":
+        return utt.recording or utt.utt_id
+    return utt.utt_id
+
+
+def _write_table(path: Path, table: dict[str, str]) -> None:
+    if table:
+        write_lines(path, (f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, rows: list[tuple[str, dict[str, Any]]]) -> None:
+    """Write JSON lines of utterance ids and values; without rows the file is removed."""
+    if rows:
+        write_jsonl(path, [{"utt_id": utt_id, **row} for utt_id, row in rows])
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove(folder: Path) -> None:
+    """Remove the files of a data directory, and the folder if it has no others."""
+    for name in (*TABLES, SEGMENTS, MEASUREMENTS, LABELS):
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def read_rejected(folder: Path) -> list[tuple[str, str, str]]:
+    """Id, path and reason of each utterance that `serdesc prepare` or `annotate` rejected."""
+    path = folder / REJECTED
+    if not path.exists():
+        return []
+    rows = []
+    for line in read_text(path).split("\n")[1:]:
+        if line:
+            cells = line.split("\t")
+            if len(cells) != 3:
+                raise UserError(
+                    f"{path}: '{' '.join(cells)}' where utt_id, path and reason are expected,"
+                    " separated by TABs"
+                )
+            rows.append((cells[0], cells[1], cells[2]))
+    return rows
+
+
+def write_rejected(folder: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Write rejected.tsv: a header, and the rows sorted."""
+    lines = []
+    for cells in [("utt_id", "path", "reason"), *sorted(rows)]:
+        lines.append("\t".join(map(_one_cell, cells)) + "\n")
+    write_lines(folder / REJECTED, lines)
+
+
+def _one_cell(value: str) -> str:
+    return value.replace("\t", " ").replace("\n", " ")
+
+
+def originals(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """The utterances that are not speed-perturbed copies."""
+    return [utt for utt in utterances if utt.uniq is None]
+
+
+def merge(folders: Iterable[Path]) -> list[Utterance]:
+    """The utterances of several data directories, without labels, sorted by id.
+
+    Raises UserError if two directories have an id in common.
+    """
+    merged: dict[str, Utterance] = {}
+    for folder in folders:
+        for utt in read(folder):
+            if utt.utt_id in merged:
+                raise UserError(
+                    f"{folder}: '{utt.utt_id}' is also in another of the directories: rename one of"
+                    " the two"
+                )
+            merged[utt.utt_id] = replace(utt, labels=None)
+    return sorted(merged.values(), key=lambda utt: utt.utt_id)

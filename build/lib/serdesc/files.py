@@ -1,0 +1,172 @@
+"""Atomic files: written under a temporary name, synchronised, then renamed; locks, hashes, JSON."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterable, Iterator
+
+from serdesc.errors import FailedError, UserError
+
+WRITERS = (
+    "LibsndfileError",
+    "SafetensorError",
+)  # raised by libraries that write, also on a full disk
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it replaces `path` at the end of the block, or is removed on
+    error.
+
+    Raises UserError if `path` is a folder, FailedError if it cannot be written.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file, for example {path / 'out.json'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with write_errors(path):
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turns an error of the system or of a writing library in the block into a FailedError."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__name__ not in WRITERS:
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise FailedError(
+            f"{path}: could not be written ({reason}); {free_gb(path.parent):.1f} GB are free"
+            " there. Finished work is kept: make room and run the same command again."
+        ) from error
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """One process at a time in such a block for `path`, an experiment or a file; else UserError."""
+    lock = path.with_name(f".{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            raise UserError(
+                f"{path}: {owner} is writing to it. Wait for it to end, or stop it"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}")
+        file.flush()
+        yield
+
+
+def digest(*parts: Any) -> str:
+    """A hash of JSON values: everything that a stored result depends on, with a code version."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def modified_at(path: str | Path) -> float:
+    """Time of the last change of the content or of the directory entry, seconds since the epoch."""
+    status = Path(path).stat()
+    return max(status.st_mtime, status.st_ctime)
+
+
+def apply_umask(path: Path) -> None:
+    """Permissions by the umask: safetensors' own allow nobody else to read, and clusters are
+    shared.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
+def free_gb(folder: Path) -> float:
+    """Free space, 10^9 bytes, of the file system that has, or will have, `folder`."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / 1e9
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines, each with its line feed, as the iterable yields them."""
+    with atomic_path(path) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(lines)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_lines(path, [text])
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    write_lines(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file without a byte order mark, lines ending in a line feed.
+
+    Raises UserError for another encoding.
+    """
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}:{line}: not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}, as in"
+            " Latin-1 or Windows-1252. Convert the file, for example: iconv -f WINDOWS-1252 -t"
+            f" UTF-8 {path.name}"
+        ) from None
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}): remove the file and make it again."
+        ) from error
+
+
+def read_jsonl(path: Path) -> list[Any]:
+    return [row for _, row in parse_jsonl(path, read_text(path))]
+
+
+def parse_jsonl(path: Path, text: str) -> list[tuple[int, Any]]:
+    """Line numbers and values of JSON lines; `path` is the location for errors.
+
+    Blank lines are skipped. Only a line feed ends a line: a string may contain U+2028.
+    """
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append((number, json.loads(line)))
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path}:{number}: not a JSON object ({error.msg}): correct or remove that line."
+            ) from error
+    return rows

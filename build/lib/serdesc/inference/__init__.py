@@ -1,0 +1,1 @@
+"""Trained models in use: decoding a data directory, describing recordings, counterfactual tests."""

@@ -1,0 +1,217 @@
+"""Decoding: captions of a data directory as hyp.jsonl, one line per utterance.
+
+Identical runs give identical bytes, also after an interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Sequence
+
+from serdesc import config as configs
+from serdesc import runtime
+from serdesc.builtin import resolve
+from serdesc.captions import reader, writer
+from serdesc.config import Config, rename_keys
+from serdesc.data import datadir
+from serdesc.data.audio import AudioError
+from serdesc.data.datadir import Utterance
+from serdesc.errors import FailedError, UserError
+from serdesc.features import batches
+from serdesc.features.live import Features
+from serdesc.features.store import open_features
+from serdesc.files import exclusive_lock, read_json, write_errors, write_json, write_jsonl
+from serdesc.models import Model, checkpoint
+from serdesc.progress import progress
+
+Row = dict[str, Any]  # a line of hyp.jsonl
+
+
+def decode_experiment(
+    data: Path, store: str, exp: Path, hyp: Path, settings: list[str] | None = None
+) -> list[AudioError] | None:
+    """Decode a data directory with a finished experiment, or resume that; writes `hyp`.
+
+    Returns the errors of utterances without usable audio, or None if `hyp` exists already. Raises
+    UserError if `hyp` was decoded with another model, other settings, data or features.
+    """
+    exp = Path(resolve(str(exp)))
+    config = configs.load(exp / "config.yaml", settings)
+    utterances = datadir.read(data)
+    state = read_json(checkpoint.finished(exp) / "state.json")
+    with exclusive_lock(hyp):
+        inputs = inputs_of(state, config, utterances, store)
+        if has_resumable_output(hyp, inputs) and hyp.exists():
+            return None
+        device = runtime.start(config)
+        features = open_features(store, config, device, any_length=True)
+        model, _ = checkpoint.load_model(exp, features, device, settings)
+        rejected = decode(model, features, utterances, hyp)
+    record = hyp.parent.parent / "config.yaml"
+    if hyp.parent.name.startswith("decode_") and not record.exists():
+        configs.dump(config, record)  # decoded by an experiment elsewhere: `report` needs it here
+        write_json(record.with_name("env.json"), runtime.environment())
+    return rejected
+
+
+def hypothesis(utt_id: str, response: str, posterior: dict[str, float] | None = None) -> Row:
+    """A line of hyp.jsonl: the response, the fields read from it, and the emotion's posterior."""
+    fields = reader.read(response).to_dict()
+    unread = [name for name, value in fields.items() if value is None]
+    return {
+        "utt_id": utt_id,
+        "response": response,
+        **fields,
+        "posterior": posterior,
+        "unread": unread,
+    }
+
+
+def hypotheses(
+    model: Model, features: Features, utterances: Sequence[Utterance], emotions: Sequence[str] = ()
+) -> list[Row]:
+    """Lines of hyp.jsonl of one batch, with posteriors over two or more `emotions`."""
+    x, frames = batches.pad(features.load(utterances))
+    responses = model.generate(x, frames, model.config.decoding.max_new_tokens)
+    variants = {}
+    for i, response in enumerate(responses):
+        if len(emotions) > 1 and reader.read(response).emotion is not None:
+            variants[i] = [writer.with_emotion(response, emotion) or "" for emotion in emotions]
+    posteriors: dict[int, dict[str, float]] = {}
+    if variants:
+        rows = list(variants)
+        log_likelihoods = model.log_likelihoods(x[rows], frames[rows], list(variants.values()))
+        for i, values in zip(rows, log_likelihoods):
+            posteriors[i] = _softmax(emotions, values)
+    pairs = enumerate(zip(utterances, responses))
+    return [hypothesis(utt.utt_id, response, posteriors.get(i)) for i, (utt, response) in pairs]
+
+
+def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:
+    largest = max(log_likelihoods)
+    exponentials = [math.exp(value - largest) for value in log_likelihoods]
+    total = math.fsum(exponentials)
+    return {emotion: float(f"{e / total:.8g}") for emotion, e in zip(emotions, exponentials)}
+
+
+def inputs_of(
+    state: dict[str, Any], config: Config, utterances: Sequence[Utterance], store: str
+) -> dict[str, Any]:
+    """Everything that hypotheses depend on: hashes of the weights, settings, data and features."""
+    settings = {name: asdict(getattr(config, name)) for name in ("prompt", "llm", "decoding")}
+    del settings["decoding"]["batch_size"]  # these two change no hypothesis
+    del settings["llm"]["gradient_checkpointing"]
+    features = asdict(config.encoder)
+    header = Path(store) / "header.json"
+    if header.exists():
+        features = read_json(header)
+        features.pop("versions", None)
+    return {
+        "model": state["files"],
+        "settings": settings,
+        "data": datadir.identity(utterances),
+        "features": features,
+    }
+
+
+def has_resumable_output(hyp: Path, inputs: dict[str, Any]) -> bool:
+    """Whether hypotheses of the same inputs exist, complete or partial; records the inputs if not.
+
+    Raises UserError if they have other inputs.
+    """
+    record = hyp.with_suffix(".made.json")
+    existing = [path for path in (hyp, partial_of(hyp)) if path.exists()]
+    recorded = read_json(record) if existing and record.exists() else inputs
+    rename_keys(recorded.get("settings", {}), str(record))
+    differences = [name for name, value in inputs.items() if recorded.get(name) != value]
+    if differences:
+        raise UserError(
+            f"{existing[0]}: was decoded with another {' and another '.join(differences)}: remove"
+            " it to decode again, or name another --out"
+        )
+    if not existing:
+        write_json(record, inputs)
+    return bool(existing)
+
+
+def partial_of(hyp: Path) -> Path:
+    """File of the batches that an interrupted run finished."""
+    return hyp.with_name(f".{hyp.name}.partial")
+
+
+def decode(
+    model: Model, features: Features, utterances: Sequence[Utterance], hyp: Path
+) -> list[AudioError]:
+    """Write `hyp`, sorted by id; batches of an interrupted run are not decoded again.
+
+    The posterior is over the emotions that occur in `utterances`. Returns the errors of utterances
+    without usable audio; raises FailedError if no utterance has usable audio.
+    """
+    emotions = _emotions(utterances) if model.config.decoding.posterior else []
+    partial = partial_of(hyp)
+    done = _read_partial(partial)
+    remaining = []
+    for batch in batches.decoding_batches(utterances, model.config.decoding.batch_size):
+        if not all(utt.utt_id in done for utt in batch):
+            remaining.append(batch)
+    rejected: list[AudioError] = []
+    hyp.parent.mkdir(parents=True, exist_ok=True)
+    total = sum(len(batch) for batch in remaining)
+    with progress(f"decode {hyp.parent.parent.name}", total, "utterances") as advance:
+        with partial.open("a", encoding="utf-8") as file:
+            for batch in remaining:
+                rows = _decode_usable(model, features, batch, emotions, rejected)
+                done |= {row["utt_id"]: row for row in rows}
+                with write_errors(partial):
+                    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                    file.flush()
+                advance(len(batch))
+    decoded = sorted({utt.utt_id for utt in utterances} & done.keys())
+    if rejected and not decoded:
+        raise FailedError(
+            f"{hyp}: none of {len(utterances)} utterances has usable audio; the first: "
+            f"{rejected[0].place}: {rejected[0]}. Check wav.scp"
+        )
+    write_jsonl(hyp, [done[utt_id] for utt_id in decoded])
+    partial.unlink()
+    return rejected
+
+
+def _emotions(utterances: Sequence[Utterance]) -> list[str]:
+    emotions = {utt.labels.emotion for utt in utterances if utt.labels}
+    return sorted(emotion for emotion in emotions if emotion)
+
+
+def _decode_usable(
+    model: Model,
+    features: Features,
+    batch: Sequence[Utterance],
+    emotions: Sequence[str],
+    rejected: list[AudioError],
+) -> list[Row]:
+    """Lines of a batch; errors of utterances without usable audio are appended to `rejected`."""
+    while batch:
+        try:
+            return hypotheses(model, features, batch, emotions)
+        except AudioError as error:
+            rejected.append(error)
+            batch = [utt for utt in batch if utt.utt_id != error.utt_id]
+    return []
+
+
+def _read_partial(partial: Path) -> dict[str, Row]:
+    """Lines that an interrupted run wrote; an incomplete last line is removed."""
+    done: dict[str, Row] = {}
+    if partial.exists():
+        text = partial.read_text(encoding="utf-8", errors="replace")
+        for line in text.split("\n")[:-1]:
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                break
+            done[row["utt_id"]] = row
+        write_jsonl(partial, done.values())
+    return done

@@ -1,0 +1,1 @@
+"""Resource estimates before a run: parameters, disk space, tokens, memory and hours."""

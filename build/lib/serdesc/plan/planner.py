@@ -1,0 +1,338 @@
+"""The plan of an experiment: resource estimates as one tree (JSON); show.py prints it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from serdesc import runtime
+from serdesc.config import Config
+from serdesc.data import datadir
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.features import batches
+from serdesc.features import store as stores
+from serdesc.features.encoder import Encoder
+from serdesc.files import free_gb, write_json
+from serdesc.models.describer import Describer
+from serdesc.plan import calibrate, cards, choose, lengths, memory, shapes, show, trace, work
+from serdesc.plan.cards import Speed
+from serdesc.plan.lengths import DataParts, Item
+from serdesc.plan.show import Tree
+
+ASSUMED = (
+    "every epoch costs what the first does, and responses are as long as the references",
+    "one card, one process; GB are 10^9 bytes",
+    "memory is that of the longest utterances of DATA together, with fused attention; "
+    "bitsandbytes' own buffers are not counted",
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of the sections of a plan."""
+
+    config: Config
+    data: DataParts
+    encoder: Encoder
+    model: Describer
+    slowest: list[Utterance]  # training utterances within max_seconds, each at its lowest speed
+    train: list[Item]
+    scale: float  # number of utterances per item of `train`
+    test: list[Item]
+    test_scale: float
+    prompt: int  # tokens
+    emotions: int  # classes of the posterior
+
+    def with_longest(self, utterances: list[Utterance], measured: list[Item]) -> list[Item]:
+        """The measured items, with the longest utterances added or replaced.
+
+        A sample may lack the longest ones, and a copy at a lower speed is longer.
+        """
+        by_length = sorted(utterances, key=_seconds)[-self.config.training.batch_size :]
+        longest = {utt.uniq or utt.utt_id: utt for utt in by_length}
+        others = [item for item in measured if item.utterance.utt_id not in longest]
+        tokenizer = self.model.tokenizer
+        items, _, _ = lengths.items([*longest.values()], self.encoder, tokenizer, self.config)
+        return others + items
+
+
+def run(
+    config: Config, data: Path, gpu: str, room: float | None, calibrated: bool, out: Path | None
+) -> None:
+    """Print the plan, and write it to `out` as JSON if given."""
+    device = runtime.start(config) if calibrated else None
+    tree = plan(config, data, gpu, room, device)
+    show.show(tree)
+    if out:
+        write_json(out, tree)
+
+
+def plan(
+    config: Config,
+    data: Path,
+    gpu: str = "",
+    room: float | None = None,
+    calibrated: torch.device | None = None,
+) -> Tree:
+    """The resource estimates of an experiment.
+
+    `room`: limit of memory in GB; by default that of the GPU or the machine. `calibrated`: the
+    device to measure. Without `gpu` and `calibrated` there are no hours. Raises UserError for
+    models without an LLM, unknown cards and data without training utterances.
+    """
+    inputs, sources, notes = _inputs(config, data)
+    costs, curve = work.Costs.of(inputs.model), work.Curve.of(inputs.encoder)
+    rows = shapes.parts(inputs.encoder, inputs.model)
+    speed = _speed(inputs, gpu, calibrated)
+    on_gpu = speed.gpu if speed else room is not None  # a given limit is taken as a GPU's memory
+    limit = room or (speed.memory if speed else cards.here())
+    spare = cards.CONTEXT if on_gpu else cards.PROGRAM
+    live, feature_section = _features(inputs)
+    passes = trace.Weightless(inputs.model)
+    training_items = inputs.with_longest(inputs.slowest, inputs.train)
+    test_items = inputs.with_longest(inputs.data.test, inputs.test) or training_items
+    train = memory.training(inputs.model, passes, training_items, inputs.encoder, live, on_gpu)
+    decode = memory.decoding(passes, train, test_items, inputs.prompt, inputs.emotions)
+    choice = choose.choose(config, train, decode, (limit - spare) * 1e9, on_gpu)
+    if gpu and choice.quantization != config.llm.quantization:
+        llm = replace(config.llm, quantization=choice.quantization)  # type: ignore[arg-type]
+        speed = cards.card(gpu, replace(config, llm=llm))
+    return {
+        "models": {"encoder": config.encoder.model, "llm": config.llm.model, **sources},
+        "parameters": [row._asdict() for row in rows],
+        "features": feature_section,
+        "tokens": _tokens(inputs, costs, curve, choice),
+        "memory": _memory(inputs, train, decode, choice, limit, spare),
+        "settings": [*choice.settings(config)],
+        "fits": choice.fits,
+        "hours": _hours(inputs, costs, curve, choice, speed, live) if speed else None,
+        "machine": speed.name if speed else None,
+        "assumed": [*ASSUMED, *notes, *(speed.notes if speed else ())],
+    }
+
+
+def _inputs(config: Config, data: Path) -> tuple[Inputs, dict[str, str], list[str]]:
+    """The inputs, the sources of the models' shapes, and notes on assumptions."""
+    if config.model == "ssl_baseline":
+        raise UserError(
+            "model: 'ssl_baseline' has no LLM and no plan: `--config full` with the same encoder "
+            "estimates its disk space and hours of extraction"
+        )
+    parts = lengths.data_parts(data, config)
+    encoder, encoder_source = shapes.encoder(config.encoder)
+    model_type = shapes.shape(config.llm.model).config.model_type
+    tokenizer, note = lengths.tokenizer(config.llm.model, model_type)
+    model, llm_source = shapes.describer(config, encoder.layers, encoder.width, tokenizer)
+    short = [utt for utt in parts.train if _seconds(utt) <= config.training.max_seconds]
+    originals = datadir.originals(short)
+    if not originals:
+        raise UserError(
+            f"{data}: no training utterance is shorter than training.max_seconds = "
+            f"{config.training.max_seconds}"
+        )
+    train, scale, train_notes = lengths.items(originals, encoder, tokenizer, config)
+    test, test_scale, test_notes = lengths.items(parts.test, encoder, tokenizer, config)
+    emotions = {utt.labels.emotion if utt.labels else utt.emotion for utt in parts.test}
+    slowest = {utt.uniq or utt.utt_id: utt for utt in sorted(short, key=_seconds)}
+    inputs = Inputs(
+        config=config,
+        data=parts,
+        encoder=encoder,
+        model=model,
+        slowest=[*slowest.values()],
+        train=train,
+        scale=scale,
+        test=test,
+        test_scale=test_scale,
+        prompt=lengths.prompt_tokens(tokenizer, config),
+        emotions=len(emotions - {None}),
+    )
+    notes = dict.fromkeys([*parts.notes, note, *train_notes, *test_notes])
+    sources = {"encoder shape from": encoder_source, "llm shape from": llm_source}
+    return inputs, sources, [line for line in notes if line]
+
+
+def _seconds(utt: Utterance) -> float:
+    return utt.seconds or 0.0
+
+
+def _speed(inputs: Inputs, gpu: str, calibrated: torch.device | None) -> Speed | None:
+    if gpu and calibrated:
+        raise UserError(
+            f"--gpu {gpu} and --calibrate: the first names a card, the second measures this "
+            "machine: use one of them"
+        )
+    if gpu:
+        return cards.card(gpu, inputs.config)
+    if calibrated is None:
+        return None
+    training = inputs.config.training
+    part = -(-training.batch_size // training.gradient_accumulation_steps)
+    return calibrate.measure_speed(
+        inputs.config, inputs.train, inputs.model.tokenizer, inputs.encoder, part, calibrated
+    )
+
+
+def _features(inputs: Inputs) -> tuple[bool, Tree]:
+    """Whether features must be computed live, and the size of the store in every precision."""
+    store = inputs.config.store
+    every, free = inputs.data.every, free_gb(Path.cwd())
+    sizes: dict[str, int] = {}
+    for dtype in stores.BYTES:
+        variant = replace(store, dtype=dtype)  # type: ignore[arg-type]
+        sizes[dtype] = stores.size(every, inputs.encoder, variant)
+    live = sizes[store.dtype] / 1e9 > free
+    hours = sum(utt.seconds or 0.0 for utt in every) / 3600
+    section = {
+        "hours of speech": hours,
+        "utterances": len(every),
+        "bytes": sizes,
+        "dtype": store.dtype,
+        "free GB": free,
+        "live": live,
+    }
+    return live, section
+
+
+def _tokens(inputs: Inputs, costs: work.Costs, curve: work.Curve, choice: choose.Choice) -> Tree:
+    """An epoch of each phase, and one decoding of the test part."""
+    config, out = inputs.config, {}
+    for phase in work.epochs(config):
+        shapes_of = work.epoch(
+            inputs.train, inputs.prompt, phase, config, choice.gradient_accumulation_steps
+        )
+        step = sum(
+            (
+                costs.step(s, phase, choice.gradient_checkpointing, config.training.lora)
+                for s in shapes_of
+            ),
+            work.Passes(0, 0),
+        )
+        out[phase] = {
+            "prompt": inputs.prompt * len(inputs.train) * inputs.scale,
+            "speech": inputs.model.groups
+            * sum(lengths.speech_tokens(item.frames, config) for item in inputs.train)
+            * inputs.scale,
+            "target": sum(item.tokens(phase) for item in inputs.train) * inputs.scale,
+            "with padding": sum(s.b * s.n for s in shapes_of) * inputs.scale,
+            "forward": step.forward * inputs.scale,
+            "backward": step.backward * inputs.scale,
+        }
+    return {
+        "epoch": out,
+        "encoder": _encoder_flops(inputs, curve),
+        "decoding": _decoding(inputs, costs),
+    }
+
+
+def _encoder_flops(inputs: Inputs, curve: work.Curve) -> float:
+    """FLOPs of the extraction, in the padded batches of the store."""
+    shards = stores.shards(inputs.data.every, inputs.config.store.shard_seconds)
+    return sum(
+        work.encoding([utt.seconds or 0.0 for utt in shard], inputs.encoder, curve)
+        for shard in shards
+    )
+
+
+def _live_flops(inputs: Inputs, curve: work.Curve) -> float:
+    """FLOPs to encode the training part once, in the batches of training."""
+    config, items = inputs.config, [item.utterance for item in inputs.train]
+    order = batches.epoch_batches(items, config.training.batch_size, config.seed, 1, 0)
+    return inputs.scale * sum(
+        work.encoding([utt.seconds or 0.0 for utt in batch], inputs.encoder, curve)
+        for batch in order
+    )
+
+
+def _decoding(inputs: Inputs, costs: work.Costs) -> Tree:
+    decoded = list(work.answers(inputs.test, inputs.prompt, inputs.config, inputs.emotions))
+    return {
+        "reading": sum(work.prefill(costs, batch) for batch in decoded) * inputs.test_scale,
+        "steps": sum(batch.steps for batch in decoded) * inputs.test_scale,
+        "utterances": len(inputs.data.test),
+    }
+
+
+def _memory(
+    inputs: Inputs,
+    train: memory.Training,
+    decode: memory.Decoding,
+    choice: choose.Choice,
+    room: float,
+    spare: float,
+) -> Tree:
+    config, part = inputs.config, choice.part(inputs.config)
+    longest = max(utt.seconds or 0.0 for utt in inputs.data.every)
+    accumulation_steps = config.training.gradient_accumulation_steps
+    configured_part = -(-config.training.batch_size // accumulation_steps)
+    quantization, checkpointing = choice.quantization, choice.gradient_checkpointing
+    rows = {
+        "LLM": train.llm[quantization] + train.dequantized[quantization],
+        "branches and LoRA": train.trained,
+        "their gradients": train.gradients,
+        "AdamW": train.moments,
+        "encoder, live": train.encoder,
+        "features of a step, waiting": train.queued if train.shared else 0,
+        "a part's features, activations, logits": part * train.utterance[checkpointing],
+    }
+    return {
+        "part": part,
+        "rows": rows,
+        "training": train.peak(part, checkpointing, quantization),
+        "as configured": train.peak(
+            configured_part, config.llm.gradient_checkpointing, config.llm.quantization
+        ),
+        "with checkpointing": train.peak(part, True, quantization),
+        "without checkpointing": train.peak(part, False, quantization),
+        "features waiting in main memory": train.queued,
+        "extraction": memory.extraction(inputs.encoder, config, longest),
+        "decoding": decode.peak(choice.decoding_batch, quantization),
+        "cache": choice.decoding_batch * decode.cache,
+        "room GB": room,
+        "spare GB": spare,
+    }
+
+
+def _hours(
+    inputs: Inputs,
+    costs: work.Costs,
+    curve: work.Curve,
+    choice: choose.Choice,
+    speed: Speed,
+    live: bool,
+) -> Tree:
+    """Hours of one fold, and of all folds with one extraction."""
+    config = inputs.config
+    llm = inputs.model.llm.get_base_model().config  # type: ignore[operator]
+    launch = 3 * llm.num_hidden_layers * speed.launch
+    training = 0.0
+    for phase, epochs in work.epochs(config).items():
+        shapes_of = work.epoch(
+            inputs.train, inputs.prompt, phase, config, choice.gradient_accumulation_steps
+        )
+        seconds = [
+            costs.step(s, phase, choice.gradient_checkpointing, config.training.lora).both
+            / speed.training
+            for s in shapes_of
+        ]
+        training += epochs * inputs.scale * sum(max(s, launch) for s in seconds)
+    cost = _decoding(inputs, costs)
+    bandwidth_bound = work.bytes_per_step(inputs.model) / speed.bandwidth
+    step = max(bandwidth_bound, llm.num_hidden_layers * speed.launch)
+    encoded = _encoder_flops(inputs, curve) / speed.encoding
+    live_encoding = _live_flops(inputs, curve) / speed.encoding * sum(work.epochs(config).values())
+    fold = training + (live_encoding if live else 0.0)
+    decoding = cost["reading"] / speed.reading + cost["steps"] * step
+    extraction = 0.0 if live else encoded
+    folds = inputs.data.folds
+    return {
+        "extraction": extraction / 3600,
+        "training": fold / 3600,
+        "decoding": decoding / 3600,
+        "folds": folds,
+        "all": (extraction + folds * (fold + decoding)) / 3600,
+        "live adds": live_encoding / 3600,
+    }

@@ -1,0 +1,136 @@
+"""The text of a caption that caption metrics compare, and its tokenisation.
+
+A caption quotes the transcript, so n-grams of the whole caption mostly measure speech recognition.
+`caption_text: style` removes the quoted transcript from both sides; `full` retains it. English is
+tokenised as in the COCO caption tools (Stanford's PTB tokenizer, lower case); Mandarin by
+characters, by jieba, or by characters with Latin words whole.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Sequence
+
+from serdesc.captions import reader
+from serdesc.config import ScoringConfig
+from serdesc.scoring import java
+
+# The punctuation tokens that COCO's caption evaluation removes.
+PTB_MARKS = frozenset("'' ' `` ` -LRB- -RRB- -LCB- -RCB- . ? ! , : - -- ... ;".split())
+_HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[A-Za-z]+")
+_LATIN_OR_CHARACTER = re.compile(r"[a-z0-9]+|\S")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Hypothesis and reference captions in the same order; tokens are separated by spaces."""
+
+    hyps: list[str]
+    refs: list[str]
+    config: ScoringConfig
+
+    @cached_property
+    def tokens(self) -> tuple[list[str], list[str]]:
+        """Tokenised (hyps, refs), in a single call of the tokenizer."""
+        tokenised = tokenise([*self.hyps, *self.refs], self.config)
+        return tokenised[: len(self.hyps)], tokenised[len(self.hyps) :]
+
+    @property
+    def tokenised(self) -> bool:
+        return "tokens" in self.__dict__
+
+    @classmethod
+    def of_tokens(cls, hyps: list[str], refs: list[str], config: ScoringConfig) -> Captions:
+        """Captions that are already tokenised."""
+        captions = cls(hyps, refs, config)
+        captions.__dict__["tokens"] = (hyps, refs)
+        return captions
+
+
+def chosen(caption: str, config: ScoringConfig) -> str:
+    """The compared part of a caption on one line: with or without its quoted transcript."""
+    text = reader.without_transcript(caption) if config.caption_text == "style" else caption
+    return " ".join(text.split())
+
+
+LANGUAGES = {"en": "English", "zh": "Mandarin"}
+
+
+def language(texts: Sequence[str]) -> str:
+    """zh if the texts have more Chinese characters than Latin words, else en."""
+    whole = " ".join(texts)
+    return "zh" if len(_HAN.findall(whole)) > len(_LATIN_WORD.findall(whole)) else "en"
+
+
+def refuse_other_languages(hyps: Sequence[str], refs: Sequence[str], config: ScoringConfig) -> None:
+    """Raises NotComputed if hypotheses, references and scoring.language differ in language."""
+    of_hyps, of_refs = language(hyps), language(refs)
+    if of_refs != config.language:
+        raise java.NotComputed(
+            f"the references are in {LANGUAGES[of_refs]}, but scoring.language is "
+            f"{config.language}: set it to {of_refs}"
+        )
+    if of_hyps != of_refs:
+        raise java.NotComputed(
+            f"the responses are in {LANGUAGES[of_hyps]}, the references in {LANGUAGES[of_refs]}: "
+            "a score across languages is meaningless. Give --refs FILE with translated references "
+            "and set scoring.language to theirs"
+        )
+
+
+def signature_fields(config: ScoringConfig) -> dict[str, Any]:
+    """The settings of the compared text, for the signature of a caption metric."""
+    tokens = "ptb" if config.language == "en" else config.segmentation
+    return {
+        "caption_text": config.caption_text,
+        "language": config.language,
+        "tokens": tokens,
+        "punctuation": config.punctuation,
+    }
+
+
+def tokenise(texts: Sequence[str], config: ScoringConfig) -> list[str]:
+    """Tokens of each text, separated by spaces. Raises NotComputed without Java (English only)."""
+    if config.language == "en":
+        return _ptb(texts, config)
+    return [_mandarin(text, config) for text in texts]
+
+
+def _ptb(texts: Sequence[str], config: ScoringConfig) -> list[str]:
+    jar = java.jars() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
+    arguments = [
+        "-cp",
+        str(jar),
+        "edu.stanford.nlp.process.PTBTokenizer",
+        "-preserveLines",
+        "-lowerCase",
+    ]
+    unique = list(dict.fromkeys(texts))
+    output = java.run(
+        arguments,
+        "\n".join(unique) + "\n",
+        "PTB tokenizer",
+        memory=config.java_memory,
+        timeout=config.java_timeout,
+    )
+    ignored = PTB_MARKS if config.punctuation == "removed" else frozenset()
+    tokenised: dict[str, str] = {}
+    for text, line in zip(unique, output.split("\n")[: len(unique)], strict=True):
+        tokenised[text] = " ".join(token for token in line.split() if token not in ignored)
+    return [tokenised[text] for text in texts]
+
+
+def _mandarin(text: str, config: ScoringConfig) -> str:
+    plain = text.lower()
+    if config.punctuation == "removed":
+        plain = "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in plain)
+    if config.segmentation == "jieba":
+        import jieba
+
+        return " ".join(word for word in jieba.lcut(plain) if word.strip())
+    if config.segmentation == "mixed":
+        return " ".join(_LATIN_OR_CHARACTER.findall(plain))
+    return " ".join("".join(plain.split()))

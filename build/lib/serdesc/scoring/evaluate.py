@@ -1,0 +1,161 @@
+"""Scores of a file of hypotheses, by anybody's system, against a data directory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
+
+from serdesc import config as configs
+from serdesc.config import Config
+from serdesc.data import datadir
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+from serdesc.scoring import hypotheses, metrics
+from serdesc.scoring import score as scoring
+from serdesc.scoring.hypotheses import Hypothesis
+from serdesc.scoring.metric import Metric
+from serdesc.scoring.score import Counted, Provenance, Score, ScoreInputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = ("error", "wrong")
+ABSENT = (
+    "nothing of it in these labels, captions or answers (or the target has none: --set target...)"
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The hypotheses of a data directory with their scores."""
+
+    utterances: list[Utterance]
+    hypotheses: dict[str, Hypothesis]  # by utterance
+    errors: dict[str, list[str]]  # kind of error -> utterances that count as wrong
+    metrics: list[Metric]
+    scores: list[Score]
+    counted: Counted
+    inputs: ScoreInputs
+
+    def write(self, path: Path) -> None:
+        """Write score.json and its rows file."""
+        table, tokens = self.counted.table, self.counted.tokens
+        scoring.write(path, self.scores, table, tokens, self.errors, self.inputs)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per metric: value, chance, n, interval (low, high), unit, signature, note."""
+        import pandas as pd
+
+        rows = []
+        for score in self.scores:
+            row = asdict(score)
+            row["low"], row["high"] = row.pop("interval") or (None, None)
+            row["unit"] = next(m.unit for m in self.metrics if m.name == score.metric)
+            del row["counts"]
+            rows.append(row)
+        return pd.DataFrame(rows).set_index("metric")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be scored, and how."""
+
+    data: Path
+    hyp: Path
+    config: Config
+    metrics: list[Metric]
+    selected: bool  # the user named the metrics: those without a score are reported
+    refs: Path | None
+    missing: str  # what an utterance without an answer is: error, or wrong
+
+    @classmethod
+    def of(
+        cls,
+        data: Path,
+        hyp: Path,
+        config: Config,
+        metric: str = "",
+        refs: Path | None = None,
+        missing: str = "error",
+    ) -> Request:
+        """metric: names separated by commas, all by default. Raises UserError."""
+        if missing not in MISSING:
+            raise UserError(f"--missing {missing}: not one of {', '.join(MISSING)}")
+        return cls(data, hyp, config, metrics.chosen(metric), bool(metric), refs, missing)
+
+    def signature_fields(self) -> dict[str, str]:
+        """Entries of the signature that this request adds."""
+        fields = {}
+        if self.refs:
+            digest = hashlib.sha256(self.refs.read_bytes()).hexdigest()[:8]
+            fields["refs"] = f"{self.refs.name} {digest}"
+        if self.missing == "wrong":
+            fields["missing"] = "wrong"
+        return fields
+
+
+def own_config(hyp: Path) -> list[Path]:
+    """The configuration of the experiment that wrote exp/X/fold1/decode_test/hyp.jsonl, if any."""
+    decoded = hyp.absolute().parent
+    config = decoded.with_name("config.yaml")
+    return [config] if decoded.name.startswith("decode_") and config.exists() else []
+
+
+def load_config(
+    hyp: Path, files: Sequence[Path] | None = None, settings: list[str] | None = None
+) -> Config:
+    """The experiment's own configuration, overridden by files and settings."""
+    return configs.load([*own_config(hyp), *(files or [])], settings)
+
+
+def read_answers(
+    request: Request,
+) -> tuple[list[Utterance], dict[str, Hypothesis], dict[str, list[str]]]:
+    """Utterances with their references, a hypothesis of each, and the errors by kind."""
+    utterances = datadir.read(request.data)
+    if request.refs:
+        utterances = scoring.read_references(request.refs, utterances)
+    wrong = request.missing == "wrong"
+    answers, errors = hypotheses.answered(request.hyp, utterances, wrong=wrong)
+    return utterances, answers, errors
+
+
+def inputs_of(request: Request, utterances: Sequence[Utterance]) -> ScoreInputs:
+    """Identity of everything that the scores depend on."""
+    settings: list[Any] = [
+        asdict(request.config.scoring),
+        asdict(request.config.target),
+        asdict(Provenance.of(request.data, request.config)),
+        request.signature_fields(),
+        [metric.name for metric in request.metrics],
+    ]
+    return ScoreInputs.of(request.hyp, utterances, settings)
+
+
+def evaluate(request: Request) -> Evaluation:
+    """Score a file of hypotheses; nothing is written or printed.
+
+    A metric without a score is omitted, unless it was selected or its program failed: then its note
+    states why. Raises UserError for missing answers (see Request.missing) and unreadable files.
+    """
+    config, (utterances, answers, errors) = request.config, read_answers(request)
+    counted = scoring.rows(utterances, answers, config.target, request.metrics, config.scoring)
+    provenance, fields = Provenance.of(request.data, config), request.signature_fields()
+    scores = []
+    for metric in request.metrics:
+        rows = counted.table[metric.name]
+        note = ""
+        if not rows:
+            note = counted.notes.get(metric.name, ABSENT if request.selected else "")
+        if not rows and not note:
+            continue
+        signed = {
+            **provenance.signature_fields(metric),
+            **fields,
+            **scoring.target_signature(metric, config.target, config.scoring),
+        }
+        scores.append(scoring.score(metric, rows, config.scoring, signed, note))
+    inputs = inputs_of(request, utterances)
+    return Evaluation(utterances, answers, errors, request.metrics, scores, counted, inputs)

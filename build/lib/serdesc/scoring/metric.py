@@ -1,0 +1,78 @@
+"""The interface of a metric: counts of one utterance, and a value computed from summed counts.
+
+Counts are additive: one pass over the utterances serves the score, its folds and every bootstrap
+resample.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable, Mapping
+
+from serdesc.captions.fields import Fields
+from serdesc.config import ScoringConfig
+
+if TYPE_CHECKING:
+    from serdesc.scoring.captions import Captions
+
+Counts = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric is defined by one of three functions that count, and by `value`.
+
+    count(reference, hypothesis)   counts of one utterance from its fields; None: not applicable
+    posterior(emotion, posterior)  counts of one utterance from the reference emotion and the
+                                   posterior over emotions
+    captions(captions)             counts of each caption of a set, in order
+
+    Values are percentages unless `unit` states otherwise.
+    """
+
+    name: str
+    unit: str  # heading in tables
+    count: Callable[[Fields, Fields], Counts | None] | None
+    value: Callable[[Mapping[str, float]], float]
+    captions: Callable[[Captions], list[Counts]] | None = None
+    # True: the counts of a caption depend on the other captions of the set (CIDEr)
+    of_set: bool = False
+    posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = None
+    # share(counts, total): the part of one utterance in the value, from its counts and the summed
+    # counts. The mean of the shares is the value; shares are additive as counts are.
+    share: Callable[[Mapping[str, float], Mapping[str, float]], float] | None = None
+    # True: the value is the share of correct utterances, which McNemar's test applies to
+    accuracy: bool = False
+    # value of random guessing, from the same counts
+    chance: Callable[[Mapping[str, float]], float] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
+    # configuration values that enter the signature
+    signs: Callable[[ScoringConfig], dict[str, Any]] = lambda config: {}
+    higher_is_better: bool = True
+    column: int = 50  # tables list metrics in this order
+
+
+def mean_of(
+    name: str,
+    unit: str,
+    captions: Callable[[Captions], list[Counts]],
+    column: int,
+    scale: float = 100.0,
+    **options: Any,
+) -> Metric:
+    """A caption metric whose value is `scale` times the mean of the captions' count `sum`."""
+
+    def value(total: Mapping[str, float]) -> float:
+        return scale * total.get("sum", 0.0) / total["n"] if total.get("n") else math.nan
+
+    return Metric(
+        name,
+        unit,
+        None,
+        value,
+        captions=captions,
+        share=lambda counts, _: scale * counts["sum"],
+        column=column,
+        **options,
+    )

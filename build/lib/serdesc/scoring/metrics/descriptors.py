@@ -1,0 +1,14 @@
+"""Descriptors with a closed set of values: mean recall, accuracy and weighted kappa.
+
+Tone is the emotion in the paper's captions and is scored as such (ua.py, wa.py, f1.py).
+"""
+
+from serdesc.captions import traits
+from serdesc.scoring.classes import accuracy, kappa, mean_recall
+
+FIELDS = ("pitch", "energy", "speed", "age", "gender", *traits.by_name())
+METRICS = [
+    *(mean_recall(name, name, f"{name} %", column=50) for name in FIELDS),
+    *(accuracy(f"{name}_accuracy", name, f"{name} accuracy %", column=51) for name in FIELDS),
+    *(kappa(f"{name}_kappa", name, f"{name} kappa %", column=52) for name in FIELDS),
+]

@@ -1,0 +1,235 @@
+"""The paper's Tables 1 to 3: published values beside measured ones, with significance marks.
+
+A measured cell of a metric over classes (UA) is the mean of the folds; WER and caption metrics are
+computed on the pooled folds. The standard deviation over folds follows. The marks are the paper's
+paired one-tailed t-tests on stored predictions, on the folds that both systems have; a mark in
+brackets is not significant after Holm's correction over the table. A column has one signature.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Callable, Mapping, Sequence
+
+from serdesc import config as configs
+from serdesc.config import Config
+from serdesc.errors import UserError
+from serdesc.scoring import metrics as all_metrics
+from serdesc.scoring import paper
+from serdesc.scoring.corpus_runs import DESCRIPTORS, CorpusRuns, excluded
+from serdesc.scoring.experiment import Experiment
+from serdesc.scoring.marks import Marks, marks
+from serdesc.scoring.metric import Metric
+from serdesc.scoring.score import score
+
+OF_CLASSES = ("ua", "wa", "macro_f1", "weighted_f1")  # the headline is the mean of the folds
+LABELS = 2  # columns: ID, system
+UNPUBLISHED = "–"
+PUBLISHED_ONLY = "published only"
+Columns = Sequence[tuple[CorpusRuns, Metric]]  # the measured ones
+
+
+@dataclass(frozen=True)
+class Table:
+    """A complete table, and its form for the terminal."""
+
+    title: str
+    rows: list[list[str]]  # the head first
+    notes: list[str]
+    # without published columns of corpora that have no runs, and without rows that are then empty
+    terminal: list[list[str]]
+
+
+def table(
+    number: int,
+    named: Sequence[str],
+    part: str,
+    unit: str,
+    config: Config,
+    descriptors: bool = False,
+) -> Table:
+    """Table 1, 2 or 3 from directories of experiments (CorpusRuns.open).
+
+    `unit`: unit of the t-tests. Raises UserError if two corpora have the same name, or if the
+    experiments of a corpus have different signatures.
+    """
+    layout = paper.layout(number)
+    corpora = [CorpusRuns.open(argument, part, config) for argument in named]
+    _check_names(number, corpora)
+    metrics = _measured(layout, descriptors)
+    for corpus in corpora:
+        corpus.check_signatures(metrics)
+    columns = [(corpus, m) for corpus in corpora for m in metrics if m.name in corpus.scored]
+    cells, notes = marks(layout, corpora, metrics, unit)
+    rows = [_head(layout, columns)]
+    for row in layout["rows"]:
+        rows += _rows_of_system(row, layout, columns, cells)
+    for corpus in corpora:
+        rows += _rows_of_corpus(corpus, len(rows[0]) - LABELS - len(columns), columns)
+        notes += _differences(corpus)
+    title = f"Table {number}: {layout['title']}"
+    return Table(title, rows, notes, _terminal(rows, layout, corpora))
+
+
+def _check_names(number: int, corpora: Sequence[CorpusRuns]) -> None:
+    for name, count in Counter(corpus.name for corpus in corpora).items():
+        if count > 1:
+            raise UserError(
+                f"table {number}: two of the directories would both be called {name}: "
+                "name them apart, for example a=DIRECTORY b=DIRECTORY"
+            )
+
+
+def _measured(layout: Mapping[str, Any], descriptors: bool) -> list[Metric]:
+    """The metrics of the table; UA never without WA and F1, which complement it."""
+    names = {name for columns in layout["columns"].values() for name in columns}
+    if descriptors:
+        names |= set(DESCRIPTORS)
+    if "ua" in names:
+        names |= set(OF_CLASSES)
+    return [metric for metric in all_metrics.every() if metric.name in names]
+
+
+def _published(layout: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(corpus, metric) of each published column."""
+    return [(corpus, name) for corpus, names in layout["columns"].items() for name in names]
+
+
+def _head(layout: Mapping[str, Any], columns: Columns) -> list[str]:
+    units = {metric.name: metric.unit for metric in all_metrics.every()}
+    head = ["ID", "system"]
+    head += [f"{corpus} {units[name]}, published" for corpus, name in _published(layout)]
+    return head + [f"{corpus.name} {metric.unit}" for corpus, metric in columns]
+
+
+def _rows_of_system(
+    row: Mapping[str, Any], layout: Mapping[str, Any], columns: Columns, cells: Marks
+) -> list[list[str]]:
+    """The row of the paper, and the zero-shot row of its system if there is one."""
+    values = [value for corpus in layout["columns"] for value in row["published"][corpus]]
+    published = [UNPUBLISHED if value == "null" else value for value in values]
+    system = row.get("system")
+    measured = [_cell(corpus, system, metric, cells) for corpus, metric in columns]
+    rows = [[row["id"], row["name"], *published, *measured]]
+    if any(system in corpus.zero_shot for corpus, _ in columns):
+        measured = _filled(columns, lambda corpus: corpus.zero_shot.get(system or ""))
+        label = "zero-shot (protocol not stated in the paper)"
+        rows.append(["", label, *("" for _ in published), *measured])
+    return rows
+
+
+def _rows_of_corpus(corpus: CorpusRuns, published: int, columns: Columns) -> list[list[str]]:
+    """The experiments that are not in the paper, and the constant baseline."""
+    rows: list[list[str]] = []
+    for name, experiment in corpus.others.items():
+        measured = _filled(columns, lambda owner: experiment if owner is corpus else None)
+        rows.append(["+", f"{name} ({corpus.name})", *[""] * published, *measured])
+    if corpus.constant:
+        measured = []
+        for owner, metric in columns:
+            value = corpus.constant.get(metric.name) if owner is corpus else None
+            measured.append("" if value is None else f"{value:.1f}")
+        rows.append(["+", f"constant answer ({corpus.name})", *[""] * published, *measured])
+    return rows
+
+
+def _filled(
+    columns: Columns, experiment_of: Callable[[CorpusRuns], Experiment | None]
+) -> list[str]:
+    cells: list[str] = []
+    for corpus, metric in columns:
+        experiment = experiment_of(corpus)
+        cells.append(_value(corpus, experiment, metric) if experiment else "")
+    return cells
+
+
+def _terminal(
+    rows: Sequence[Sequence[str]], layout: Mapping[str, Any], corpora: Sequence[CorpusRuns]
+) -> list[list[str]]:
+    retained = list(range(len(rows[0])))
+    for i, (published, _) in enumerate(_published(layout), start=LABELS):
+        if not any(paper.is_corpus(published, corpus.name) for corpus in corpora):
+            retained.remove(i)
+    narrow = [[row[i] for i in retained] for row in rows]
+    empty = {"", UNPUBLISHED, PUBLISHED_ONLY}
+    return [narrow[0], *(row for row in narrow[1:] if not empty.issuperset(row[LABELS:]))]
+
+
+# ---- cells ---------------------------------------------------------------------------------------
+
+
+def _cell(corpus: CorpusRuns, system: str | None, metric: Metric, cells: Marks) -> str:
+    if system is None:
+        return PUBLISHED_ONLY
+    if system not in corpus.systems:
+        return corpus.absent.get(system, "not run")
+    value = _value(corpus, corpus.systems[system], metric)
+    return value + cells.get((corpus.name, system, metric.name), "")
+
+
+def _value(corpus: CorpusRuns, experiment: Experiment, metric: Metric) -> str:
+    """The value with the standard deviation over folds, or why there is none."""
+    reason = excluded(experiment, metric)
+    if reason:
+        return reason
+    folds = experiment.by_fold(metric)
+    if not folds:
+        if metric.name in experiment.notes:
+            return "not computed"
+        return "not scored" if metric.name in corpus.scored else "not in this corpus"
+    pooled = score(metric, experiment.rows(metric), experiment.scoring, {}).value
+    mean_of_folds = metric.name in OF_CLASSES or pooled is None
+    headline = statistics.fmean(folds) if mean_of_folds else pooled
+    text = f"{headline:.1f}"
+    if len(folds) > 1:
+        text += f" ± {statistics.stdev(folds):.1f}"
+    if len(folds) < len(experiment.folds):
+        text += f" ({len(folds)} of {len(experiment.folds)} folds)"
+    elif len(folds) == 1:
+        text += " (1 fold)"
+    return text
+
+
+# ---- notes ---------------------------------------------------------------------------------------
+
+COMPARED = ("encoder", "branch", "adapter", "llm", "prompt", "training")
+
+
+def _differences(corpus: CorpusRuns) -> list[str]:
+    """How each experiment differs from the paper's protocol; equal experiments in one line."""
+    names: dict[str, list[str]] = {}
+    for experiment in corpus.every:
+        names.setdefault(_difference(experiment), []).append(experiment.path.name)
+    return [f"{corpus.name}, {', '.join(group)}: {text}" for text, group in names.items()]
+
+
+def _difference(experiment: Experiment) -> str:
+    folds = ", ".join(fold.name[4:] for fold in experiment.folds)
+    if not experiment.config:
+        return f"folds {folds}; there is no config.yaml with its settings"
+    system = str(experiment.config.get("system") or "")
+    shipped = [Path(system)] if system in configs.systems() else None
+    reference = asdict(configs.load(shipped))
+    differences: list[str] = []
+    for section in COMPARED:
+        for key, value in _leaves(experiment.config.get(section, {}), section):
+            if value != _lookup(reference, key):
+                differences.append(f"{key} {value} (paper: {_lookup(reference, key)})")
+    text = "; ".join(differences) or "in nothing that is configured"
+    return f"folds {folds}; differs from the paper: {text}"
+
+
+def _leaves(tree: Any, key: str) -> list[tuple[str, Any]]:
+    """(dotted key, value) of every setting below `key`."""
+    if isinstance(tree, dict):
+        return [leaf for name, value in tree.items() for leaf in _leaves(value, f"{key}.{name}")]
+    return [(key, tree)]
+
+
+def _lookup(tree: Any, key: str) -> Any:
+    for name in key.split("."):
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree

@@ -1,0 +1,1 @@
+"""Two-phase fine-tuning: schedule, examples and trainer."""

@@ -1,0 +1,80 @@
+"""Training examples: an utterance and the target of each phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Sequence
+
+from serdesc.captions import writer
+from serdesc.captions.fields import Fields
+from serdesc.config import Config, TargetConfig
+from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
+
+
+@dataclass(frozen=True)
+class Example:
+    """An utterance with its targets."""
+
+    utterance: Utterance
+    transcript: str
+    caption: str
+    paraphrased: Fields | None = None  # rendered in a new wording in every epoch
+    copies: tuple[Example, ...] = ()  # at other speeds
+
+    def at_speed(self, seed: int) -> Example:
+        """This example or one of its copies, each with the same probability."""
+        return (self, *self.copies)[seed % (1 + len(self.copies))]
+
+    def target(self, phase: str, epoch: int) -> str:
+        """Content phase: the transcript. Other phases: the caption."""
+        if phase == "content":
+            return self.transcript
+        if self.paraphrased is None:
+            return self.caption
+        return writer.render(self.paraphrased, f"{self.utterance.utt_id} {epoch}")
+
+
+def examples(
+    utterances: Sequence[Utterance], config: Config
+) -> tuple[list[Example], list[Utterance]]:
+    """Training examples, with copies at other speeds inside their originals; and skipped
+    utterances.
+
+    Utterances over training.max_seconds are skipped. Raises UserError for one without text or
+    labels.
+    """
+    target, skipped = config.target, []
+    by_id: dict[str, Example] = {}
+    for utt in sorted(utterances, key=lambda utt: utt.uniq is not None):  # originals first
+        text, labels = _text_and_labels(utt)
+        if (utt.seconds or 0.0) > config.training.max_seconds:
+            skipped.append(utt)
+            continue
+        paraphrased = writer.select(labels, target) if config.training.paraphrase_targets else None
+        example = Example(utt, text, caption_of(utt, target), paraphrased)
+        if utt.uniq is None:
+            by_id[utt.utt_id] = example
+        elif utt.uniq in by_id:
+            original = by_id[utt.uniq]
+            by_id[utt.uniq] = replace(original, copies=(*original.copies, example))
+    return list(by_id.values()), skipped
+
+
+def _text_and_labels(utt: Utterance) -> tuple[str, Fields]:
+    if utt.text is None:
+        raise UserError(f"'{utt.utt_id}' has no text: add it.")
+    if utt.labels is None:
+        raise UserError(
+            f"'{utt.utt_id}' has no labels: run `serdesc annotate` and train on a fold's folder."
+        )
+    return utt.text, utt.labels
+
+
+def caption_of(utt: Utterance, target: TargetConfig) -> str:
+    """Target of the descriptor phase: the reference caption, or one rendered with fewer outputs."""
+    fields = utt.labels or Fields()
+    selected = writer.select(fields, target)
+    if utt.caption is not None and selected == fields:
+        return utt.caption
+    return writer.render(selected, utt.utt_id)

@@ -1,0 +1,108 @@
+"""Data directories: reading, writing and errors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from serdesc.captions.fields import Fields
+from serdesc.data import datadir
+from serdesc.errors import UserError
+
+
+def test_a_data_directory_reads_back_as_it_was_written(corpus: Path, tmp_path: Path) -> None:
+    utterances = datadir.read(corpus)
+    assert (
+        len(utterances) == 12
+        and utterances[0].gender == "female"
+        and utterances[0].emphasis == ("now",)
+    )
+    full = [
+        replace(
+            u,
+            measure={"pitch": 1.5},
+            labels=Fields("a", "sad", gender="male"),
+            caption="A man.",
+            age=7.5,
+        )
+        for u in utterances
+    ]
+    datadir.write(tmp_path / "copy", full)
+    assert datadir.read(tmp_path / "copy") == full
+    datadir.write(tmp_path / "copy", utterances)  # what is no longer known leaves no file behind
+    assert datadir.read(tmp_path / "copy") == utterances
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("text", lambda lines: lines[::-1], "sort the file"),
+        ("text", lambda lines: lines[:1] + lines, "listed twice"),
+        ("text", lambda lines: lines[1:], "no line for 's0-0'"),
+        ("utt2emo", lambda lines: [*lines, "zz angry\n"], "'zz' is not in wav.scp"),
+        ("utt2spk", lambda lines: ["\n", *lines], "utt2spk:1: empty line"),
+        ("utt2dur", lambda lines: ["s0-0 long\n", *lines[1:]], "'long' where a number"),
+        (
+            "spk2gender",
+            lambda lines: [lines[0].replace(" f", " woman"), *lines[1:]],
+            "'woman' where m or f",
+        ),
+        (
+            "utt2emo",
+            lambda lines: [*lines[:2], "s0-2 furious\n", *lines[3:]],
+            "utt2emo:3: 'furious' where one of angry, calm.* 's0-2'",
+        ),
+    ],
+)
+def test_faults_of_a_data_directory_are_named(
+    corpus: Path, name: str, change: Callable[[list[str]], list[str]], message: str
+) -> None:
+    lines = (corpus / name).read_text().splitlines(keepends=True)
+    (corpus / name).write_text("".join(change(lines)))
+    with pytest.raises(UserError, match=message):
+        datadir.read(corpus)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        (
+            "text",
+            "s0-0 caf\u00e9\n".encode("latin-1"),
+            "text:1: not UTF-8: byte 8 is 0xe9.*iconv -f WINDOWS-1252 -t UTF-8 text",
+        ),
+        (
+            "utt2sed.jsonl",
+            b'{"emotion": "sad"}\n',
+            "utt2sed.jsonl:1: .*'emotion': 'sad'.* where an object with a text utt_id",
+        ),
+        (
+            "utt2sed.jsonl",
+            b'{"utt_id": "s0-0"}\n{"utt_id": "s0-1", "emotion": "furious"}\n',
+            "utt2sed.jsonl:2: 's0-1': emotion is 'furious'",
+        ),
+        ("utt2sed.jsonl", b'{"utt_id": "s0-0", "emphasis": 5}\n', "utt2sed.jsonl:1: 's0-0': "),
+        ("utt2measure.jsonl", b"[1, 2]\n", r"utt2measure.jsonl:1: \[1, 2\] where an object"),
+        ("utt2measure.jsonl", b"\xff\n", "utt2measure.jsonl:1: not UTF-8"),
+    ],
+)
+def test_files_of_another_encoding_or_form_are_named(
+    corpus: Path, name: str, content: bytes, message: str
+) -> None:
+    (corpus / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        datadir.read(corpus)
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(corpus: Path) -> None:
+    before = datadir.read(corpus)
+    (corpus / "text").write_bytes(b"\xef\xbb\xbf" + (corpus / "text").read_bytes())
+    assert datadir.read(corpus) == before
+
+
+def test_a_missing_data_directory_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="serdesc prepare"):
+        datadir.read(tmp_path / "none")

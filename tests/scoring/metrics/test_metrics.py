@@ -1,0 +1,15 @@
+"""Names of metrics."""
+
+from __future__ import annotations
+
+import pytest
+
+from serdesc.errors import UserError
+from serdesc.scoring import metrics
+
+
+def test_an_unknown_metric_lists_the_known_ones() -> None:
+    with pytest.raises(
+        UserError, match="known are ua, wa, macro_f1, weighted_f1, nll, ece, wer, cer, bleu4"
+    ):
+        metrics.chosen("ua,nope")

@@ -1,0 +1,60 @@
+"""Reports over folds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.scoring import answer, score
+
+from serdesc import config as configs
+from serdesc.errors import UserError
+from serdesc.files import read_json, write_jsonl
+from serdesc.scoring import report
+
+
+def test_folds_are_pooled_and_averaged(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exp = tmp_path / "exp"
+    by_fold = []
+    for k, change in ((1, 0), (2, 4)):
+        hyp = exp / f"fold{k}" / "decode_test" / "hyp.jsonl"
+        hyp.parent.mkdir(parents=True)
+        by_fold.append(
+            score(parts / f"fold{k}" / "test", answer(parts / f"fold{k}" / "test", hyp, change))[
+                "ua"
+            ].value
+        )
+    report.report(exp, "test", configs.Config())
+    ua = next(s for s in read_json(exp / "score_test.json")["scores"] if s["metric"] == "ua")
+    assert (
+        ua["by_fold"] == by_fold
+        and ua["mean"] == pytest.approx(sum(v or 0 for v in by_fold) / 2)
+        and ua["n"] == 12
+    )
+    block = (exp / "RESULTS.md").read_text()
+    assert "| metric | chance |" in " ".join(block.split()) and "substitutions" in block
+    with pytest.raises(
+        UserError,
+        match="scored with unit:speaker, requested is unit:utterance: --set scoring.unit=speaker",
+    ):
+        report.report(exp, "test", configs.load(settings=["scoring.unit=utterance"]))
+    rows = [
+        json.loads(line)
+        for line in (exp / "fold1" / "decode_test" / "rows.jsonl").read_text().splitlines()
+    ]
+    write_jsonl(
+        exp / "fold1" / "decode_test" / "rows.jsonl",
+        [{name: v for name, v in row.items() if name != "pitch"} for row in rows],
+    )
+    report.report(exp, "test", configs.Config())
+    assert "pitch %: not in fold1" in (exp / "RESULTS.md").read_text()
+    other = read_json(exp / "fold2" / "decode_test" / "score.json")
+    other["scores"][0]["signature"] += "|changed"
+    (exp / "fold2" / "decode_test" / "score.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="not comparable"):
+        report.report(exp, "test", configs.Config())
+    with pytest.raises(UserError, match="Train, decode and score first"):
+        report.report(tmp_path / "empty", "test", configs.Config())

@@ -1,0 +1,96 @@
+"""Installations: what setup.cfg declares, and scoring with tools/requirements-score.txt alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from configparser import ConfigParser
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BRIEF = {
+    "torch", "transformers", "peft", "typer", "rich", "librosa", "sacrebleu", "pycocoevalcap",
+    "pandas", "pyyaml",
+}  # fmt: skip
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared() -> set[str]:
+    """Packages of install_requires."""
+    parser = ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    lines = parser["options"]["install_requires"].split("\n")
+    return {normalised(re.split(r"[ <>=;\[]", line.strip())[0]) for line in lines if line.strip()}
+
+
+def closure(names: set[str]) -> set[str]:
+    """The packages and everything that they require."""
+    found: set[str] = set()
+    waiting = [normalised(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            lines = requires(name) or []
+        except PackageNotFoundError:
+            continue
+        for line in lines:
+            if "extra ==" not in line:
+                waiting.append(normalised(re.split(r"[ <>=;!~\[(]", line)[0]))
+    return found
+
+
+def scoring_packages() -> set[str]:
+    lines = (ROOT / "tools/requirements-score.txt").read_text().splitlines()
+    return {line.strip() for line in lines if line.strip() and line[0] != "#"}
+
+
+def imported_packages() -> set[str]:
+    """Third-party packages that the modules of serdesc import, anywhere."""
+    names = set()
+    for path in (ROOT / "serdesc").rglob("*.py"):
+        names |= set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.M))
+    known = packages_distributions()
+    return {normalised(known[name][0]) for name in names if name in known and name != "serdesc"}
+
+
+def test_every_imported_package_is_declared() -> None:
+    assert BRIEF <= declared(), "the packages that the brief names"
+    optional = {"pyarrow", "bitsandbytes"}  # reported when they are needed
+    assert imported_packages() <= declared() | optional
+
+
+def test_scoring_needs_only_its_own_requirements(parts: Path, tmp_path: Path) -> None:
+    """Nothing outside the closure of the file is imported, and torch cannot be."""
+    lines = (parts / "fold1/test/utt2cap").read_text().splitlines()
+    rows = [dict(zip(("utt_id", "response"), line.split(" ", 1))) for line in lines]
+    (tmp_path / "hyp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script = (
+        "import sys, json\n"
+        "for name in ('torch', 'transformers', 'peft', 'safetensors'): sys.modules[name] = None\n"
+        "from typer.testing import CliRunner; from serdesc.cli import app\n"
+        "done = CliRunner().invoke(app, sys.argv[1:]); print(done.output, file=sys.stderr)\n"
+        "assert done.exit_code == 0, done.output\n"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules if sys.modules[name]})))"
+    )
+    command = ["score", str(parts / "fold1/test"), "--hyp", str(tmp_path / "hyp.jsonl")]
+    metrics = ["--metric", "ua,wer,cer,bleu4,sacrebleu,rouge_l,cider,pitch,emphasis"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command, *metrics], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    known = packages_distributions()
+    modules = json.loads(done.stdout.splitlines()[-1])
+    used = {normalised(known[name][0]) for name in modules if name in known}
+    test_tools = {"setuptools", "pip", "serdesc"}
+    assert used - test_tools <= closure(scoring_packages()), used - closure(scoring_packages())
