@@ -53,14 +53,14 @@ def measure_speed(
 ) -> Speed:
     """The speed of `device` in this process, with its number of threads."""
     depth = int(shapes.shape(config.llm.model).config.num_hidden_layers)
-    timings = [_time_llm(config, measured, words, encoder, part, device, n) for n in _depths(depth)]
-    training, reading, writing = (
-        _all_layers([row[name] for row in timings], _depths(depth), depth)
-        for name in ("train", "read", "write")
-    )
+    depths = _depths(depth)
+    timings = [_time_llm(config, measured, words, encoder, part, device, n) for n in depths]
+    training = _all_layers([row["train"] for row in timings], depths, depth)
+    reading = _all_layers([row["read"] for row in timings], depths, depth)
+    writing = _all_layers([row["write"] for row in timings], depths, depth)
     encoding = _time_encoder(config, measured, encoder, device)
     notes: tuple[str, ...] = (
-        f"calibrated with {' and '.join(map(str, _depths(depth)))} of the LLM's {depth} layers: "
+        f"calibrated with {' and '.join(map(str, depths))} of the LLM's {depth} layers: "
         f"with all of them {training.seconds:.3g} s for a part of a step of "
         f"{training.flops / 1e12:.3g} TFLOP, {writing.seconds:.3g} s for a token of "
         f"{config.decoding.batch_size} responses",

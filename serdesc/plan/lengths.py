@@ -76,13 +76,10 @@ def data_parts(data: Path, config: Config) -> DataParts:
     fold. Raises UserError if an utterance has no duration.
     """
     labels = config.folds.labels
-    folders = [
-        path
-        for path in sorted(data.glob("fold*"))
-        if path.name[4:].isdigit() and any((path / name).is_dir() for name in annotate.PARTS)
-    ]
+    folders = [path for path in sorted(data.glob("fold*")) if _is_fold(path)]
     folds_only = bool(folders) and not (data / "wav.scp").exists()
-    stored = [_fold(folder, labels) for folder in (folders if folds_only else folders[:1])]
+    read = folders if folds_only else folders[:1]
+    stored = [_fold(folder, labels) for folder in read]
     utterances = _union(stored) if folds_only else datadir.read(data)
     every = folds.usable_utterances(data, utterances, labels)
     unknown = [utt.utt_id for utt in every if utt.seconds is None]
@@ -108,6 +105,10 @@ def data_parts(data: Path, config: Config) -> DataParts:
     if count > 1:
         notes.append(f"the folds cost what fold{first.number} costs")
     return DataParts(every, first.train, first.test, count, tuple(notes))
+
+
+def _is_fold(path: Path) -> bool:
+    return path.name[4:].isdigit() and any((path / name).is_dir() for name in annotate.PARTS)
 
 
 def _fold(folder: Path, labels: Sequence[str]) -> Fold:
@@ -229,4 +230,7 @@ def prompt_tokens(words: prompts.Tokenizer, config: Config) -> int:
 def in_order(measured: Sequence[Item], batches: Sequence[Sequence[Utterance]]) -> list[list[Item]]:
     """The measured utterances in the order of these batches."""
     by_id = {item.utterance.utt_id: item for item in measured}
-    return [[by_id[utt.utt_id] for utt in batch] for batch in batches]
+    ordered: list[list[Item]] = []
+    for batch in batches:
+        ordered.append([by_id[utt.utt_id] for utt in batch])
+    return ordered

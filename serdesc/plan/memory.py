@@ -30,11 +30,8 @@ def weights(model: Describer, quantization: str) -> int:
     }
     if quantization == "none":
         return int(sum(p.nbytes for p in frozen.values()))
-    linear = {
-        f"{name}.weight"
-        for name, m in llm.model.named_modules(prefix="model")
-        if isinstance(m, nn.Linear)
-    }
+    modules = llm.model.named_modules(prefix="model")
+    linear = {f"{name}.weight" for name, module in modules if isinstance(module, nn.Linear)}
     quantized = sum(p.numel() for name, p in frozen.items() if name in linear)
     rest = sum(p.nbytes for name, p in frozen.items() if name not in linear)
     return int(quantized * QUANTIZED[quantization]) + int(rest)
@@ -45,8 +42,11 @@ def dequantized(model: Describer, quantization: str) -> int:
     if quantization == "none":
         return 0
     body = model.llm.get_base_model().model  # type: ignore[operator]
-    sizes = [p.numel() for m in body.modules() if isinstance(m, nn.Linear) for p in m.parameters()]
-    return max(sizes) * DTYPES[model.config.llm.dtype].itemsize
+    largest = 0
+    for module in body.modules():
+        if isinstance(module, nn.Linear):
+            largest = max(largest, *(p.numel() for p in module.parameters()))
+    return largest * DTYPES[model.config.llm.dtype].itemsize
 
 
 @dataclass(frozen=True)
@@ -84,31 +84,40 @@ def training(
     """Training on these utterances; `live`: with the encoder, `gpu`: on a GPU."""
     config = model.config
     frames = sorted((item.frames for item in measured), reverse=True)[: config.training.batch_size]
-    sizes = {
-        phase: sum(p.nbytes for _, p in model.trained(phase))
-        for phase in phases_of(config.training)
-    }
-    once = {id(p): p.nbytes for phase in sizes for _, p in model.trained(phase)}
-    trained = sum(
-        p.nbytes
-        for name, p in model.named_parameters()
-        if not name.startswith("llm.") or "lora_" in name
-    )
-    levels = ("none", *QUANTIZED)
+    once: dict[int, int] = {}  # parameters that several phases train have one gradient
+    moments = 0
+    for phase in phases_of(config.training):
+        sizes = {id(p): p.nbytes for _, p in model.trained(phase)}
+        once |= sizes
+        moments += 2 * sum(sizes.values())
+    llm, largest = {}, {}
+    for level in ("none", *QUANTIZED):
+        llm[level] = weights(model, level)
+        largest[level] = dequantized(model, level)
+    trained = sum(p.nbytes for name, p in model.named_parameters() if _is_trained(name))
     return Training(
-        encoder=sum(p.nbytes for p in encoder.model.parameters()) if live else 0,
-        llm={level: weights(model, level) for level in levels},
+        encoder=parameter_bytes(encoder.model) if live else 0,
+        llm=llm,
         trained=trained,
         gradients=sum(once.values()),
-        moments=2 * sum(sizes.values()),
-        dequantized={level: dequantized(model, level) for level in levels},
+        moments=moments,
+        dequantized=largest,
         utterance={
-            checkpointing: _heaviest(passes, measured, config, checkpointing)
-            for checkpointing in (False, True)
+            False: _heaviest(passes, measured, config, checkpointing=False),
+            True: _heaviest(passes, measured, config, checkpointing=True),
         },
         queued=sum(frames) * encoder.layers * encoder.width * 4,
         shared=not gpu,
     )
+
+
+def parameter_bytes(module: nn.Module) -> int:
+    return sum(p.nbytes for p in module.parameters())
+
+
+def _is_trained(name: str) -> bool:
+    """True for the parameters of the branches and of LoRA."""
+    return not name.startswith("llm.") or "lora_" in name
 
 
 def _heaviest(
@@ -135,8 +144,10 @@ def extraction(encoder: Encoder, config: Config, seconds: float) -> int:
     """Bytes of the encoder's weights and of a batch of recordings of `seconds`."""
     seconds = min(max(seconds, config.encoder.min_seconds), config.encoder.max_seconds)
     waves = max(1, int(config.encoder.batch_seconds // seconds)) if encoder.batchable else 1
-    weights = int(sum(p.nbytes for p in encoder.model.parameters()))
-    return weights + trace.encode(encoder, waves, round(seconds * SAMPLE_RATE)).peak
+    return (
+        parameter_bytes(encoder.model)
+        + trace.encode(encoder, waves, round(seconds * SAMPLE_RATE)).peak
+    )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Iterator
 
 import torch
 
@@ -16,7 +17,7 @@ from serdesc.features import batches
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 from serdesc.files import free_gb, write_json
-from serdesc.models.describer import Describer
+from serdesc.models.describer import Describer, Phase
 from serdesc.plan import calibrate, cards, choose, lengths, memory, shapes, show, trace, work
 from serdesc.plan.cards import Speed
 from serdesc.plan.lengths import DataParts, Item
@@ -85,33 +86,40 @@ def plan(
     """
     inputs, sources, notes = _inputs(config, data)
     costs, curve = work.Costs.of(inputs.model), work.Curve.of(inputs.encoder)
-    rows = shapes.parts(inputs.encoder, inputs.model)
+    parameters = [part._asdict() for part in shapes.parts(inputs.encoder, inputs.model)]
     speed = _speed(inputs, gpu, calibrated)
     on_gpu = speed.gpu if speed else room is not None  # a given limit is taken as a GPU's memory
     limit = room or (speed.memory if speed else cards.here())
     spare = cards.CONTEXT if on_gpu else cards.PROGRAM
     live, feature_section = _features(inputs)
-    passes = trace.Weightless(inputs.model)
-    training_items = inputs.with_longest(inputs.slowest, inputs.train)
-    test_items = inputs.with_longest(inputs.data.test, inputs.test) or training_items
-    train = memory.training(inputs.model, passes, training_items, inputs.encoder, live, on_gpu)
-    decode = memory.decoding(passes, train, test_items, inputs.prompt, inputs.emotions)
+    train, decode = _peaks(inputs, live, on_gpu)
     choice = choose.choose(config, train, decode, (limit - spare) * 1e9, on_gpu)
     if gpu and choice.quantization != config.llm.quantization:
         llm = replace(config.llm, quantization=choice.quantization)  # type: ignore[arg-type]
         speed = cards.card(gpu, replace(config, llm=llm))
+    hours = _hours(inputs, costs, curve, choice, speed, live) if speed else None
+    speed_notes = speed.notes if speed else ()
     return {
         "models": {"encoder": config.encoder.model, "llm": config.llm.model, **sources},
-        "parameters": [row._asdict() for row in rows],
+        "parameters": parameters,
         "features": feature_section,
         "tokens": _tokens(inputs, costs, curve, choice),
         "memory": _memory(inputs, train, decode, choice, limit, spare),
         "settings": [*choice.settings(config)],
         "fits": choice.fits,
-        "hours": _hours(inputs, costs, curve, choice, speed, live) if speed else None,
+        "hours": hours,
         "machine": speed.name if speed else None,
-        "assumed": [*ASSUMED, *notes, *(speed.notes if speed else ())],
+        "assumed": [*ASSUMED, *notes, *speed_notes],
     }
+
+
+def _peaks(inputs: Inputs, live: bool, on_gpu: bool) -> tuple[memory.Training, memory.Decoding]:
+    """Memory of training and decoding, for the longest utterances."""
+    passes = trace.Weightless(inputs.model)
+    training_items = inputs.with_longest(inputs.slowest, inputs.train)
+    test_items = inputs.with_longest(inputs.data.test, inputs.test) or training_items
+    train = memory.training(inputs.model, passes, training_items, inputs.encoder, live, on_gpu)
+    return train, memory.decoding(passes, train, test_items, inputs.prompt, inputs.emotions)
 
 
 def _inputs(config: Config, data: Path) -> tuple[Inputs, dict[str, str], list[str]]:
@@ -135,7 +143,7 @@ def _inputs(config: Config, data: Path) -> tuple[Inputs, dict[str, str], list[st
         )
     train, scale, train_notes = lengths.items(originals, encoder, tokenizer, config)
     test, test_scale, test_notes = lengths.items(parts.test, encoder, tokenizer, config)
-    emotions = {utt.labels.emotion if utt.labels else utt.emotion for utt in parts.test}
+    emotions = set(map(_emotion, parts.test)) - {None}
     slowest = {utt.uniq or utt.utt_id: utt for utt in sorted(short, key=_seconds)}
     inputs = Inputs(
         config=config,
@@ -148,7 +156,7 @@ def _inputs(config: Config, data: Path) -> tuple[Inputs, dict[str, str], list[st
         test=test,
         test_scale=test_scale,
         prompt=lengths.prompt_tokens(tokenizer, config),
-        emotions=len(emotions - {None}),
+        emotions=len(emotions),
     )
     notes = dict.fromkeys([*parts.notes, note, *train_notes, *test_notes])
     sources = {"encoder shape from": encoder_source, "llm shape from": llm_source}
@@ -157,6 +165,10 @@ def _inputs(config: Config, data: Path) -> tuple[Inputs, dict[str, str], list[st
 
 def _seconds(utt: Utterance) -> float:
     return utt.seconds or 0.0
+
+
+def _emotion(utt: Utterance) -> str | None:
+    return utt.labels.emotion if utt.labels else utt.emotion
 
 
 def _speed(inputs: Inputs, gpu: str, calibrated: torch.device | None) -> Speed | None:
@@ -185,7 +197,7 @@ def _features(inputs: Inputs) -> tuple[bool, Tree]:
         variant = replace(store, dtype=dtype)  # type: ignore[arg-type]
         sizes[dtype] = stores.size(every, inputs.encoder, variant)
     live = sizes[store.dtype] / 1e9 > free
-    hours = sum(utt.seconds or 0.0 for utt in every) / 3600
+    hours = sum(map(_seconds, every)) / 3600
     section = {
         "hours of speech": hours,
         "utterances": len(every),
@@ -199,59 +211,65 @@ def _features(inputs: Inputs) -> tuple[bool, Tree]:
 
 def _tokens(inputs: Inputs, costs: work.Costs, curve: work.Curve, choice: choose.Choice) -> Tree:
     """An epoch of each phase, and one decoding of the test part."""
-    config, out = inputs.config, {}
-    for phase in work.epochs(config):
-        shapes_of = work.epoch(
-            inputs.train, inputs.prompt, phase, config, choice.gradient_accumulation_steps
-        )
-        step = sum(
-            (
-                costs.step(s, phase, choice.gradient_checkpointing, config.training.lora)
-                for s in shapes_of
-            ),
-            work.Passes(0, 0),
-        )
-        out[phase] = {
-            "prompt": inputs.prompt * len(inputs.train) * inputs.scale,
-            "speech": inputs.model.groups
-            * sum(lengths.speech_tokens(item.frames, config) for item in inputs.train)
-            * inputs.scale,
-            "target": sum(item.tokens(phase) for item in inputs.train) * inputs.scale,
-            "with padding": sum(s.b * s.n for s in shapes_of) * inputs.scale,
-            "forward": step.forward * inputs.scale,
-            "backward": step.backward * inputs.scale,
-        }
+    epochs = {phase: _epoch(inputs, costs, phase, choice) for phase in work.epochs(inputs.config)}
     return {
-        "epoch": out,
+        "epoch": epochs,
         "encoder": _encoder_flops(inputs, curve),
         "decoding": _decoding(inputs, costs),
     }
 
 
+def _epoch(inputs: Inputs, costs: work.Costs, phase: Phase, choice: choose.Choice) -> Tree:
+    """Tokens and FLOPs of one epoch of a phase."""
+    speech = target = padded = 0
+    for item in inputs.train:
+        speech += lengths.speech_tokens(item.frames, inputs.config)
+        target += item.tokens(phase)
+    flops = work.Passes(0, 0)
+    for shape, step in _steps(inputs, costs, phase, choice):
+        padded += shape.b * shape.n
+        flops += step
+    return {
+        "prompt": inputs.prompt * len(inputs.train) * inputs.scale,
+        "speech": inputs.model.groups * speech * inputs.scale,
+        "target": target * inputs.scale,
+        "with padding": padded * inputs.scale,
+        "forward": flops.forward * inputs.scale,
+        "backward": flops.backward * inputs.scale,
+    }
+
+
+def _steps(
+    inputs: Inputs, costs: work.Costs, phase: Phase, choice: choose.Choice
+) -> Iterator[tuple[work.BatchShape, work.Passes]]:
+    """Shape and FLOPs of each forward and backward pass of one epoch."""
+    config, accumulation_steps = inputs.config, choice.gradient_accumulation_steps
+    for shape in work.epoch(inputs.train, inputs.prompt, phase, config, accumulation_steps):
+        checkpointing, lora = choice.gradient_checkpointing, config.training.lora
+        yield shape, costs.step(shape, phase, checkpointing, lora)
+
+
 def _encoder_flops(inputs: Inputs, curve: work.Curve) -> float:
     """FLOPs of the extraction, in the padded batches of the store."""
     shards = stores.shards(inputs.data.every, inputs.config.store.shard_seconds)
-    return sum(
-        work.encoding([utt.seconds or 0.0 for utt in shard], inputs.encoder, curve)
-        for shard in shards
-    )
+    return sum(work.encoding(list(map(_seconds, s)), inputs.encoder, curve) for s in shards)
 
 
 def _live_flops(inputs: Inputs, curve: work.Curve) -> float:
     """FLOPs to encode the training part once, in the batches of training."""
     config, items = inputs.config, [item.utterance for item in inputs.train]
     order = batches.epoch_batches(items, config.training.batch_size, config.seed, 1, 0)
-    return inputs.scale * sum(
-        work.encoding([utt.seconds or 0.0 for utt in batch], inputs.encoder, curve)
-        for batch in order
-    )
+    flops = sum(work.encoding(list(map(_seconds, b)), inputs.encoder, curve) for b in order)
+    return inputs.scale * flops
 
 
 def _decoding(inputs: Inputs, costs: work.Costs) -> Tree:
     decoded = list(work.answers(inputs.test, inputs.prompt, inputs.config, inputs.emotions))
+    prefill = sum(work.prefill(costs, batch) for batch in decoded)
+    steps = sum(batch.steps for batch in decoded)
     return {
-        "reading": sum(work.prefill(costs, batch) for batch in decoded) * inputs.test_scale,
-        "steps": sum(batch.steps for batch in decoded) * inputs.test_scale,
+        "reading": prefill * inputs.test_scale,
+        "steps": steps * inputs.test_scale,
         "utterances": len(inputs.data.test),
     }
 
@@ -265,7 +283,7 @@ def _memory(
     spare: float,
 ) -> Tree:
     config, part = inputs.config, choice.part(inputs.config)
-    longest = max(utt.seconds or 0.0 for utt in inputs.data.every)
+    longest = max(map(_seconds, inputs.data.every))
     accumulation_steps = config.training.gradient_accumulation_steps
     configured_part = -(-config.training.batch_size // accumulation_steps)
     quantization, checkpointing = choice.quantization, choice.gradient_checkpointing
@@ -305,27 +323,22 @@ def _hours(
     live: bool,
 ) -> Tree:
     """Hours of one fold, and of all folds with one extraction."""
-    config = inputs.config
     llm = inputs.model.llm.get_base_model().config  # type: ignore[operator]
     launch = 3 * llm.num_hidden_layers * speed.launch
     training = 0.0
-    for phase, epochs in work.epochs(config).items():
-        shapes_of = work.epoch(
-            inputs.train, inputs.prompt, phase, config, choice.gradient_accumulation_steps
-        )
-        seconds = [
-            costs.step(s, phase, choice.gradient_checkpointing, config.training.lora).both
-            / speed.training
-            for s in shapes_of
-        ]
-        training += epochs * inputs.scale * sum(max(s, launch) for s in seconds)
+    epochs_of = work.epochs(inputs.config)
+    for phase, epochs in epochs_of.items():
+        seconds = 0.0
+        for _, step in _steps(inputs, costs, phase, choice):
+            seconds += max(step.both / speed.training, launch)
+        training += epochs * inputs.scale * seconds
     cost = _decoding(inputs, costs)
     bandwidth_bound = work.bytes_per_step(inputs.model) / speed.bandwidth
-    step = max(bandwidth_bound, llm.num_hidden_layers * speed.launch)
+    token = max(bandwidth_bound, llm.num_hidden_layers * speed.launch)
     encoded = _encoder_flops(inputs, curve) / speed.encoding
-    live_encoding = _live_flops(inputs, curve) / speed.encoding * sum(work.epochs(config).values())
+    live_encoding = _live_flops(inputs, curve) / speed.encoding * sum(epochs_of.values())
     fold = training + (live_encoding if live else 0.0)
-    decoding = cost["reading"] / speed.reading + cost["steps"] * step
+    decoding = cost["reading"] / speed.reading + cost["steps"] * token
     extraction = 0.0 if live else encoded
     folds = inputs.data.folds
     return {

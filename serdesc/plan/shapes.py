@@ -6,7 +6,7 @@ Their configuration comes from the model's directory, the local cache, shapes.ya
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import torch
 from torch import nn
@@ -117,7 +117,9 @@ def parts(encoder: Encoder, model: Describer) -> list[Part]:
         part = f"{first} {second}" if first in TRAINED["joint"] else first.replace("_", " ")
         branches.setdefault(part, []).append(parameter)
     rows += [(name, parameters, True) for name, parameters in branches.items()]
-    return [
-        Part(name, sum(p.numel() for p in ps), trained, sum(p.nbytes for p in ps))
-        for name, ps, trained in rows
-    ]
+    return [_part(*row) for row in rows]
+
+
+def _part(name: str, parameters: Sequence[nn.Parameter], trained: bool) -> Part:
+    count = sum(p.numel() for p in parameters)
+    return Part(name, count, trained, sum(p.nbytes for p in parameters))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any
 
 from serdesc.scoring import terminal
 
 Rows = list[list[str]]
 Tree = dict[str, Any]  # the plan (planner.plan)
+TOKEN_COUNTS = ("prompt", "speech", "target", "with padding")
 
 
 def gb(size: float) -> str:
@@ -19,7 +20,9 @@ def hours(value: float) -> str:
     """A duration in hours, minutes or seconds."""
     if value >= 1:
         return f"{value:,.1f} h"
-    return f"{60 * value:.1f} min" if value >= 1 / 60 else f"{3600 * value:.0f} s"
+    if value >= 1 / 60:
+        return f"{60 * value:.1f} min"
+    return f"{3600 * value:.0f} s"
 
 
 def show(tree: Tree) -> None:
@@ -33,7 +36,8 @@ def show(tree: Tree) -> None:
         if line.startswith("--set "):
             terminal.print_command(_options(tree))
         else:
-            terminal.print_lines([line], "    " if line.startswith("  - ") else "")
+            indent = "    " if line.startswith("  - ") else ""
+            terminal.print_lines([line], indent)
 
 
 def parameters(tree: Tree) -> tuple[str, Rows]:
@@ -49,17 +53,17 @@ def parameters(tree: Tree) -> tuple[str, Rows]:
         rows.append([name, f"{p['parameters']:,}", trained, gb(p["bytes"]), source])
     for label, is_trained in (("all trained", True), ("all frozen", False)):
         group = [p for p in parts if p["trained"] is is_trained]
-        count, size = sum(p["parameters"] for p in group), sum(p["bytes"] for p in group)
-        rows.append([label, f"{count:,}", "", gb(size), ""])
+        count = sum(p["parameters"] for p in group)
+        rows.append([label, f"{count:,}", "", gb(sum(p["bytes"] for p in group)), ""])
     return "parameters", [["part", "parameters", "trained", "GB", "shape from"], *rows]
 
 
 def features(tree: Tree) -> tuple[str, Rows]:
     section = tree["features"]
-    rows = [
-        [dtype, gb(size), "store.dtype" if dtype == section["dtype"] else ""]
-        for dtype, size in section["bytes"].items()
-    ]
+    rows: Rows = []
+    for dtype, size in section["bytes"].items():
+        mark = "store.dtype" if dtype == section["dtype"] else ""
+        rows.append([dtype, gb(size), mark])
     title = (
         f"features on disk: {section['utterances']:,} utterances, "
         f"{section['hours of speech']:.2f} h of speech; {section['free GB']:,.0f} GB are free here"
@@ -69,19 +73,12 @@ def features(tree: Tree) -> tuple[str, Rows]:
 
 def tokens(tree: Tree) -> tuple[str, Rows]:
     section = tree["tokens"]
-    columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
-        ("prompt", lambda row: f"{row['prompt']:,.0f}"),
-        ("speech", lambda row: f"{row['speech']:,.0f}"),
-        ("target", lambda row: f"{row['target']:,.0f}"),
-        ("with padding", lambda row: f"{row['with padding']:,.0f}"),
-        ("TFLOP forward", lambda row: f"{row['forward'] / 1e12:,.4g}"),
-        ("backward", lambda row: f"{row['backward'] / 1e12:,.4g}"),
-    ]
-    rows = [
-        [f"{phase} phase, an epoch", *(cell(row) for _, cell in columns)]
-        for phase, row in section["epoch"].items()
-    ]
-    rows.append(["encoder, all data once", "", "", "", "", f"{section['encoder'] / 1e12:,.4g}", ""])
+    rows: Rows = []
+    for phase, row in section["epoch"].items():
+        counts = [f"{row[name]:,.0f}" for name in TOKEN_COUNTS]
+        work = [_tflop(row["forward"]), _tflop(row["backward"])]
+        rows.append([f"{phase} phase, an epoch", *counts, *work])
+    rows.append(["encoder, all data once", "", "", "", "", _tflop(section["encoder"]), ""])
     decoding = section["decoding"]
     rows.append(
         [
@@ -90,11 +87,16 @@ def tokens(tree: Tree) -> tuple[str, Rows]:
             "",
             f"{decoding['steps']:,.0f} steps",
             "",
-            f"{decoding['reading'] / 1e12:,.4g}",
+            _tflop(decoding["reading"]),
             "",
         ]
     )
-    return "tokens and work of one fold", [["", *(name for name, _ in columns)], *rows]
+    head = ["", *TOKEN_COUNTS, "TFLOP forward", "backward"]
+    return "tokens and work of one fold", [head, *rows]
+
+
+def _tflop(flops: float) -> str:
+    return f"{flops / 1e12:,.4g}"
 
 
 def memory(tree: Tree) -> tuple[str, Rows]:
@@ -118,13 +120,14 @@ def memory(tree: Tree) -> tuple[str, Rows]:
 
 def times(tree: Tree) -> tuple[str, Rows]:
     section, live = tree["hours"], tree["features"]["live"]
+    condition = "" if live else ", if they were"
     rows = [
         ["extraction, once", "live" if live else hours(section["extraction"])],
         ["training of a fold, all phases and epochs", hours(section["training"])],
         ["decoding of a fold's test part", hours(section["decoding"])],
         [f"all, {section['folds']} fold(s)", hours(section["all"])],
         [
-            "features computed live: in each fold's training" + ("" if live else ", if they were"),
+            f"features computed live: in each fold's training{condition}",
             hours(section["live adds"]),
         ],
     ]

@@ -63,6 +63,14 @@ def _is_last(name: str) -> bool:
     return "down_proj" in name and "lora_" not in name
 
 
+def _is_lora(name: str) -> bool:
+    return "lora_" in name
+
+
+def _is_bottleneck(name: str) -> bool:
+    return ".bottleneck." in name
+
+
 def _is_adapter(name: str) -> bool:
     return "adapter.layers." in name and not name.startswith("llm.")
 
@@ -89,10 +97,10 @@ class Costs:
         return cls(
             token=2.0 * matrices(llm.model, _is_frozen),
             last=2.0 * matrices(llm.model, _is_last),
-            lora=2.0 * matrices(llm.model, lambda name: "lora_" in name),
+            lora=2.0 * matrices(llm.model, _is_lora),
             pair=4.0 * shape.num_attention_heads * head * shape.num_hidden_layers,
             label=2.0 * llm.lm_head.weight.numel(),
-            frame=2.0 * matrices(model, lambda name: ".bottleneck." in name) / model.groups,
+            frame=2.0 * matrices(model, _is_bottleneck) / model.groups,
             layers=2.0 * model.layers * model.width,
             speech=2.0 * matrices(model, _is_adapter) / model.groups,
             groups=model.groups,
@@ -128,18 +136,13 @@ class Costs:
 
 def padded(batch: Sequence[Item], prompt: int, phase: Phase, config: Config) -> BatchShape:
     """The shape of a batch with its padding; `prompt`: tokens of the prompt."""
-    rows = [
-        prompt + groups(config) * speech_tokens(item.frames, config) + item.tokens(phase)
-        for item in batch
-    ]
-    t = max(item.frames for item in batch)
-    return BatchShape(
-        len(batch),
-        max(rows),
-        t,
-        speech_tokens(t, config),
-        sum(item.tokens(phase) for item in batch),
-    )
+    longest = t = labels = 0
+    for item in batch:
+        speech = groups(config) * speech_tokens(item.frames, config)
+        longest = max(longest, prompt + speech + item.tokens(phase))
+        t = max(t, item.frames)
+        labels += item.tokens(phase)
+    return BatchShape(len(batch), longest, t, speech_tokens(t, config), labels)
 
 
 def parts(batch: Sequence[Item], accumulation_steps: int) -> list[Sequence[Item]]:
@@ -151,14 +154,12 @@ def epoch(
     measured: Sequence[Item], prompt: int, phase: Phase, config: Config, accumulation_steps: int
 ) -> list[BatchShape]:
     """The batch shapes of one epoch of a phase, for the order of its first epoch."""
-    order = batches.epoch_batches(
-        [item.utterance for item in measured], config.training.batch_size, config.seed, 1, phase, 0
-    )
-    return [
-        padded(part, prompt, phase, config)
-        for batch in in_order(measured, order)
-        for part in parts(batch, accumulation_steps)
-    ]
+    utterances = [item.utterance for item in measured]
+    order = batches.epoch_batches(utterances, config.training.batch_size, config.seed, 1, phase, 0)
+    shapes: list[BatchShape] = []
+    for batch in in_order(measured, order):
+        shapes += [padded(part, prompt, phase, config) for part in parts(batch, accumulation_steps)]
+    return shapes
 
 
 def epochs(config: Config) -> dict[Phase, int]:
@@ -176,12 +177,10 @@ class Curve(NamedTuple):
 
     @classmethod
     def of(cls, encoder: Encoder, short: float = 2.0, long: float = 20.0) -> Curve:
-        per_second = [
-            trace.encode(encoder, 1, round(SAMPLE_RATE * seconds)).forward / seconds
-            for seconds in (short, long)
-        ]
-        slope = (per_second[1] - per_second[0]) / (long - short)
-        return cls(per_second[0] - slope * short, slope)
+        rate_short = trace.encode(encoder, 1, round(SAMPLE_RATE * short)).forward / short
+        rate_long = trace.encode(encoder, 1, round(SAMPLE_RATE * long)).forward / long
+        slope = (rate_long - rate_short) / (long - short)
+        return cls(rate_short - slope * short, slope)
 
     def __call__(self, seconds: float) -> float:
         return self.a * seconds + self.b * seconds**2

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -50,8 +51,8 @@ def baselines(
     ]
     if not folds:
         raise UserError(f"{data}: no folds with a test part. Run: serdesc annotate {data}")
-    tested = [utt for _, test in folds for utt in test]
-    logmel = _log_mel(tested + [utt for train, _ in folds for utt in train], nj)
+    tested = _chained(test for _, test in folds)
+    logmel = _log_mel(tested + _chained(train for train, _ in folds), nj)
     words = _vectors(folds, _transcript, text=True)
     described = _vectors(folds, _describe)
     table = {
@@ -62,6 +63,10 @@ def baselines(
     }
     table["constant"] |= _constant_captions(folds, config)
     return table
+
+
+def _chained(parts: Iterable[list[Utterance]]) -> list[Utterance]:
+    return list(chain.from_iterable(parts))
 
 
 def write(out: Path, table: dict[str, dict[str, Rows]]) -> None:
@@ -129,7 +134,8 @@ def _constant_captions(
                 values[name] = _most_frequent(known, name)
         fields = Fields.from_dict(values)
         hyps |= {utt.utt_id: Hypothesis(writer.render(fields, "constant"), fields) for utt in test}
-    tested = [utt for _, test in folds for utt in test if utt.labels]
+    tests = _chained(test for _, test in folds)
+    tested = [utt for utt in tests if utt.labels]
     metrics = [metric for metric in all_metrics.every() if metric.captions]
     counted = rows(tested, hyps, TargetConfig(), metrics, config).table
     return {name: of_metric for name, of_metric in counted.items() if of_metric}
@@ -196,7 +202,8 @@ def _vectors(
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.feature_extraction.text import CountVectorizer
 
-    unique = {utt.utt_id: utt for train, test in folds for utt in train + test}
+    utterances = _chained(train + test for train, test in folds)
+    unique = {utt.utt_id: utt for utt in utterances}
     vectorizer = CountVectorizer(token_pattern=r"\S+") if text else DictVectorizer(sparse=True)
     features = [features_of(utt) for utt in unique.values()]
     matrix = vectorizer.fit_transform(features).toarray().astype(np.float32)

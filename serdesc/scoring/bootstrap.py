@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Callable, Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ Rows = list[tuple[Utterance, Counts]]
 def total(counts: Sequence[Counts]) -> dict[str, float]:
     """The sum of each count, keys sorted; floats are summed exactly (fsum)."""
     summed: dict[str, float] = {}
-    for key in sorted({key for row in counts for key in row}):
+    for key in sorted(set().union(*counts)):
         values = [row[key] for row in counts if key in row]
         has_floats = any(isinstance(value, float) for value in values)
         summed[key] = math.fsum(values) if has_floats else sum(values)
@@ -46,7 +47,8 @@ def difference(
 
 def check_same_utterances(metric: Metric, a: Rows, b: Rows) -> None:
     """Raises UserError if the rows of two systems differ in utterances or in their order."""
-    if [utt.utt_id for utt, _ in a] != [utt.utt_id for utt, _ in b]:
+    ids = [utt.utt_id for utt, _ in a]
+    if ids != [utt.utt_id for utt, _ in b]:
         raise UserError(
             f"{metric.name}: the two systems were not scored on the same utterances. "
             "Score both on the same data directory."
@@ -62,11 +64,12 @@ class UnitSums:
 
     @classmethod
     def of(cls, counted: Rows, unit: Callable[[Utterance], str]) -> UnitSums:
-        units = {name: i for i, name in enumerate(sorted({unit(utt) for utt, _ in counted}))}
-        keys = sorted({key for _, counts in counted for key in counts})
-        sums = np.zeros((len(units), len(keys)))
+        names = sorted({unit(utt) for utt, _ in counted})
+        index = {name: i for i, name in enumerate(names)}
+        keys = sorted(set().union(*(counts for _, counts in counted)))
+        sums = np.zeros((len(names), len(keys)))
         for utt, counts in counted:
-            sums[units[unit(utt)]] += [counts.get(key, 0) for key in keys]
+            sums[index[unit(utt)]] += [counts.get(key, 0) for key in keys]
         return cls(keys, sums)
 
     def rows(self) -> list[dict[str, float]]:
@@ -87,7 +90,8 @@ def _resampled(metric: Metric, counted: Rows, config: ScoringConfig) -> np.ndarr
 
     The random draws depend on the number of units only, so two systems are resampled together.
     """
-    units = UnitSums.of(counted, lambda utt: utt.spk if config.unit == "speaker" else utt.utt_id)
+    unit = attrgetter("spk" if config.unit == "speaker" else "utt_id")
+    units = UnitSums.of(counted, unit)
     n = len(units.sums)
     if n < 2:
         return np.zeros(0)

@@ -123,10 +123,15 @@ def _ptb(texts: Sequence[str], config: ScoringConfig) -> list[str]:
     return [tokenised[text] for text in texts]
 
 
+def _without_mark(character: str) -> str:
+    """A space for a punctuation mark or a symbol."""
+    return " " if unicodedata.category(character)[0] in "PS" else character
+
+
 def _mandarin(text: str, config: ScoringConfig) -> str:
     plain = text.lower()
     if config.punctuation == "removed":
-        plain = "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in plain)
+        plain = "".join(map(_without_mark, plain))
     if config.segmentation == "jieba":
         import jieba
 

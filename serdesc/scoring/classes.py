@@ -91,15 +91,16 @@ def f1(name: str, attribute: str, unit: str, column: int, weighted: bool) -> Met
     """Mean over the classes of 2 correct / (reference + predicted); optionally class-weighted."""
 
     def value(total: Total) -> float:
-        classes = _classes(total)
-        weights = [total[f"n.{c}"] if weighted else 1.0 for c in classes]
-        values = [
-            2 * total.get(f"right.{c}", 0) / (total[f"n.{c}"] + total.get(f"said.{c}", 0))
-            for c in classes
-        ]
-        if not classes:
+        weights, products = [], []
+        for c in _classes(total):
+            n = total[f"n.{c}"]
+            weight = n if weighted else 1.0
+            f1_of_class = 2 * total.get(f"right.{c}", 0) / (n + total.get(f"said.{c}", 0))
+            weights.append(weight)
+            products.append(weight * f1_of_class)
+        if not weights:
             return math.nan
-        return 100 * math.fsum(w * v for w, v in zip(weights, values)) / math.fsum(weights)
+        return 100 * math.fsum(products) / math.fsum(weights)
 
     settings = {"field": attribute, "mean": "weighted" if weighted else "macro"}
     return Metric(name, unit, counter(attribute), value, settings=settings, column=column)

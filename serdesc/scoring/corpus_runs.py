@@ -41,7 +41,7 @@ class CorpusRuns:
     @cached_property
     def scored(self) -> set[str]:
         """The metrics that at least one experiment has."""
-        return {name for experiment in self.every for name in experiment.signatures}
+        return set().union(*(experiment.signatures for experiment in self.every))
 
     @classmethod
     def open(cls, argument: str, part: str, config: Config) -> CorpusRuns:
@@ -56,13 +56,12 @@ class CorpusRuns:
                 f"{folder}: no such directory. Give one that contains experiments, for example "
                 "egs/mini/exp or mini=egs/mini/exp"
             )
-        single = any(folder.glob("fold*"))
-        paths = [folder] if single else sorted(path for path in folder.iterdir() if path.is_dir())
-        experiments = [
-            Experiment.open(path, part, config)
-            for path in paths
-            if single or list(path.glob(f"fold*/decode_{part}/score.json"))
-        ]
+        if any(folder.glob("fold*")):
+            paths = scored = [folder]
+        else:
+            paths = sorted(path for path in folder.iterdir() if path.is_dir())
+            scored = [path for path in paths if any(path.glob(f"fold*/decode_{part}/score.json"))]
+        experiments = [Experiment.open(path, part, config) for path in scored]
         absent: dict[str, str] = {}
         for path in paths:
             if (path / NOT_RUN).exists():

@@ -74,11 +74,7 @@ class Experiment:
 
     def folds_without(self, metric: Metric) -> list[str]:
         """Folds without a metric that other folds have."""
-        without = [
-            fold
-            for fold, lines in self.lines.items()
-            if not any(metric.name in line for line in lines)
-        ]
+        without = [fold for fold in self.lines if not self.counts(metric, fold)]
         return without if len(without) < len(self.lines) else []
 
     @cached_property
@@ -124,7 +120,9 @@ class Experiment:
         values: list[float] = []
         for fold in self.lines:
             rows = self.counts(metric, fold)
-            value = metric.value(total([counts for _, counts in rows])) if rows else math.nan
+            if not rows:
+                continue
+            value = metric.value(total([counts for _, counts in rows]))
             if not math.isnan(value):
                 values.append(round(value, 4))
         return values
@@ -132,14 +130,16 @@ class Experiment:
     def rows(self, metric: Metric, folds: Collection[str] | None = None) -> Rows:
         """Pooled rows of all or some folds; CIDEr is computed on the pooled set."""
         pooled = [fold for fold in self.lines if folds is None or fold in folds]
-        rows = [row for fold in pooled for row in self.counts(metric, fold)]
+        rows: Rows = []
+        for fold in pooled:
+            rows += self.counts(metric, fold)
         if not (metric.of_set and metric.captions and len(pooled) > 1 and rows):
             return rows
         tokens: dict[str, dict[str, str]] = {}
         for fold in pooled:
-            tokens |= {
-                line["utt_id"]: line["tokens"] for line in self.lines[fold] if "tokens" in line
-            }
+            for line in self.lines[fold]:
+                if "tokens" in line:
+                    tokens[line["utt_id"]] = line["tokens"]
         utterances = [utt for utt, _ in rows]
         hyps = [tokens[utt.utt_id]["hyp"] for utt in utterances]
         refs = [tokens[utt.utt_id]["ref"] for utt in utterances]

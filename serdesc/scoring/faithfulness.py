@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 
@@ -25,12 +25,16 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import digest, write_json, write_jsonl
 from serdesc.progress import progress
+from serdesc.scoring import typeset
 from serdesc.scoring.bootstrap import Rows, interval, total
 from serdesc.scoring.cache import ResultCache
 from serdesc.scoring.classes import accuracy, kappa
 from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import ROWS, beside
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FRAME = 320  # samples: 20 ms
 PAUSE = 10 ** (-25 / 20)  # frames 25 dB below the level of the loud frames are pauses
@@ -170,10 +174,9 @@ def _true_values(
 ) -> list[tuple[str, str, str, str | None]]:
     """(measure, field, kind, value), value None if unknown."""
     labels = utt.labels or Fields()
-    truths = [
-        (name, field, INDEPENDENT, _binned(utt, measures, name, bounds))
-        for name, (field, _, _) in INDEPENDENT_MEASURES.items()
-    ]
+    truths: list[tuple[str, str, str, str | None]] = []
+    for name, (field, _, _) in INDEPENDENT_MEASURES.items():
+        truths.append((name, field, INDEPENDENT, _binned(utt, measures, name, bounds)))
     for name in ("pitch", "speed", "energy"):
         truths.append((name, name, SAME_AS_LABELS, getattr(labels, name)))
     for name in ("gender", "age"):
@@ -216,13 +219,12 @@ def _binned(
 
 def table(rows: Sequence[Mapping[str, Any]], config: ScoringConfig) -> list[Agreement]:
     """Agreement of each measure over all rows, which may be of several folds."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["kind"], row["measure"]), []).append(row)
     kinds = [INDEPENDENT, SAME_AS_LABELS, METADATA]
-    ordered = sorted(rows, key=lambda row: kinds.index(row["kind"]))
-    out = []
-    for kind, name in dict.fromkeys((row["kind"], row["measure"]) for row in ordered):
-        selected = [row for row in rows if (row["kind"], row["measure"]) == (kind, name)]
-        out.append(_agreement(kind, name, selected, config))
-    return out
+    ordered = sorted(groups, key=lambda group: kinds.index(group[0]))
+    return [_agreement(kind, name, groups[kind, name], config) for kind, name in ordered]
 
 
 def _agreement(
@@ -231,14 +233,16 @@ def _agreement(
     """Of all rows of one measure."""
     field, n = rows[0]["field"], len(rows)
     share, weighted = accuracy("agreement", field, "", 0), kappa("kappa", field, "", 0)
-    claims, truths = [row["claimed"] for row in rows], [row["true"] for row in rows]
+    claims = [row["claimed"] for row in rows]
+    truths = [row["true"] for row in rows]
     permuted = [claims[i] for i in np.random.default_rng(0).permutation(n)]
     counted = _counted(share, rows, claims)
     kappa_value = _value(weighted, _counted(weighted, rows, claims))
     by_chance = 100 * sum(claims.count(v) * truths.count(v) for v in VALUES[field]) / n**2
+    measure = INDEPENDENT_MEASURES[name][2] if kind == INDEPENDENT else kind
     return Agreement(
         field=field,
-        measure=INDEPENDENT_MEASURES[name][2] if kind == INDEPENDENT else kind,
+        measure=measure,
         kind=kind,
         n=n,
         agreement=round(_value(share, counted), 2),
@@ -275,22 +279,13 @@ def write(out: Path, rows: Sequence[Mapping[str, Any]], config: ScoringConfig) -
 HEAD = "claimed", "measured", "agreement %", "95 %", "chance %", "shuffled %", "kappa %", "claims"
 
 
-def cells(agreements: Sequence[Agreement]) -> list[list[str]]:
-    """The table of agreements: its head, and one row per measure."""
-    out = [list(HEAD)]
+def cells(agreements: Sequence[Agreement]) -> pd.DataFrame:
+    """The table of agreements: text cells, one row per measure."""
+    import pandas as pd
+
+    rows = []
     for a in agreements:
-        span = f"{a.interval[0]:.1f}-{a.interval[1]:.1f}" if a.interval else ""
-        value = "" if a.kappa is None else f"{a.kappa:.1f}"
-        out.append(
-            [
-                a.field,
-                a.measure,
-                f"{a.agreement:.1f}",
-                span,
-                f"{a.chance:.1f}",
-                f"{a.shuffled:.1f}",
-                value,
-                str(a.n),
-            ]
-        )
-    return out
+        figures = [typeset.number(a.agreement), typeset.span(a.interval)]
+        figures += map(typeset.number, (a.chance, a.shuffled, a.kappa))
+        rows.append([a.field, a.measure, *figures, str(a.n)])
+    return pd.DataFrame(rows, columns=HEAD, dtype=object)

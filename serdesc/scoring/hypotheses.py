@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Sequence
 
 from serdesc.captions import reader
 from serdesc.captions.fields import VALUES, Fields
@@ -34,24 +34,31 @@ ID = ("utt_id", "image_id", "id", "key", "fid", "file", "wav")
 CAPTION = ("response", "caption", "hypothesis", "hyp", "result", "prediction", "text")
 # Values that may be given beside the response: description, and a check.
 OPTIONAL: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    **{
-        name: (f"one of {', '.join(values)}", values.__contains__)
-        for name, values in VALUES.items()
-    },
-    "transcript": ("text", lambda value: isinstance(value, str)),
-    "emphasis": (
-        "a list of words",
-        lambda value: isinstance(value, list) and all(isinstance(word, str) for word in value),
-    ),
-    "posterior": (
-        'probabilities of emotions, {"sad": 0.7, ...}',
-        lambda value: isinstance(value, dict) and bool(value) and _probabilities(value.values()),
-    ),
+    name: (f"one of {', '.join(values)}", values.__contains__) for name, values in VALUES.items()
 }
 
 
-def _probabilities(values: Iterable[Any]) -> bool:
-    return all(isinstance(p, (int, float)) and 0 <= p <= 1 for p in values)
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_word_list(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_posterior(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(map(_is_probability, value.values()))
+
+
+def _is_probability(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value <= 1
+
+
+OPTIONAL |= {
+    "transcript": ("text", _is_text),
+    "emphasis": ("a list of words", _is_word_list),
+    "posterior": ('probabilities of emotions, {"sad": 0.7, ...}', _is_posterior),
+}
 
 
 @dataclass(frozen=True)
@@ -170,11 +177,8 @@ def read(path: Path) -> Numbered:
 def _parser(text: str) -> Callable[[Path, str], Numbered]:
     first = next((line for line in text.split("\n") if line.strip()), "")
     if first.lstrip().startswith("{"):
-        return (
-            _json_object
-            if not first.rstrip().endswith("}") or "utt_id" not in first
-            else parse_jsonl
-        )
+        is_jsonl = first.rstrip().endswith("}") and "utt_id" in first
+        return parse_jsonl if is_jsonl else _json_object
     if first.lstrip().startswith("["):
         return _json_array
     if first.startswith("file:"):
@@ -194,9 +198,10 @@ def _json_object(path: Path, text: str) -> Numbered:
 
 def _json_array(path: Path, text: str) -> Numbered:
     rows = [(1, row) for row in read_json(path)]
-    for row in (row for _, row in rows if isinstance(row, dict)):
-        for names in (ID, CAPTION):
-            row.update({names[0]: row[name] for name in reversed(names) if name in row})
+    for _, row in rows:
+        if isinstance(row, dict):
+            for names in (ID, CAPTION):
+                row.update({names[0]: row[name] for name in reversed(names) if name in row})
     return rows
 
 
@@ -210,14 +215,12 @@ def _kaldi(path: Path, text: str) -> Numbered:
 
 
 def _tsv(path: Path, text: str) -> Numbered:
-    lines = [
-        (number, [_unquoted(cell.strip()) for cell in line.split("\t")])
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+    lines: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            lines.append((number, [_unquoted(cell.strip()) for cell in line.split("\t")]))
     head = [cell.lower() for cell in lines[0][1]]
-    id_column = next((head.index(name) for name in ID if name in head), None)
-    caption_column = next((head.index(name) for name in CAPTION if name in head), None)
+    id_column, caption_column = _column(head, ID), _column(head, CAPTION)
     if id_column is None or caption_column is None:
         if len(head) != 2:
             raise UserError(
@@ -228,15 +231,18 @@ def _tsv(path: Path, text: str) -> Numbered:
         id_column, caption_column = 0, 1
     else:
         lines = lines[1:]
-    short = next(
-        (number for number, cells in lines if len(cells) <= max(id_column, caption_column)), None
-    )
-    if short is not None:
-        raise UserError(f"{path}:{short}: fewer columns than the first line has")
-    return [
-        (number, {"utt_id": _stem(cells[id_column]), "response": cells[caption_column]})
-        for number, cells in lines
-    ]
+    rows: Numbered = []
+    for number, cells in lines:
+        if len(cells) <= max(id_column, caption_column):
+            raise UserError(f"{path}:{number}: fewer columns than the first line has")
+        row = {"utt_id": _stem(cells[id_column]), "response": cells[caption_column]}
+        rows.append((number, row))
+    return rows
+
+
+def _column(head: Sequence[str], names: Sequence[str]) -> int | None:
+    """Index of the first of the names that the head has."""
+    return next((head.index(name) for name in names if name in head), None)
 
 
 def _unquoted(cell: str) -> str:

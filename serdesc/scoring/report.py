@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from serdesc.config import Config
 from serdesc.files import read_json, write_json, write_text
@@ -16,9 +16,12 @@ from serdesc.scoring.baselines import read_rows as read_baseline
 from serdesc.scoring.bootstrap import Rows, difference
 from serdesc.scoring.classes import confusion
 from serdesc.scoring.experiment import Experiment
-from serdesc.scoring.metric import Metric
+from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.score import Score, score
 from serdesc.scoring.significance import Comparison, holm
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BASELINES = "baselines.json"
 
@@ -28,29 +31,39 @@ def show(
 ) -> None:
     """Print the scores of a set: a table, word errors by kind, and the emotions' confusion."""
     by_name = {metric.name: metric for metric in metrics}
-    rows = [["metric", "score", "95 %", "chance", "utterances", "unread"]]
-    for s in scores:
-        rows.append(
-            [
-                by_name[s.metric].unit,
-                _cell(s.value),
-                _range(s.interval),
-                _cell(s.chance),
-                str(s.n),
-                str(s.counts.get("unread", "")),
-            ]
-        )
-    terminal.print_table(rows, title)
+    terminal.print_table(_score_table(scores, by_name), title)
     for s in scores:
         if "substitutions" in s.counts and s.value is not None:
             terminal.print_lines([_errors(by_name[s.metric].unit, s.counts)], "  ")
-    if emotions := confusion(counts for _, counts in table.get("ua", [])):
+    emotions = confusion(counts for _, counts in table.get("ua", []))
+    if emotions:
         terminal.print_table(
-            _confusion_rows(emotions), "emotions: reference in rows, prediction in columns"
+            _confusion_table(emotions), "emotions: reference in rows, prediction in columns"
         )
-    for note in dict.fromkeys(s.note for s in scores if s.note):
-        units = [by_name[s.metric].unit for s in scores if s.note == note]
-        terminal.print_lines([f"not computed: {', '.join(units)}: {note}"], "  ")
+    units_of: dict[str, list[str]] = {}
+    for s in scores:
+        units_of.setdefault(s.note, []).append(by_name[s.metric].unit)
+    for note, units in units_of.items():
+        if note:
+            terminal.print_lines([f"not computed: {', '.join(units)}: {note}"], "  ")
+
+
+def _score_table(scores: Sequence[Score], by_name: Mapping[str, Metric]) -> pd.DataFrame:
+    """Text cells, one row per score."""
+    import pandas as pd
+
+    names = [field.name for field in fields(Score)]
+    frame = pd.DataFrame(list(map(asdict, scores)), columns=names)
+    unread = pd.Series([s.counts.get("unread") for s in scores], dtype="Int64")
+    cells = {
+        "metric": [by_name[name].unit for name in frame["metric"]],
+        "score": frame["value"].map(typeset.number),
+        "95 %": frame["interval"].map(typeset.span),
+        "chance": frame["chance"].map(typeset.number),
+        "utterances": frame["n"].map(str),
+        "unread": unread.astype("string").fillna(""),
+    }
+    return pd.DataFrame(cells, dtype=object)
 
 
 def _errors(unit: str, counts: Mapping[str, float]) -> str:
@@ -69,7 +82,11 @@ def corrected(comparisons: Sequence[Comparison]) -> dict[str, dict[str, float]]:
     """test -> metric -> p corrected by Holm's method over the metrics that the test applies to."""
     table: dict[str, dict[str, float]] = {}
     for test in TESTS:
-        p = {c.metric: c.p[test] or 0.0 for c in comparisons if c.p[test] is not None}
+        p: dict[str, float] = {}
+        for comparison in comparisons:
+            value = comparison.p[test]
+            if value is not None:
+                p[comparison.metric] = value
         table[test] = dict(zip(p, holm(list(p.values()))))
     return table
 
@@ -92,26 +109,7 @@ def show_comparisons(
 ) -> None:
     """Print a table of differences with corrected p-values."""
     by_name = {metric.name: metric for metric in metrics}
-    adjusted = corrected(comparisons)
-    rows = [["metric", "A", "B", "A - B", "95 %", "units", *(f"p {test}" for test in TESTS)]]
-    for c in comparisons:
-        cells = []
-        for test in TESTS:
-            p = adjusted[test].get(c.metric)
-            cells.append("" if p is None else f"{p:.4f}")
-        between = "" if c.interval is None else f"{c.interval[0]:+.1f} to {c.interval[1]:+.1f}"
-        rows.append(
-            [
-                by_name[c.metric].unit,
-                _cell(c.a),
-                _cell(c.b),
-                f"{c.a - c.b:+.1f}",
-                between,
-                f"{c.units} {c.unit}s",
-                *cells,
-            ]
-        )
-    terminal.print_table(rows, title)
+    terminal.print_table(_comparison_table(comparisons, by_name), title)
     terminal.print_lines(
         [
             "p: one-tailed, for A better than B; Holm's correction over the rows of a column.",
@@ -122,6 +120,31 @@ def show_comparisons(
         terminal.print_lines([f"not compared: {by_name[name].unit}: {note}"], "  ")
 
 
+def _comparison_table(
+    comparisons: Sequence[Comparison], by_name: Mapping[str, Metric]
+) -> pd.DataFrame:
+    """Text cells, one row per comparison."""
+    import pandas as pd
+
+    adjusted = corrected(comparisons)
+    rows = []
+    for c in comparisons:
+        row = {
+            "metric": by_name[c.metric].unit,
+            "A": f"{c.a:.1f}",
+            "B": f"{c.b:.1f}",
+            "A - B": f"{c.a - c.b:+.1f}",
+            "95 %": _signed_span(c.interval),
+            "units": f"{c.units} {c.unit}s",
+        }
+        for test in TESTS:
+            p = adjusted[test].get(c.metric)
+            row[f"p {test}"] = "" if p is None else f"{p:.4f}"
+        rows.append(row)
+    head = ["metric", "A", "B", "A - B", "95 %", "units", *map("p {}".format, TESTS)]
+    return pd.DataFrame(rows, columns=head, dtype=object)
+
+
 def report(exp: Path, part: str, config: Config) -> None:
     """Pool the decoded folds: write score_<part>.json and RESULTS.md, and print the table."""
     experiment = Experiment.open(exp, part, config)
@@ -129,38 +152,50 @@ def report(exp: Path, part: str, config: Config) -> None:
     metrics = [metric for metric in all_metrics.every() if metric.name in experiment.signatures]
     log_mel = read_baseline(exp / BASELINES, LOGMEL)
     pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
-    emotions = confusion(
-        line["ua"] for lines in experiment.lines.values() for line in lines if "ua" in line
-    )
+    emotions = confusion(_emotion_counts(experiment))
+    folds = [fold.name for fold in experiment.folds]
     tree = {
-        "folds": [fold.name for fold in experiment.folds],
+        "folds": folds,
         "confusion": emotions,
         "scores": [row.to_dict(experiment) for row in pooled],
     }
     write_json(exp / f"score_{part}.json", tree)
     table = _table(exp, pooled)
-    errors = [
-        _errors(row.metric.unit, row.score.counts)
-        for row in pooled
-        if "substitutions" in row.score.counts
-    ]
     partial = _partially_scored(experiment, metrics)
-    agreement: list[list[str]] = []
+    blocks = [_block(experiment, table, [*_word_errors(pooled), *partial])]
+    if emotions:
+        blocks.append(typeset.markdown(_confusion_table(emotions)) + "\n")
+    agreement = None
     if experiment.faithfulness:
         rows = faithfulness.table(experiment.faithfulness, config.scoring)
         agreement = faithfulness.cells(rows)
-    block = _block(experiment, table, [*errors, *partial]) + _confusion(emotions)
-    if agreement:
-        block += f"\n{typeset.markdown(agreement)}\n"
-    write_text(exp / "RESULTS.md", block)
+        blocks.append(typeset.markdown(agreement) + "\n")
+    write_text(exp / "RESULTS.md", "\n".join(blocks))
     terminal.print_table(table, f"{exp}: {part}, {len(experiment.folds)} fold(s) pooled")
     for line in partial:
-        rest = (
-            "pooled over fewer folds than the other rows; score those folds again without --metric"
-        )
-        terminal.print_lines([f"{line}: {rest}"], "  ")
-    if agreement:
+        terminal.print_lines([f"{line}: {PARTIAL}"], "  ")
+    if agreement is not None:
         terminal.print_table(agreement, "claimed and measured", labels=2)
+
+
+PARTIAL = "pooled over fewer folds than the other rows; score those folds again without --metric"
+
+
+def _emotion_counts(experiment: Experiment) -> Iterator[Counts]:
+    """The counts of UA of every utterance that has them."""
+    for lines in experiment.lines.values():
+        for line in lines:
+            if "ua" in line:
+                yield line["ua"]
+
+
+def _word_errors(pooled: Sequence[Pooled]) -> list[str]:
+    """The errors by kind, of the metrics that count them."""
+    errors: list[str] = []
+    for row in pooled:
+        if "substitutions" in row.score.counts:
+            errors.append(_errors(row.metric.unit, row.score.counts))
+    return errors
 
 
 @dataclass(frozen=True)
@@ -228,44 +263,57 @@ def _partially_scored(experiment: Experiment, metrics: Sequence[Metric]) -> list
     return lines
 
 
-def _table(exp: Path, pooled: Sequence[Pooled]) -> list[list[str]]:
-    """One row per metric; columns without a value are omitted."""
-    columns = [["metric", *(row.metric.unit for row in pooled)]]
-    columns.append(["chance", *(_cell(row.score.chance) for row in pooled)])
+def _table(exp: Path, pooled: Sequence[Pooled]) -> pd.DataFrame:
+    """Text cells, one row per metric; columns without a value are omitted."""
+    import pandas as pd
+
+    frame = _pooled_frame(pooled)
+    columns: dict[str, Any] = {"metric": frame["metric"]}
+    columns["chance"] = frame["chance"].map(typeset.number)
     baselines = read_json(exp / BASELINES) if (exp / BASELINES).exists() else {}
     for name, values in baselines.items():
-        columns.append([name, *(_cell(values.get(row.metric.name)) for row in pooled)])
-    columns.append([f"**{exp.name}**, pooled", *(_cell(row.score.value) for row in pooled)])
-    columns.append(["95 % interval", *(_range(row.score.interval) for row in pooled)])
-    columns.append(["mean of folds ± deviation", *(_mean(row) for row in pooled)])
-    columns.append(["above log-mel, 95 %", *(_signed(row.above_log_mel) for row in pooled)])
-    columns.append(["utterances", *(str(row.score.n) for row in pooled)])
-    filled = [column for column in columns if any(column[1:])]
-    return [list(row) for row in zip(*filled)]
+        columns[name] = [typeset.number(values.get(row.metric.name)) for row in pooled]
+    columns[f"**{exp.name}**, pooled"] = frame["value"].map(typeset.number)
+    columns["95 % interval"] = frame["interval"].map(typeset.span)
+    means, deviations = frame["mean"].map(typeset.number), frame["deviation"].map(_deviation)
+    columns["mean of folds ± deviation"] = means + deviations
+    columns["above log-mel, 95 %"] = [_signed(row.above_log_mel) for row in pooled]
+    columns["utterances"] = frame["n"].map(str)
+    table = pd.DataFrame(columns, dtype=object)
+    return table.loc[:, (table != "").any()]
 
 
-def _mean(row: Pooled) -> str:
-    if row.deviation is None:
-        return _cell(row.mean)
-    return f"{row.mean:.1f} ± {row.deviation:.1f}"
+def _pooled_frame(pooled: Sequence[Pooled]) -> pd.DataFrame:
+    """The figures of the pooled folds, one row per metric."""
+    import pandas as pd
+
+    rows = []
+    for row in pooled:
+        figures = {**asdict(row.score), "mean": row.mean, "deviation": row.deviation}
+        rows.append({**figures, "metric": row.metric.unit})
+    return pd.DataFrame(rows)
 
 
-def _confusion(table: Mapping[str, Mapping[str, int]]) -> str:
-    """Markdown: the predictions of each emotion, and its recall."""
-    return "\n" + typeset.markdown(_confusion_rows(table)) + "\n" if table else ""
+def _deviation(value: float | None) -> str:
+    text = typeset.number(value)
+    return f" ± {text}" if text else ""
 
 
-def _confusion_rows(table: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
-    names = {name for row in table.values() for name in row}
-    predicted = sorted(names, key=lambda name: (name == "unread", name))
-    rows = [["emotion, predicted as", *predicted, "recall %"]]
-    for label, row in table.items():
-        recall = 100 * row.get(label, 0) / sum(row.values())
-        rows.append([label, *(str(row.get(name, 0)) for name in predicted), f"{recall:.1f}"])
-    return rows
+def _confusion_table(emotions: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
+    """Text cells: the predictions of each emotion, and its recall."""
+    import pandas as pd
+
+    counts = pd.DataFrame.from_dict(emotions, orient="index", dtype="Int64").fillna(0)
+    predicted = sorted(counts.columns, key=lambda name: (name == "unread", name))
+    table = counts[predicted].map(str)
+    table.insert(0, "emotion, predicted as", table.index)
+    recalls = []
+    for label, row in emotions.items():
+        recalls.append(f"{100 * row.get(label, 0) / sum(row.values()):.1f}")
+    return table.assign(**{"recall %": recalls}).reset_index(drop=True)
 
 
-def _block(experiment: Experiment, table: list[list[str]], notes: Sequence[str]) -> str:
+def _block(experiment: Experiment, table: pd.DataFrame, notes: Sequence[str]) -> str:
     """Markdown: the table, and how it was created."""
     fold = experiment.folds[0]
     path = fold / "env.json"
@@ -295,16 +343,12 @@ def _short(command: str) -> str:
     return f"{Path(program).name} {rest}".strip()
 
 
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
-
-
-def _range(interval: tuple[float, float] | list[float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:.1f}-{interval[1]:.1f}"
+def _signed_span(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:+.1f} to {interval[1]:+.1f}"
 
 
 def _signed(above: tuple[float, tuple[float, float] | None] | None) -> str:
     if above is None:
         return ""
     value, interval = above
-    return f"{value:+.1f}" + (f" ({interval[0]:+.1f} to {interval[1]:+.1f})" if interval else "")
+    return f"{value:+.1f}" + (f" ({_signed_span(interval)})" if interval else "")

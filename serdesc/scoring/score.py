@@ -151,10 +151,11 @@ def score(
     """Value, chance level, 95 % interval and signature; `signed` enters the signature."""
     summed = total([counts for _, counts in counted])
     value = metric.value(summed) if counted else math.nan
+    chance = round(metric.chance(summed), 4) if metric.chance and counted else None
     return Score(
         metric=metric.name,
         value=None if math.isnan(value) else round(value, 4),
-        chance=round(metric.chance(summed), 4) if metric.chance and counted else None,
+        chance=chance,
         n=len(counted),
         counts=summed,
         interval=interval(metric, counted, config),

@@ -163,10 +163,11 @@ def _randomised(
 
 def _columns(side: UnitSums, keys: Sequence[str]) -> np.ndarray:
     """The sums of these keys (units, keys); zero for a key that the system does not have."""
-    absent = np.zeros(len(side.sums))
-    return np.stack(
-        [side.sums[:, side.keys.index(key)] if key in side.keys else absent for key in keys], 1
-    )
+    columns = np.zeros((len(side.sums), len(keys)))
+    for i, key in enumerate(keys):
+        if key in side.keys:
+            columns[:, i] = side.sums[:, side.keys.index(key)]
+    return columns
 
 
 def _bootstrapped(drawn: np.ndarray, observed: float) -> float | None:
@@ -207,19 +208,7 @@ def answers(
     `hyp` is a hypothesis file of the data directory `data`, or an experiment whose folds were
     decoded from the folds of `data`.
     """
-    if hyp.is_dir():
-        pairs = [
-            (data / path.name / "test", path / "decode_test" / "hyp.jsonl")
-            for path in sorted(hyp.glob("fold*"))
-        ]
-        pairs = [(part, path) for part, path in pairs if path.exists()]
-        if not pairs:
-            raise UserError(
-                f"{hyp}: no fold*/decode_test/hyp.jsonl in it. Train and decode first, "
-                "or give a hyp.jsonl"
-            )
-    else:
-        pairs = [(data, hyp)]
+    pairs = _decoded_folds(data, hyp) if hyp.is_dir() else [(data, hyp)]
     utterances: list[Utterance] = []
     hyps: dict[str, Hypothesis] = {}
     fold_of: dict[str, str] = {}
@@ -230,6 +219,21 @@ def answers(
         fold_of |= {utt.utt_id: part.parent.name for utt in of_part}
     counted = rows(utterances, hyps, config.target, metrics, config.scoring)
     return counted.table, counted.notes, fold_of
+
+
+def _decoded_folds(data: Path, exp: Path) -> list[tuple[Path, Path]]:
+    """(test part, hypotheses) of each decoded fold. Raises UserError if there is none."""
+    pairs: list[tuple[Path, Path]] = []
+    for fold in sorted(exp.glob("fold*")):
+        path = fold / "decode_test" / "hyp.jsonl"
+        if path.exists():
+            pairs.append((data / fold.name / "test", path))
+    if not pairs:
+        raise UserError(
+            f"{exp}: no fold*/decode_test/hyp.jsonl in it. Train and decode first, "
+            "or give a hyp.jsonl"
+        )
+    return pairs
 
 
 def compare_all(

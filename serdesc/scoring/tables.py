@@ -12,7 +12,7 @@ import statistics
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from serdesc import config as configs
 from serdesc.config import Config
@@ -25,6 +25,9 @@ from serdesc.scoring.marks import Marks, marks
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import score
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 OF_CLASSES = ("ua", "wa", "macro_f1", "weighted_f1")  # the headline is the mean of the folds
 LABELS = 2  # columns: ID, system
 UNPUBLISHED = "–"
@@ -34,13 +37,13 @@ Columns = Sequence[tuple[CorpusRuns, Metric]]  # the measured ones
 
 @dataclass(frozen=True)
 class Table:
-    """A complete table, and its form for the terminal."""
+    """A complete table of text cells, and its form for the terminal."""
 
     title: str
-    rows: list[list[str]]  # the head first
+    rows: pd.DataFrame
     notes: list[str]
     # without published columns of corpora that have no runs, and without rows that are then empty
-    terminal: list[list[str]]
+    terminal: pd.DataFrame
 
 
 def table(
@@ -62,16 +65,30 @@ def table(
     metrics = _measured(layout, descriptors)
     for corpus in corpora:
         corpus.check_signatures(metrics)
-    columns = [(corpus, m) for corpus in corpora for m in metrics if m.name in corpus.scored]
+    columns: list[tuple[CorpusRuns, Metric]] = []
+    for corpus in corpora:
+        columns += [(corpus, metric) for metric in metrics if metric.name in corpus.scored]
     cells, notes = marks(layout, corpora, metrics, unit)
-    rows = [_head(layout, columns)]
+    for corpus in corpora:
+        notes += _differences(corpus)
+    complete = _frame(layout, corpora, columns, cells)
+    title = f"Table {number}: {layout['title']}"
+    return Table(title, complete, notes, _terminal(complete, layout, corpora))
+
+
+def _frame(
+    layout: Mapping[str, Any], corpora: Sequence[CorpusRuns], columns: Columns, cells: Marks
+) -> pd.DataFrame:
+    """All rows and columns."""
+    import pandas as pd
+
+    rows: list[list[str]] = []
     for row in layout["rows"]:
         rows += _rows_of_system(row, layout, columns, cells)
+    published = len(_published(layout))
     for corpus in corpora:
-        rows += _rows_of_corpus(corpus, len(rows[0]) - LABELS - len(columns), columns)
-        notes += _differences(corpus)
-    title = f"Table {number}: {layout['title']}"
-    return Table(title, rows, notes, _terminal(rows, layout, corpora))
+        rows += _rows_of_corpus(corpus, published, columns)
+    return pd.DataFrame(rows, columns=_head(layout, columns), dtype=object)
 
 
 def _check_names(number: int, corpora: Sequence[CorpusRuns]) -> None:
@@ -85,7 +102,7 @@ def _check_names(number: int, corpora: Sequence[CorpusRuns]) -> None:
 
 def _measured(layout: Mapping[str, Any], descriptors: bool) -> list[Metric]:
     """The metrics of the table; UA never without WA and F1, which complement it."""
-    names = {name for columns in layout["columns"].values() for name in columns}
+    names: set[str] = set().union(*layout["columns"].values())
     if descriptors:
         names |= set(DESCRIPTORS)
     if "ua" in names:
@@ -95,7 +112,10 @@ def _measured(layout: Mapping[str, Any], descriptors: bool) -> list[Metric]:
 
 def _published(layout: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(corpus, metric) of each published column."""
-    return [(corpus, name) for corpus, names in layout["columns"].items() for name in names]
+    columns: list[tuple[str, str]] = []
+    for corpus, names in layout["columns"].items():
+        columns += [(corpus, name) for name in names]
+    return columns
 
 
 def _head(layout: Mapping[str, Any], columns: Columns) -> list[str]:
@@ -109,23 +129,28 @@ def _rows_of_system(
     row: Mapping[str, Any], layout: Mapping[str, Any], columns: Columns, cells: Marks
 ) -> list[list[str]]:
     """The row of the paper, and the zero-shot row of its system if there is one."""
-    values = [value for corpus in layout["columns"] for value in row["published"][corpus]]
-    published = [UNPUBLISHED if value == "null" else value for value in values]
+    published: list[str] = []
+    for corpus in layout["columns"]:
+        published += map(_printed, row["published"][corpus])
     system = row.get("system")
-    measured = [_cell(corpus, system, metric, cells) for corpus, metric in columns]
+    measured = [_cell(runs, system, metric, cells) for runs, metric in columns]
     rows = [[row["id"], row["name"], *published, *measured]]
-    if any(system in corpus.zero_shot for corpus, _ in columns):
-        measured = _filled(columns, lambda corpus: corpus.zero_shot.get(system or ""))
+    if any(system in runs.zero_shot for runs, _ in columns):
+        zero_shot = {runs.name: runs.zero_shot.get(system or "") for runs, _ in columns}
         label = "zero-shot (protocol not stated in the paper)"
-        rows.append(["", label, *("" for _ in published), *measured])
+        rows.append(["", label, *[""] * len(published), *_filled(columns, zero_shot.get)])
     return rows
+
+
+def _printed(value: str) -> str:
+    return UNPUBLISHED if value == "null" else value
 
 
 def _rows_of_corpus(corpus: CorpusRuns, published: int, columns: Columns) -> list[list[str]]:
     """The experiments that are not in the paper, and the constant baseline."""
     rows: list[list[str]] = []
     for name, experiment in corpus.others.items():
-        measured = _filled(columns, lambda owner: experiment if owner is corpus else None)
+        measured = _filled(columns, {corpus.name: experiment}.get)
         rows.append(["+", f"{name} ({corpus.name})", *[""] * published, *measured])
     if corpus.constant:
         measured = []
@@ -136,26 +161,24 @@ def _rows_of_corpus(corpus: CorpusRuns, published: int, columns: Columns) -> lis
     return rows
 
 
-def _filled(
-    columns: Columns, experiment_of: Callable[[CorpusRuns], Experiment | None]
-) -> list[str]:
+def _filled(columns: Columns, experiment_of: Callable[[str], Experiment | None]) -> list[str]:
     cells: list[str] = []
     for corpus, metric in columns:
-        experiment = experiment_of(corpus)
+        experiment = experiment_of(corpus.name)
         cells.append(_value(corpus, experiment, metric) if experiment else "")
     return cells
 
 
 def _terminal(
-    rows: Sequence[Sequence[str]], layout: Mapping[str, Any], corpora: Sequence[CorpusRuns]
-) -> list[list[str]]:
-    retained = list(range(len(rows[0])))
+    complete: pd.DataFrame, layout: Mapping[str, Any], corpora: Sequence[CorpusRuns]
+) -> pd.DataFrame:
+    retained = list(range(complete.shape[1]))
     for i, (published, _) in enumerate(_published(layout), start=LABELS):
         if not any(paper.is_corpus(published, corpus.name) for corpus in corpora):
             retained.remove(i)
-    narrow = [[row[i] for i in retained] for row in rows]
-    empty = {"", UNPUBLISHED, PUBLISHED_ONLY}
-    return [narrow[0], *(row for row in narrow[1:] if not empty.issuperset(row[LABELS:]))]
+    narrow = complete.iloc[:, retained]
+    empty = narrow.iloc[:, LABELS:].isin(["", UNPUBLISHED, PUBLISHED_ONLY]).all(axis=1)
+    return narrow[~empty]
 
 
 # ---- cells ---------------------------------------------------------------------------------------
@@ -224,9 +247,12 @@ def _difference(experiment: Experiment) -> str:
 
 def _leaves(tree: Any, key: str) -> list[tuple[str, Any]]:
     """(dotted key, value) of every setting below `key`."""
-    if isinstance(tree, dict):
-        return [leaf for name, value in tree.items() for leaf in _leaves(value, f"{key}.{name}")]
-    return [(key, tree)]
+    if not isinstance(tree, dict):
+        return [(key, tree)]
+    leaves: list[tuple[str, Any]] = []
+    for name, value in tree.items():
+        leaves += _leaves(value, f"{key}.{name}")
+    return leaves
 
 
 def _lookup(tree: Any, key: str) -> Any:

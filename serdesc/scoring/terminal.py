@@ -9,36 +9,48 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from typing import Literal, Sequence
+from typing import TYPE_CHECKING, Literal, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
 
-from serdesc.scoring.typeset import Grid, plain
+from serdesc.scoring.typeset import Grid, grid, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
 
 LOG_WIDTH = 160
 LONG = 20  # a longer cell may be wrapped between words
 BORDERS = 3  # columns of the terminal per table column: padding and border; one more at the left
 
 
-def print_table(rows: Grid, title: str, labels: int = 1) -> None:
-    """Print rows (the first is the head); the first `labels` columns are repeated in each part."""
+def print_table(table: Grid | pd.DataFrame, title: str, labels: int = 1) -> None:
+    """Print a table; the first `labels` columns are repeated in each part."""
+    console = _console()
+    rows = [list(map(plain, row)) for row in grid(table)]
+    columns = list(zip(*rows))
+    console.print(_wrapped(title, console.width), style="italic", soft_wrap=True)
+    widths = [_comfortable_width(column) for column in columns]
+    natural = [max(map(cell_len, column)) for column in columns]
+    for part in _parts(widths, labels, console.width):
+        shortest = [widths[i] for i in part]
+        longest = [natural[i] for i in part]
+        final = _spread(shortest, longest, console.width)
+        console.print(_rich_table([columns[i] for i in part], final, labels))
+
+
+def _rich_table(columns: Grid, widths: Sequence[int], labels: int) -> Table:
+    """One part of a table, from its columns of cells."""
     from rich.table import Table
 
-    console = _console()
-    cells = [[plain(cell) for cell in row] for row in rows]
-    console.print(_wrapped(title, console.width), style="italic", soft_wrap=True)
-    widths = [_comfortable_width(column) for column in zip(*cells)]
-    for part in _parts(widths, labels, console.width):
-        natural = [max(cell_len(row[i]) for row in cells) for i in part]
-        final = _spread([widths[i] for i in part], natural, console.width)
-        table = Table()
-        for i, width in zip(part, final):
-            justify: Literal["left", "right"] = "left" if i < labels else "right"
-            table.add_column(cells[0][i], justify=justify, overflow="fold", width=width)
-        for row in cells[1:]:
-            table.add_row(*(row[i] for i in part))
-        console.print(table)
+    part = Table()
+    for i, (column, width) in enumerate(zip(columns, widths)):
+        justify: Literal["left", "right"] = "left" if i < labels else "right"
+        part.add_column(column[0], justify=justify, overflow="fold", width=width)
+    for row in list(zip(*columns))[1:]:
+        part.add_row(*row)
+    return part
 
 
 def print_lines(lines: Sequence[str], indent: str = "") -> None:
@@ -98,7 +110,8 @@ def _parts(widths: Sequence[int], labels: int, limit: int) -> list[list[int]]:
     parts: list[list[int]] = [list(fixed)]
     for i in range(labels, len(widths)):
         extended = [*parts[-1], i]
-        if len(parts[-1]) > labels and _table_width([widths[k] for k in extended]) > limit:
+        width = _table_width([widths[k] for k in extended])
+        if len(parts[-1]) > labels and width > limit:
             parts.append([*fixed, i])
         else:
             parts[-1] = extended

@@ -1,63 +1,105 @@
-"""A table (rows of cells, the head first) as Markdown, CSV or LaTeX; terminal.py prints tables."""
+"""A table of text cells as Markdown, CSV, LaTeX or Parquet; terminal.py prints tables."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from typing import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Sequence
 
-Grid = Sequence[Sequence[str]]
+from serdesc.errors import UserError
+from serdesc.files import atomic_path, write_text
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def markdown(rows: Grid) -> str:
-    lines = []
-    for row in rows:
-        cells = [_line(cell).replace("|", "\\|") for cell in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
-def comma_separated(rows: Grid) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([plain(cell) for cell in row] for row in rows)
-    return out.getvalue().rstrip("\n")
+Grid = Sequence[Sequence[str]]  # rows of cells, the head first
 
 
-def latex(rows: Grid) -> str:
+def grid(table: Grid | pd.DataFrame) -> Grid:
+    """The rows of a table, its head first."""
+    if isinstance(table, Sequence):
+        return table
+    head = [str(name) for name in table.columns]
+    return [head, *table.to_numpy().tolist()]
+
+
+def _changed(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The table with all cells and headings changed."""
+    return table.map(change).rename(columns=change)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in the format of GitHub."""
+    escaped = _changed(table, _markdown_cell)
+    text = escaped.to_markdown(index=False, tablefmt="github", disable_numparse=True)
+    return str(text)
+
+
+def comma_separated(table: pd.DataFrame) -> str:
+    text = _changed(table, plain).to_csv(index=False, lineterminator="\n")
+    return str(text).rstrip("\n")
+
+
+def latex(table: pd.DataFrame) -> str:
     """A booktabs tabular."""
-    head, *body = ([_escaped(plain(cell)) for cell in row] for row in rows)
-    lines = [" & ".join(row) + r" \\" for row in (head, *body)]
-    columns = "ll" + "r" * (len(head) - 2)
-    return "\n".join(
-        [
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            lines[0],
-            r"\midrule",
-            *lines[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
+    escaped = _changed(table, _latex_cell)
+    columns = "ll" + "r" * (len(table.columns) - 2)
+    return str(escaped.to_latex(index=False, escape=False, column_format=columns)).rstrip("\n")
 
 
-FORMS: dict[str, Callable[[Grid], str]] = {
+PARQUET = "parquet"
+TEXT: dict[str, Callable[[pd.DataFrame], str]] = {
     "markdown": markdown,
     "csv": comma_separated,
     "latex": latex,
 }
-SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
+FORMS = (*TEXT, PARQUET)
+SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".parquet": PARQUET}
 
 
-def set_table(rows: Grid, title: str, notes: Sequence[str], form: str) -> str:
-    """A table with its title and notes; CSV has the cells only."""
-    text = FORMS.get(form, markdown)(rows)
+def set_table(table: pd.DataFrame, title: str, notes: Sequence[str], form: str) -> str:
+    """A table with its title and notes; CSV has the cells only.
+
+    Raises UserError for Parquet, which is no text.
+    """
+    if form == PARQUET:
+        _check_pyarrow()
+        raise UserError("--format parquet is binary: it is written with --out FILE.parquet only")
+    text = TEXT.get(form, markdown)(table)
     if form == "csv":
         return text
     if form == "latex":
         return "\n".join([f"% {title}", text, *(f"% {note}" for note in notes)])
     return "\n".join([f"### {title}", "", text, "", *(f"- {note}" for note in notes)])
+
+
+def write(path: Path, table: pd.DataFrame, title: str, notes: Sequence[str], form: str) -> None:
+    """Write a table to a file; Parquet has the cells only. Raises UserError without pyarrow."""
+    if form != PARQUET:
+        write_text(path, set_table(table, title, notes, form) + "\n")
+        return
+    _check_pyarrow()
+    with atomic_path(path) as temporary:
+        _changed(table, plain).to_parquet(temporary, engine="pyarrow", index=False)
+
+
+def _check_pyarrow() -> None:
+    if find_spec("pyarrow") is None:
+        raise UserError(
+            "Parquet needs pyarrow, which is not installed: pip install pyarrow, or write "
+            f"{', '.join(TEXT)}"
+        )
+
+
+def number(value: float | None) -> str:
+    """A figure with one decimal; empty if it is missing."""
+    return "" if value is None or value != value else f"{value:.1f}"
+
+
+def span(interval: Sequence[float] | None) -> str:
+    """An interval: low-high; empty if it is missing."""
+    return f"{interval[0]:.1f}-{interval[1]:.1f}" if interval else ""
 
 
 def _line(cell: str) -> str:
@@ -69,6 +111,10 @@ def plain(cell: str) -> str:
     return re.sub(r"^\*\*(.+?)\*\*", r"\1", _line(cell))
 
 
+def _markdown_cell(cell: str) -> str:
+    return _line(cell).replace("|", "\\|")
+
+
 _LATEX = {c: rf"\{c}" for c in "%_&#${}"} | {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -77,5 +123,6 @@ _LATEX = {c: rf"\{c}" for c in "%_&#${}"} | {
 _LATEX |= {"±": r"$\pm$", "†": r"$\dagger$", "∘": r"$\circ$", "β": r"$\beta$"}
 
 
-def _escaped(cell: str) -> str:
-    return re.sub("|".join(map(re.escape, _LATEX)), lambda match: _LATEX[match[0]], cell)
+def _latex_cell(cell: str) -> str:
+    """The cell with LaTeX's special characters escaped; pandas' escape knows only ASCII."""
+    return re.sub("|".join(map(re.escape, _LATEX)), lambda match: _LATEX[match[0]], plain(cell))

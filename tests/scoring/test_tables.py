@@ -7,11 +7,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import statistics
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable
 
+import pandas as pd
 import pytest
 import yaml
 from scipy.stats import ttest_rel
@@ -78,7 +81,9 @@ def exps(tmp_path: Path) -> Path:
 
 def made(number: int, exp: Path, **options: bool) -> dict[tuple[str, str], str]:
     """(id, column) -> cell."""
-    rows = tables.table(number, [str(exp)], "test", "utterance", configs.Config(), **options).rows
+    rows = typeset.grid(
+        tables.table(number, [str(exp)], "test", "utterance", configs.Config(), **options).rows
+    )
     return {(row[0], name): cell for row in rows[1:] for name, cell in zip(rows[0], row)}
 
 
@@ -148,7 +153,7 @@ def test_the_constant_answer_is_a_row_where_it_was_scored(exps: Path) -> None:
     (exps / "baselines.json").write_text(
         json.dumps({"constant": {"ua": 25.0, "wer": None}, "words alone": {"ua": 30.0}})
     )
-    rows = tables.table(2, [str(exps)], "test", "utterance", configs.Config()).rows
+    rows = typeset.grid(tables.table(2, [str(exps)], "test", "utterance", configs.Config()).rows)
     last = dict(zip(rows[0], rows[-1]))
     assert (
         last["system"] == "constant answer (toy)"
@@ -160,7 +165,7 @@ def test_the_constant_answer_is_a_row_where_it_was_scored(exps: Path) -> None:
 @pytest.mark.slow
 def test_marks_are_the_papers_t_test(exps: Path) -> None:
     found = tables.table(2, [str(exps)], "test", "utterance", configs.Config())
-    ua = {row[0]: row[found.rows[0].index("toy UA %")] for row in found.rows[1:]}
+    ua = dict(zip(found.rows["ID"], found.rows["toy UA %"]))
     full = [100.0 * (i % 5 != 0) for i in range(2 * N)]
     other = [100.0 * (i % 3 == 0) for i in range(2 * N)]
     p = ttest_rel(full, other, alternative="greater").pvalue
@@ -211,7 +216,7 @@ def test_of_two_folders_of_one_system_its_namesake_is_the_row(exps: Path) -> Non
 
 
 def others(exp: Path) -> list[tuple[str, str]]:
-    rows = tables.table(2, [str(exp)], "test", "utterance", configs.Config()).rows
+    rows = typeset.grid(tables.table(2, [str(exp)], "test", "utterance", configs.Config()).rows)
     return [(row[1], row[rows[0].index("toy UA %")]) for row in rows[1:] if row[0] == "+"]
 
 
@@ -270,13 +275,15 @@ def test_marks_belong_to_one_corpus_and_holm_to_the_table(tmp_path: Path) -> Non
         )
 
     def cells(*named: str) -> list[str]:
-        rows = tables.table(
-            2,
-            [f"{name}={tmp_path}/{name}/toy" for name in named],
-            "test",
-            "utterance",
-            configs.Config(),
-        ).rows
+        rows = typeset.grid(
+            tables.table(
+                2,
+                [f"{name}={tmp_path}/{name}/toy" for name in named],
+                "test",
+                "utterance",
+                configs.Config(),
+            ).rows
+        )
         full = dict(zip(rows[0], next(row for row in rows if row[0] == "7")))
         return [full[f"{name} UA %"].split()[-1].lstrip("0123456789.") for name in named]
 
@@ -296,7 +303,9 @@ def test_marks_belong_to_one_corpus_and_holm_to_the_table(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_zero_shot_stands_under_its_system(exps: Path) -> None:
     experiment(exps / "full-zero-shot", "full", lambda i: i % 2 == 0)
-    rows = tables.table(2, [f"named={exps}"], "test", "utterance", configs.Config()).rows
+    rows = typeset.grid(
+        tables.table(2, [f"named={exps}"], "test", "utterance", configs.Config()).rows
+    )
     at = next(i for i, row in enumerate(rows) if row[0] == "7")
     assert (
         rows[at + 1][1].startswith("zero-shot")
@@ -319,9 +328,11 @@ def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
     ).read_text()
     assert (
         "| 7 | HuBERT+FD+LLM-SER+SED+ASR | 77.6 | 11.1 | 60.1 | 25.3 | 80.0 ± 0.0* |"
-        in (tmp_path / "table.markdown").read_text()
+        in squeezed((tmp_path / "table.markdown").read_text())
     )
     for suffix, form in typeset.SUFFIXES.items():
+        if form == typeset.PARQUET:
+            continue
         assert (
             run(app, ["table", "2", str(exps), "--out", str(tmp_path / f"t{suffix}")]).exit_code
             == 0
@@ -341,14 +352,94 @@ def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
         assert done.exit_code == (2 if wanted else 0) and wanted in done.output.replace("\n", "")
 
 
+def framed(rows: list[list[str]]) -> pd.DataFrame:
+    """A table from its rows, the head first."""
+    return pd.DataFrame(rows[1:], columns=rows[0])
+
+
+def squeezed(text: str) -> str:
+    """Markdown without the spaces that align its columns."""
+    return re.sub(" +", " ", text)
+
+
+SPECIAL = [
+    "a|b",
+    "a & b",
+    "5 %",
+    "a_b",
+    "1 ± 2",
+    "†",
+    r"\{$#^~",
+    "",
+    "25.0",
+    "007",
+    "1e5",
+    "nan",
+    "–",
+]
+
+
+def test_special_characters_and_figures_survive_in_each_format() -> None:
+    table = pd.DataFrame([SPECIAL, SPECIAL[::-1]], columns=SPECIAL)
+    head, _, first, second = [
+        re.split(r"(?<!\\)\|", line)[1:-1] for line in typeset.markdown(table).splitlines()
+    ]
+    for line, expected in ((head, SPECIAL), (first, SPECIAL), (second, SPECIAL[::-1])):
+        assert [cell.strip().replace("\\|", "|") for cell in line] == expected
+    assert list(csv.reader(io.StringIO(typeset.comma_separated(table)))) == [
+        SPECIAL,
+        SPECIAL,
+        SPECIAL[::-1],
+    ]
+    escaped = [
+        "a|b",
+        r"a \& b",
+        r"5 \%",
+        r"a\_b",
+        r"1 $\pm$ 2",
+        r"$\dagger$",
+        r"\textbackslash{}\{\$\#\textasciicircum{}\textasciitilde{}",
+        *SPECIAL[7:],
+    ]
+    body = [
+        re.split(r" (?<!\\)& ", line.removesuffix(r" \\"))
+        for line in typeset.latex(table).splitlines()
+        if line.endswith(r"\\")
+    ]
+    assert body == [escaped, escaped, escaped[::-1]]
+
+
+def test_parquet_has_the_cells_or_names_pyarrow(exps: Path, tmp_path: Path) -> None:
+    table, out = (
+        tables.table(2, [str(exps)], "test", "utterance", configs.Config()),
+        tmp_path / "table.parquet",
+    )
+    with pytest.raises(UserError, match="pyarrow" if find_spec("pyarrow") is None else "--out"):
+        typeset.set_table(table.rows, "", [], typeset.PARQUET)
+    if find_spec("pyarrow") is None:
+        with pytest.raises(UserError, match="pyarrow"):
+            typeset.write(out, table.rows, "", [], typeset.PARQUET)
+        done = CliRunner().invoke(app, ["table", "2", str(exps), "--out", str(out)])
+        assert (
+            done.exit_code == 2
+            and "pyarrow" in done.output
+            and not list(tmp_path.glob("*.parquet*"))
+        )
+    else:
+        typeset.write(out, table.rows, "", [], typeset.PARQUET)
+        assert typeset.grid(pd.read_parquet(out)) == list(
+            csv.reader(io.StringIO(typeset.comma_separated(table.rows)))
+        )
+
+
 def test_a_cell_stays_one_cell() -> None:
-    rows = [["a", "b"], ["x|y", "not run:\n no  GPU"]]
-    assert typeset.markdown(rows).splitlines()[-1] == "| x\\|y | not run: no GPU |"
+    rows = framed([["a", "b"], ["x|y", "not run:\n no  GPU"]])
+    assert squeezed(typeset.markdown(rows)).splitlines()[-1] == "| x\\|y | not run: no GPU |"
     assert typeset.comma_separated(rows).splitlines()[-1] == "x|y,not run: no GPU"
     assert r"x|y & not run: no GPU \\" in typeset.latex(rows).splitlines()
 
 
-def shown(rows: list[list[str]], capsys: pytest.CaptureFixture[str]) -> list[str]:
+def shown(rows: list[list[str]] | pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """The cells of the row below the head on the terminal: folded lines joined, without spaces;
     stacked parts side by side.
     """
@@ -386,7 +477,10 @@ def test_tables_fit_the_terminal_and_wrap_between_words(
         assert len(line) <= width, line
     printed = done.output.replace("│", " ").replace("┃", " ").split()
     for word in {
-        word for row in complete.terminal for cell in row for word in typeset.plain(cell).split()
+        word
+        for row in typeset.grid(complete.terminal)
+        for cell in row
+        for word in typeset.plain(cell).split()
     }:
         assert word in printed, f"{word} is wrapped or cut"
     assert {word for note in complete.notes for word in note.split()} <= set(printed)
@@ -398,9 +492,9 @@ def test_tables_fit_the_terminal_and_wrap_between_words(
 
 def test_published_values_are_on_the_terminal_beside_runs_on_that_corpus(exps: Path) -> None:
     complete = tables.table(2, [f"iemocap={exps}"], "test", "utterance", configs.Config())
-    head = complete.terminal[0]
+    head, *below = typeset.grid(complete.terminal)
     assert "IEMOCAP UA %, published" in head and not any("MELD" in cell for cell in head)
-    assert [row[0] for row in complete.terminal[1:9]] == [
+    assert [row[0] for row in below[:8]] == [
         "P1",
         "P3",
         "P4",
@@ -410,7 +504,7 @@ def test_published_values_are_on_the_terminal_beside_runs_on_that_corpus(exps: P
         "P8",
         "1",
     ], "P2 has values for MELD alone"
-    assert {len(row) for row in complete.terminal} == {len(head)} and len(complete.rows[0]) == len(
+    assert {len(row) for row in below} == {len(head)} and len(complete.rows.columns) == len(
         head
     ) + 2
 
@@ -431,14 +525,17 @@ def test_marks_and_special_characters_survive_in_every_form(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = [["system", "UA %"], [r"**a**, \{$&#^_~", "80.0 ± 0.1**"]]
-    assert typeset.markdown(rows).splitlines()[-1] == r"| **a**, \{$&#^_~ | 80.0 ± 0.1** |"
-    assert typeset.comma_separated(rows).splitlines()[-1] == r'"a, \{$&#^_~",80.0 ± 0.1**'
+    table = framed(rows)
+    assert (
+        squeezed(typeset.markdown(table)).splitlines()[-1] == r"| **a**, \{$&#^_~ | 80.0 ± 0.1** |"
+    )
+    assert typeset.comma_separated(table).splitlines()[-1] == r'"a, \{$&#^_~",80.0 ± 0.1**'
     told = r"a, \textbackslash{}\{\$\&\#\textasciicircum{}\_\textasciitilde{} & 80.0 $\pm$ 0.1** \\"
-    assert typeset.latex(rows).splitlines()[3:5] == [
+    assert typeset.latex(table).splitlines()[3:5] == [
         r"\midrule",
         told,
-    ] and r"UA \%" in typeset.latex(rows)
-    assert shown(rows, capsys) == [r"a,\{$&#^_~", "80.0±0.1**"]
+    ] and r"UA \%" in typeset.latex(table)
+    assert shown(table, capsys) == shown(rows, capsys) == [r"a,\{$&#^_~", "80.0±0.1**"]
 
 
 # ---- anybody's captions ----

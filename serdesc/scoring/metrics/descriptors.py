@@ -7,8 +7,8 @@ from serdesc.captions import traits
 from serdesc.scoring.classes import accuracy, kappa, mean_recall
 
 FIELDS = ("pitch", "energy", "speed", "age", "gender", *traits.by_name())
-METRICS = [
-    *(mean_recall(name, name, f"{name} %", column=50) for name in FIELDS),
-    *(accuracy(f"{name}_accuracy", name, f"{name} accuracy %", column=51) for name in FIELDS),
-    *(kappa(f"{name}_kappa", name, f"{name} kappa %", column=52) for name in FIELDS),
-]
+METRICS = [mean_recall(name, name, f"{name} %", column=50) for name in FIELDS]
+for _name in FIELDS:
+    METRICS.append(accuracy(f"{_name}_accuracy", _name, f"{_name} accuracy %", column=51))
+for _name in FIELDS:
+    METRICS.append(kappa(f"{_name}_kappa", _name, f"{_name} kappa %", column=52))

@@ -14,7 +14,10 @@ SCALE = 10_000  # the chance level of an utterance is stored as an integer in un
 
 
 def _stressed(fields: Fields) -> list[str]:
-    return [word for item in fields.emphasis or () for word in words(item)]
+    stressed: list[str] = []
+    for item in fields.emphasis or ():
+        stressed += words(item)
+    return stressed
 
 
 def _exact_match(ref: Fields, hyp: Fields) -> Counts | None:
@@ -53,7 +56,10 @@ def _word_matches(ref: Fields, hyp: Fields) -> Counts | None:
 
 
 def _share_of(key: str) -> Callable[[Mapping[str, float]], float]:
-    return lambda total: 100 * total["right"] / total[key] if total.get(key) else math.nan
+    def value(total: Mapping[str, float]) -> float:
+        return 100 * total["right"] / total[key] if total.get(key) else math.nan
+
+    return value
 
 
 METRICS = [

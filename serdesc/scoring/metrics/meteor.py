@@ -20,7 +20,8 @@ WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
 # content and function words of both sides; chunks; matched words of both sides.
 MATCHED = ("hyp.content", "ref.content", "hyp.function", "ref.function")
 NAMES = ["hyp", "ref", "hyp.function", "ref.function"]
-NAMES += [f"{words}.{matcher}" for matcher in range(len(WEIGHTS)) for words in MATCHED]
+for _matcher in range(len(WEIGHTS)):
+    NAMES += [f"{words}.{_matcher}" for words in MATCHED]
 NAMES += ["chunks", "hyp.matched", "ref.matched"]
 
 
@@ -64,11 +65,14 @@ def _count(captions: Captions) -> list[Counts]:
         row: Counts = dict(zip(NAMES, map(float, line.split()), strict=True))
         complete = row["hyp.matched"] == row["hyp"] and row["ref.matched"] == row["ref"]
         if row["chunks"] == 1 and complete:
-            row["chunks"] = (
-                0.0  # a complete match in order: the jar adds no chunk to its sums either
-            )
+            # a complete match in order: the jar adds no chunk to its sums either
+            row["chunks"] = 0.0
         rows.append(row | {"n": 1, "sum": formula(row)})
     return rows
+
+
+def _value(total: Mapping[str, float]) -> float:
+    return 100 * formula(total) if total.get("n") else math.nan
 
 
 def _escape(text: str) -> str:
@@ -84,7 +88,7 @@ METRICS = [
         "meteor",
         "METEOR",
         None,
-        lambda total: 100 * formula(total) if total.get("n") else math.nan,
+        _value,
         captions=_count,
         signs=_signs,
         column=22,
