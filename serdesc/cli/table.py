@@ -23,11 +23,11 @@ def table(
         ),
     ],
     form: Annotated[
-        str, typer.Option("--format", help="terminal, markdown, csv or latex; by default as --out.")
+        str, typer.Option("--format", help="terminal, markdown, csv or latex; default: as --out.")
     ] = "",
     out: Annotated[
         Optional[Path],
-        typer.Option("--out", metavar="FILE", help="File to write: .md, .csv or .tex."),
+        typer.Option("--out", metavar="FILE", help="File to write: .md, .csv, .tex or .parquet."),
     ] = None,
     unit: Annotated[
         str, typer.Option("--unit", help="Unit of the tests: utterance, speaker or fold.")
@@ -46,7 +46,6 @@ def table(
         serdesc table 2 egs/mini/exp egs/ravdess/exp --format markdown
     """
     from serdesc import config as configs
-    from serdesc.files import write_text
     from serdesc.scoring import significance, tables, terminal, typeset
 
     form = _form(form, out)
@@ -58,10 +57,11 @@ def table(
         terminal.print_table(made.terminal, made.title, tables.LABELS)
         terminal.print_lines(made.notes, "  ")
         return
-    text = typeset.set_table(made.rows, made.title, made.notes, form)
     if out:
-        write_text(out, text + "\n")
-    typer.echo(str(out) if out else text)
+        typeset.write(out, made.rows, made.title, made.notes, form)
+        typer.echo(str(out))
+    else:
+        typer.echo(typeset.set_table(made.rows, made.title, made.notes, form))
 
 
 def _form(form: str, out: Path | None) -> str:
