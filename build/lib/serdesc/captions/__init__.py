@@ -1,1 +1,0 @@
-"""Captions: their fields, a writer (fields to caption) and a reader (any caption to fields)."""

@@ -1,3 +1,0 @@
-from serdesc.cli import entry
-
-entry()

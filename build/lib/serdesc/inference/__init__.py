@@ -1,1 +1,0 @@
-"""Trained models in use: decoding a data directory, describing recordings, counterfactual tests."""

@@ -1,1 +1,0 @@
-"""Resource estimates before a run: parameters, disk space, tokens, memory and hours."""

@@ -1,1 +1,0 @@
-"""Two-phase fine-tuning: schedule, examples and trainer."""
