@@ -83,15 +83,14 @@ def score(
     if faithful:
         from serdesc.scoring import faithfulness
 
-        _, answers, _ = evaluate.read_answers(request)
+        answers = request.answers[1]
         rows = faithfulness.rows(data, train or data.parent / "train", answers, config.measure, nj)
         agreements = faithfulness.write(path, rows, config.scoring)
         terminal.print_table(faithfulness.cells(agreements), "claimed and measured", labels=2)
     if counterfactual:
         from serdesc.inference import counterfactual as test
 
-        utterances, _, _ = evaluate.read_answers(request)
-        changes = test.run(utterances, counterfactual, path.parent, settings or [], limit)
+        changes = test.run(request.answers[0], counterfactual, path.parent, settings or [], limit)
         terminal.print_table(test.cells(changes), "counterfactual test: changed recordings")
 
 
@@ -100,11 +99,9 @@ def _score(request: Request, path: Path, keep: bool) -> None:
     from serdesc.scoring import evaluate, report
     from serdesc.scoring.hypotheses import ERRORS
 
-    if keep:
-        utterances, _, _ = evaluate.read_answers(request)
-        if evaluate.inputs_of(request, utterances).are_scored(path):
-            typer.echo(f"{path}: kept, of the same answers, labels and settings")
-            return
+    if keep and request.inputs.are_scored(path):
+        typer.echo(f"{path}: kept, of the same answers, labels and settings")
+        return
     evaluation = evaluate.evaluate(request)
     for kind, ids in evaluation.errors.items():
         treatment = "left out" if kind == ERRORS[-1] else "counted as wrong"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
@@ -85,6 +86,28 @@ class Request:
             raise UserError(f"--missing {missing}: not one of {', '.join(MISSING)}")
         return cls(data, hyp, config, metrics.chosen(metric), bool(metric), refs, missing)
 
+    @cached_property
+    def answers(self) -> tuple[list[Utterance], dict[str, Hypothesis], dict[str, list[str]]]:
+        """Utterances with their references, a hypothesis of each, and the errors by kind."""
+        utterances = datadir.read(self.data)
+        if self.refs:
+            utterances = scoring.read_references(self.refs, utterances)
+        wrong = self.missing == "wrong"
+        answers, errors = hypotheses.answered(self.hyp, utterances, wrong=wrong)
+        return utterances, answers, errors
+
+    @cached_property
+    def inputs(self) -> ScoreInputs:
+        """Identity of everything that the scores depend on."""
+        settings: list[Any] = [
+            asdict(self.config.scoring),
+            asdict(self.config.target),
+            asdict(Provenance.of(self.data, self.config)),
+            self.signature_fields(),
+            [metric.name for metric in self.metrics],
+        ]
+        return ScoreInputs.of(self.hyp, self.answers[0], settings)
+
     def signature_fields(self) -> dict[str, str]:
         """Entries of the signature that this request adds."""
         fields = {}
@@ -110,37 +133,13 @@ def load_config(
     return configs.load([*own_config(hyp), *(files or [])], settings)
 
 
-def read_answers(
-    request: Request,
-) -> tuple[list[Utterance], dict[str, Hypothesis], dict[str, list[str]]]:
-    """Utterances with their references, a hypothesis of each, and the errors by kind."""
-    utterances = datadir.read(request.data)
-    if request.refs:
-        utterances = scoring.read_references(request.refs, utterances)
-    wrong = request.missing == "wrong"
-    answers, errors = hypotheses.answered(request.hyp, utterances, wrong=wrong)
-    return utterances, answers, errors
-
-
-def inputs_of(request: Request, utterances: Sequence[Utterance]) -> ScoreInputs:
-    """Identity of everything that the scores depend on."""
-    settings: list[Any] = [
-        asdict(request.config.scoring),
-        asdict(request.config.target),
-        asdict(Provenance.of(request.data, request.config)),
-        request.signature_fields(),
-        [metric.name for metric in request.metrics],
-    ]
-    return ScoreInputs.of(request.hyp, utterances, settings)
-
-
 def evaluate(request: Request) -> Evaluation:
     """Score a file of hypotheses; nothing is written or printed.
 
     A metric without a score is omitted, unless it was selected or its program failed: then its note
     states why. Raises UserError for missing answers (see Request.missing) and unreadable files.
     """
-    config, (utterances, answers, errors) = request.config, read_answers(request)
+    config, (utterances, answers, errors) = request.config, request.answers
     counted = scoring.rows(utterances, answers, config.target, request.metrics, config.scoring)
     provenance, fields = Provenance.of(request.data, config), request.signature_fields()
     scores = []
@@ -157,5 +156,4 @@ def evaluate(request: Request) -> Evaluation:
             **scoring.target_signature(metric, config.target, config.scoring),
         }
         scores.append(scoring.score(metric, rows, config.scoring, signed, note))
-    inputs = inputs_of(request, utterances)
-    return Evaluation(utterances, answers, errors, request.metrics, scores, counted, inputs)
+    return Evaluation(utterances, answers, errors, request.metrics, scores, counted, request.inputs)
