@@ -117,6 +117,7 @@ class BranchConfig:
     # softplus gives sigma (the paper), or sigma^2 (the method's ancestor, the paper's ref. 7).
     sigma: Literal["softplus_std", "softplus_var"] = "softplus_std"
     layer_norm: bool = False  # normalise every layer before the weighted sum
+    noise: bool = True  # training: z = mu + sigma * eps; false: z = mu, as in decoding
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,8 @@ class TrainingConfig:
     strategy: Literal["alternating", "two-stage", "one-stage"] = "alternating"
     alternate: Literal["epoch", "step"] = "epoch"  # unit of alternation
     beta: NotNegative = 1e-2  # weight of the KL term (Eq. 2)
-    # KL over the K latent dimensions: its sum (the method's ancestor), or its mean, so that beta is
-    # that of the sum divided by K. The paper does not state which.
+    # KL over the K latent dimensions: its sum (the method's ancestor), or its mean, so that beta
+    # amounts to beta / K of the sum. The paper does not state which.
     kl: Literal["sum", "mean"] = "sum"
     loss: Literal["mean", "eq4"] = "mean"  # mean: per token and per frame; eq4: sums, as Eq. 4
     content: PhaseConfig = field(default_factory=PhaseConfig)

@@ -21,10 +21,14 @@ class Latent(NamedTuple):
         """z = mu + sigma * eps (B, T, K), eps ~ N(0, I)."""
         return self.mu + self.sigma * eps
 
-    def kl(self, over_k: str = "sum") -> Tensor:
-        """KL(p(z|x), N(0, I)) of every frame, its sum or mean over K: (B, T)."""
-        kl = 0.5 * (self.mu.square() + self.sigma.square() - 1 - 2 * self.sigma.log()).sum(-1)
-        return kl / self.mu.shape[-1] if over_k == "mean" else kl
+    def kl(self) -> Tensor:
+        """KL(p(z|x), N(0, I)) of every frame and latent dimension (B, T, K)."""
+        return 0.5 * (self.mu.square() + self.sigma.square() - 1 - 2 * self.sigma.log())
+
+
+def reduce_kl(kl: Tensor, over_k: str) -> Tensor:
+    """The KL of every frame (B, T), the sum or the mean over K (training.kl)."""
+    return kl.sum(-1) / kl.shape[-1] if over_k == "mean" else kl.sum(-1)
 
 
 def weighted_sum(x: Tensor, layer_weights: Tensor, layer_norm: bool) -> Tensor:

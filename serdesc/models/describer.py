@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from serdesc.config import Config
 from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter
-from serdesc.models.bottleneck import Bottleneck, Latent
+from serdesc.models.bottleneck import Bottleneck, Latent, reduce_kl
 from serdesc.models.prompt import Prompt, build_prompt
 
 # content: ASR with zero descriptor tokens. descriptor: the joint target. joint: one-stage training.
@@ -47,6 +47,8 @@ class Loss(NamedTuple):
     tokens: int
     frames: int
     utterances: int
+    # Of each sampled branch and latent dimension, sums over the frames: KL, mu, mu^2: (3, K).
+    latents: dict[str, Tensor] = {}
 
 
 class SpeechTokens(NamedTuple):
@@ -56,6 +58,7 @@ class SpeechTokens(NamedTuple):
     s_des: Tensor | None  # (B, U, H); None: the model has one group of speech tokens
     tokens: Tensor  # (B,), U of each utterance
     kl: Tensor  # sum over the frames of the sampled branches
+    latents: dict[str, Tensor] = {}  # as in Loss
 
 
 @dataclass
@@ -97,6 +100,13 @@ class Describer(nn.Module):
     def sampled_branches(self, phase: Phase) -> tuple[str, ...]:
         """The branches that a phase trains: their z is sampled and their KL is in the loss."""
         return TRAINED[phase]
+
+    def weights_of_layers(self, phase: Phase) -> dict[str, Tensor]:
+        """Weights (L,) of the encoder's layers in each weighted sum that a phase trains."""
+        weights = {}
+        for name in TRAINED[phase]:
+            weights[name] = self.branch(name).bottleneck.layer_weights.detach().softmax(0)
+        return weights
 
     def label_count(self, target: str) -> int:
         """M of a target, its end token included."""
@@ -153,11 +163,15 @@ class Describer(nn.Module):
             s_des, _, latents["descriptor"] = self.speech_tokens(
                 "descriptor", x, frames, noise.get("descriptor")
             )
-        kl = x.new_zeros(())
+        kl, sums = x.new_zeros(()), {}
+        mask = frame_mask(frames, x.shape[2])  # (B, T)
         for name in self.sampled_branches(phase):
-            per_frame = latents[name].kl(self.config.training.kl)  # (B, T)
-            kl = kl + (per_frame * frame_mask(frames, x.shape[2])).sum()
-        return SpeechTokens(s_con, s_des, tokens, kl)
+            per_dimension = latents[name].kl()  # (B, T, K)
+            kl = kl + (reduce_kl(per_dimension, self.config.training.kl) * mask).sum()
+            mu = latents[name].mu.detach()
+            quantities = torch.stack([per_dimension.detach(), mu, mu.square()])  # (3, B, T, K)
+            sums[name] = (quantities * mask[..., None]).sum((1, 2))
+        return SpeechTokens(s_con, s_des, tokens, kl, sums)
 
     # ---- training
     # ----------------------------------------------------------------------------------
@@ -181,7 +195,7 @@ class Describer(nn.Module):
         attend = phase != "content" or self.config.prompt.attend_zeros
         rows = self.build_rows(prompt, speech, targets, attend)
         nll, count = self.nll(rows)
-        return Loss(nll, speech.kl, count, int(frames.sum()), len(rows))
+        return Loss(nll, speech.kl, count, int(frames.sum()), len(rows), speech.latents)
 
     def build_rows(
         self,

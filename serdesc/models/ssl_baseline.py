@@ -52,6 +52,10 @@ class SslBaseline(nn.Module):
     def sampled_branches(self, phase: Phase) -> tuple[str, ...]:
         return ()
 
+    def weights_of_layers(self, phase: Phase) -> dict[str, Tensor]:
+        """Weights (L,) of the encoder's layers."""
+        return {"speech": self.layer_weights.detach().softmax(0)}
+
     def label_count(self, target: str) -> int:
         """One per utterance: the loss is a mean over utterances."""
         return 1

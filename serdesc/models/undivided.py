@@ -28,6 +28,9 @@ class Undivided(Describer):
     def sampled_branches(self, phase: Phase) -> tuple[str, ...]:
         return ()
 
+    def weights_of_layers(self, phase: Phase) -> dict[str, Tensor]:
+        return {"speech": self.layer_weights.detach().softmax(0)}
+
     def speech_parameters(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
         adapter = [(f"adapter.{name}", p) for name, p in self.adapter.named_parameters()]
         return [("layer_weights", self.layer_weights), *adapter]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -23,12 +23,37 @@ from serdesc.features.store import open_features
 from serdesc.files import exclusive_lock, write_json, write_jsonl
 from serdesc.models import Model, checkpoint
 from serdesc.models import llm as llms
-from serdesc.models.describer import Loss, noise
+from serdesc.models.describer import Loss, Phase, noise
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, barrier, environment, init_distributed, seed
 from serdesc.training.examples import Example, examples
 from serdesc.training.log import read_log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
+
+# A latent dimension is active if its mean varies over the frames with more than this variance
+# (Burda et al., "Importance weighted autoencoders", https://arxiv.org/abs/1509.00519).
+ACTIVE_VARIANCE = 0.01
+
+
+class BatchLoss(NamedTuple):
+    """Losses of a batch, and how the branches that the phase trains use their latents."""
+
+    llm: float
+    kl: float
+    latents: dict[str, dict[str, float]]
+
+
+def latent_use(means: Tensor) -> dict[str, float]:
+    """KL per frame and dimension, and active dimensions, from means over frames (3, K) of KL, mu
+    and mu^2.
+    """
+    kl, mu, mu_squared = means.cpu()
+    active = int((mu_squared - mu.square() > ACTIVE_VARIANCE).sum())
+    return {"kl_per_dimension": round(float(kl.mean()), 6), "active_dimensions": active}
+
+
+def rounded(values: Sequence[float]) -> list[float]:
+    return [round(value, 4) for value in values]
 
 
 class Trainer:
@@ -145,7 +170,8 @@ class Trainer:
         optimizer, phase_config = self.optimizers[phase], self.phases[phase]
         self.model.train_phase(phase)
         optimizer.zero_grad()
-        llm_loss, kl_loss = self._backward(current, step, batch)
+        losses = self._backward(current, step, batch)
+        llm_loss, kl_loss = losses.llm, losses.kl
         parameters = [parameter for _, parameter in self.model.trained(phase)]
         max_norm = self.config.training.max_grad_norm
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, max_norm))
@@ -161,7 +187,7 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.step()
-        return {
+        row = {
             "phase": phase,
             "epoch": epoch,
             "step": step,
@@ -170,14 +196,17 @@ class Trainer:
             "vib_loss": round(llm_loss + self.config.training.beta * kl_loss, 6),
             "grad_norm": round(norm, 6),
             "lr": lr,
+            "latents": losses.latents,
         }
+        if step == self.steps_per_epoch - 1:
+            weights = self.model.weights_of_layers(phase)
+            row["layer_weights"] = {name: rounded(w.tolist()) for name, w in weights.items()}
+        return row
 
-    def _backward(
-        self, current: PhaseEpoch, step: int, batch: list[Example]
-    ) -> tuple[float, float]:
-        """Gradients of Eq. (2), summed over micro-batches and devices; returns LLM loss and KL.
+    def _backward(self, current: PhaseEpoch, step: int, batch: list[Example]) -> BatchLoss:
+        """Gradients of Eq. (2), summed over micro-batches and devices; returns the losses.
 
-        Both are normalised by the counts of the whole batch, so that accumulation and the number of
+        They are normalised by the counts of the whole batch, so that accumulation and the number of
         devices change no result.
         """
         training = self.config.training
@@ -185,6 +214,7 @@ class Trainer:
         features = self.features.load([example.utterance for example in local])
         counts = self._counts(current, local, features)
         losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
+        sums = self._no_latents(current.phase)
         # Seed of LoRA's dropout.
         torch.manual_seed(self._seed(current.phase, current.epoch, step, self.rank))
         parts = training.gradient_accumulation_steps
@@ -194,14 +224,23 @@ class Trainer:
             vib_loss = llm_loss + training.beta * kl_loss  # Eq. (2)
             vib_loss.backward()  # type: ignore[no-untyped-call]
             losses += torch.stack([llm_loss.detach(), kl_loss.detach()])
+            for name, latents in loss.latents.items():
+                sums[name] += latents
         gradients = []
         for _, parameter in self.model.trained(current.phase):
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
-        all_reduce_sum([losses, *gradients])
+        all_reduce_sum([losses, *sums.values(), *gradients])
         llm_total, kl_total = losses.tolist()
-        return llm_total, kl_total
+        frames = float(counts[2])
+        latents_row = {name: latent_use(total / frames) for name, total in sums.items()}
+        return BatchLoss(llm_total, kl_total, latents_row)
+
+    def _no_latents(self, phase: Phase) -> dict[str, Tensor]:
+        shape = (3, self.config.branch.latent)
+        names = self.model.sampled_branches(phase)
+        return {name: torch.zeros(shape, device=self.model.device) for name in names}
 
     def _seed(self, *what: int | str) -> int:
         return seed(self.config.seed, self.fold, *what)
@@ -221,7 +260,8 @@ class Trainer:
         phase, epoch = current.phase, current.epoch
         x, frames = batches.pad(features)
         eps: dict[str, Sequence[Tensor]] = {}
-        for name in self.model.sampled_branches(phase):
+        noisy = self.model.sampled_branches(phase) if self.config.branch.noise else ()
+        for name in noisy:
             seeds = [self._seed(phase, epoch, name, example.utterance.utt_id) for example in part]
             eps[name] = noise(self.config.branch.latent, frames.tolist(), seeds)
         targets = [example.target(phase, epoch) for example in part]
@@ -229,15 +269,16 @@ class Trainer:
         return loss
 
     def _counts(self, current: PhaseEpoch, local: list[Example], features: list[Tensor]) -> Tensor:
-        """Divisors (2,) of LLM loss and KL over all devices.
+        """Divisors of LLM loss and KL, and the number of frames (3,), over all devices.
 
         loss mean: label tokens and frames; loss eq4: utterances.
         """
-        counts = torch.tensor([float(len(local))] * 2, device=self.model.device)
+        frames = float(sum(x.shape[1] for x in features))
+        counts = torch.tensor([float(len(local))] * 2 + [frames], device=self.model.device)
         if self.config.training.loss == "mean":
             targets = [example.target(current.phase, current.epoch) for example in local]
             counts[0] = sum(self.model.label_count(target) for target in targets)
-            counts[1] = sum(x.shape[1] for x in features)
+            counts[1] = frames
         all_reduce_sum([counts])
         return counts
 
