@@ -68,9 +68,12 @@ class Trainer:
         self.phases = phases_of(config.training)
         self.schedule = schedule(config.training)
         self.optimizers: checkpoint.Optimizers = {}
+        self.parameters: dict[Phase, list[torch.nn.Parameter]] = {}
+        self.phase: Phase | None = None  # that the model is set to
         for phase in self.phases:
+            self.parameters[phase] = [parameter for _, parameter in model.trained(phase)]
             self.optimizers[phase] = torch.optim.AdamW(
-                [parameter for _, parameter in model.trained(phase)],
+                self.parameters[phase],
                 lr=0.0,
                 betas=(0.9, 0.999),
                 weight_decay=config.training.weight_decay,
@@ -168,13 +171,14 @@ class Trainer:
         """One optimiser step on a batch; returns its row of train.jsonl."""
         phase, epoch = current.phase, current.epoch
         optimizer, phase_config = self.optimizers[phase], self.phases[phase]
-        self.model.train_phase(phase)
+        if phase != self.phase:
+            self.model.train_phase(phase)
+            self.phase = phase
         optimizer.zero_grad()
         losses = self._backward(current, step, batch)
         llm_loss, kl_loss = losses.llm, losses.kl
-        parameters = [parameter for _, parameter in self.model.trained(phase)]
         max_norm = self.config.training.max_grad_norm
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, max_norm))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters[phase], max_norm))
         if not norm < float("inf"):
             raise FailedError(
                 f"{self.exp}: the gradient norm is {norm} in {phase} epoch {epoch + 1}, step"
@@ -187,7 +191,7 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.step()
-        row = {
+        row: dict[str, Any] = {
             "phase": phase,
             "epoch": epoch,
             "step": step,
@@ -224,18 +228,18 @@ class Trainer:
             vib_loss = llm_loss + training.beta * kl_loss  # Eq. (2)
             vib_loss.backward()  # type: ignore[no-untyped-call]
             losses += torch.stack([llm_loss.detach(), kl_loss.detach()])
-            for name, latents in loss.latents.items():
-                sums[name] += latents
+            for name, part in loss.latents.items():
+                sums[name] += part
         gradients = []
-        for _, parameter in self.model.trained(current.phase):
+        for parameter in self.parameters[current.phase]:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
         all_reduce_sum([losses, *sums.values(), *gradients])
         llm_total, kl_total = losses.tolist()
         frames = float(counts[2])
-        latents_row = {name: latent_use(total / frames) for name, total in sums.items()}
-        return BatchLoss(llm_total, kl_total, latents_row)
+        latents = {name: latent_use(total / frames) for name, total in sums.items()}
+        return BatchLoss(llm_total, kl_total, latents)
 
     def _no_latents(self, phase: Phase) -> dict[str, Tensor]:
         shape = (3, self.config.branch.latent)
