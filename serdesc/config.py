@@ -10,14 +10,14 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Sequence
+from typing import Annotated, Any, Iterator, Literal, Sequence
 
 from serdesc import configfile
 from serdesc.configfile import Range, rename_keys, system_files
 from serdesc.errors import UserError
 from serdesc.files import write_text
 
-__all__ = ["Config", "dump", "load", "rename_keys", "systems"]
+__all__ = ["Config", "differences", "dump", "load", "rename_keys", "systems"]
 
 SYSTEM = "You are a helpful language and speech assistant."
 INSTRUCTION = (
@@ -193,9 +193,10 @@ class TrainingConfig:
     strategy: Literal["alternating", "two-stage", "one-stage"] = "alternating"
     alternate: Literal["epoch", "step"] = "epoch"  # unit of alternation
     beta: NotNegative = 1e-2  # weight of the KL term (Eq. 2)
-    # KL over the K latent dimensions: its sum (the method's ancestor), or its mean, so that beta
-    # amounts to beta / K of the sum. The paper does not state which.
-    kl: Literal["sum", "mean"] = "sum"
+    # KL over the K latent dimensions: mean, each dimension with weight beta / K; or sum (the
+    # method's ancestor), each with weight beta. The paper does not state which; with the mean, beta
+    # acts as in its Table 3 (egs/mini/RESULTS.md).
+    kl: Literal["sum", "mean"] = "mean"
     loss: Literal["mean", "eq4"] = "mean"  # mean: per token and per frame; eq4: sums, as Eq. 4
     content: PhaseConfig = field(default_factory=PhaseConfig)
     descriptor: PhaseConfig = field(default_factory=lambda: PhaseConfig(lr=2e-5, schedule="cosine"))
@@ -291,6 +292,25 @@ def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None =
         listed = "\n  ".join(errors)
         raise UserError(f"{location}: {len(errors)} error(s) in the configuration:\n  {listed}")
     return config
+
+
+def differences(recorded: Config, config: Config) -> list[str]:
+    """`key value, the configuration has value` for each key that differs."""
+    flat = dict(_leaves(dataclasses.asdict(config), ""))
+    texts = []
+    for key, value in _leaves(dataclasses.asdict(recorded), ""):
+        if value != flat[key]:
+            texts.append(f"{key} {value}, the configuration has {flat[key]}")
+    return texts
+
+
+def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every key."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def dump(config: Config, path: Path) -> None:

@@ -40,6 +40,9 @@ RENAMED = {
     "training.reword": "paraphrase_targets",
 }
 
+# Keys that the records of earlier versions (EXP/config.yaml) lack, and what those versions did.
+FORMER = {"training": {"kl": "sum"}}
+
 
 @dataclass(frozen=True)
 class Range:
@@ -89,6 +92,10 @@ def read(path: Path, including: tuple[Path, ...] = ()) -> Tree:
     if not isinstance(tree, dict):
         raise UserError(f"{path}: has {type(tree).__name__} where `key: value` lines are expected")
     translate(tree, str(path))
+    if _is_record(tree):
+        complete: Tree = {section: dict(keys) for section, keys in FORMER.items()}
+        merge(complete, tree)
+        tree = complete
     includes = tree.pop("include", [])
     if isinstance(includes, str):
         includes = [includes]
@@ -97,6 +104,12 @@ def read(path: Path, including: tuple[Path, ...] = ()) -> Tree:
         merge(merged, read(path.parent / name, (*including, path.resolve())))
     merge(merged, tree)
     return merged
+
+
+def _is_record(tree: Tree) -> bool:
+    """Whether a resolved configuration was written: it has every section."""
+    sections = ("encoder", "branch", "adapter", "llm", "training", "decoding", "scoring")
+    return all(section in tree for section in sections)
 
 
 def read_setting(setting: str) -> Tree:

@@ -25,6 +25,7 @@ SETTINGS = (
     "adapter.hidden=8 training.content.epochs=2 training.descriptor.epochs=2 "
     "training.content.rate=1e-3 training.content.warmup=0.1 training.batch_size=4 "
     "training.accumulate=2 training.clip=0.5 training.reword=true decoding.max_new_tokens=8 "
+    "training.kl=sum "  # version 0.1 had no such key
     "decoding.batch_size=2 store.shard_seconds=3 threads=1 device=cpu"
 ).split()
 
@@ -114,3 +115,19 @@ def _value(key: str) -> str:
     return {"quantise": "8bit", "checkpointing": "true", "reword": "true"}.get(
         key.split(".")[-1], "1"
     )
+
+
+def test_a_record_without_the_reduction_of_the_kl_was_trained_with_the_sum(tmp_path: Path) -> None:
+    """The default changed to the mean; a record has every section, a user's file has not."""
+    assert configs.load(GOLDEN / "exp/half/fold1/config.yaml").training.kl == "sum"
+    assert configs.load(None).training.kl == "mean"
+    own = tmp_path / "own.yaml"
+    own.write_text("training: {beta: 1e-3}\n")
+    assert configs.load(own).training.kl == "mean"
+
+
+def test_resuming_with_another_reduction_of_the_kl_is_refused(folder: Path) -> None:
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    settings += ["--set", "training.kl=mean"]
+    done = serdesc(folder, "train", "data/fold1/train", "dump", "exp/half/fold1", *settings)
+    assert done.returncode == 2 and "training.kl sum, the configuration has mean" in done.stderr

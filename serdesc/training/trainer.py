@@ -320,11 +320,14 @@ def train(
     """
     with exclusive_lock(exp) if init_distributed()[0] == 0 else nullcontext():
         saved = exp / "config.yaml"
-        if checkpoint.find(exp) is not None and configs.load(saved) != config:
-            raise UserError(
-                f"{saved}: the experiment was trained with another configuration. Use another --tag"
-                f" for the new one, or remove {exp} to train from the start."
-            )
+        if checkpoint.find(exp) is not None:
+            changed = configs.differences(configs.load(saved), config)
+            if changed:
+                raise UserError(
+                    f"{saved}: the experiment was trained with another configuration: "
+                    f"{'; '.join(changed)}. Use the recorded values, another --tag for the new"
+                    f" ones, or remove {exp} to train from the start."
+                )
         configs.dump(config, saved)
         write_json(exp / "env.json", environment())
         usable = _usable_examples(data, config, exp)
