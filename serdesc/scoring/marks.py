@@ -99,9 +99,14 @@ def _have(corpus: CorpusRuns, systems: Sequence[str], metric: Metric) -> bool:
 
 
 def _compare(rule: Rule, unit: str) -> Comparison | None:
-    """On the folds in which both systems have the metric; None if there are none."""
-    metric = rule.metric
-    a, b = rule.corpus.systems[rule.a], rule.corpus.systems[rule.b]
+    systems = rule.corpus.systems
+    return compare_experiments(systems[rule.a], systems[rule.b], rule.metric, unit)
+
+
+def compare_experiments(
+    a: Experiment, b: Experiment, metric: Metric, unit: str
+) -> Comparison | None:
+    """On the folds and seeds in which both have the metric; None if there are none."""
     folds = [
         fold
         for fold in a.lines

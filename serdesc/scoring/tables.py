@@ -22,6 +22,7 @@ from serdesc.config import Config
 from serdesc.errors import UserError
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring import paper
+from serdesc.scoring.answers import answers
 from serdesc.scoring.corpus_runs import DESCRIPTORS, CorpusRuns, excluded
 from serdesc.scoring.experiment import Experiment
 from serdesc.scoring.marks import Marks, marks
@@ -73,6 +74,7 @@ def table(
         columns += [(corpus, metric) for metric in metrics if metric.name in corpus.scored]
     cells, notes = marks(layout, corpora, metrics, unit)
     for corpus in corpora:
+        notes += answers(corpus) if "IEMOCAP" in layout["columns"] else []
         notes += _differences(corpus)
     complete = _frame(layout, corpora, columns, cells)
     title = f"Table {number}: {layout['title']}"

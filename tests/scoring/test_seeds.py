@@ -144,3 +144,20 @@ def test_what_was_run_in_words(system: str, text: str, tmp_path: Path) -> None:
     assert protocol.described(record).startswith(f"{text}, hubert-large-ls960-ft")
     del record["training"]["kl"]  # a record of an earlier version
     assert "mean over K" not in protocol.described(record)
+
+
+def test_the_papers_questions_are_answered_over_speakers(tmp_path: Path) -> None:
+    for system in ("full", "no_disentanglement", "no_bottleneck"):
+        score_folds(tmp_path / system, system, (1, 2))
+    notes = tables.table(3, [f"toy={tmp_path}"], "test", "utterance", Config()).notes
+    difference = statistics.fmean(ua("full", s) - ua("no_disentanglement", s) for s in (1, 2))
+    (note,) = [note for note in notes if "two branches, over one" in note]
+    assert note.startswith(f"toy, two branches, over one weighted sum: UA {difference:+.1f} (95 %")
+    assert "over 8 speakers" in note and note.endswith("paper: IEMOCAP +4.0, MELD +3.7")
+    (note,) = [note for note in notes if "noise and KL" in note]
+    assert note.endswith("not in the paper")
+    assert not any("descriptors in the target" in note for note in notes), "not run"
+    assert not any(
+        "two branches" in n
+        for n in tables.table(1, [f"toy={tmp_path}"], "test", "utterance", Config()).notes
+    )
