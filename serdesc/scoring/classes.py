@@ -43,6 +43,12 @@ def _classes(total: Total) -> list[str]:
     return [key[2:] for key in sorted(total) if key.startswith("n.") and total[key] > 0]
 
 
+def agreement_by_chance(total: Total) -> float:
+    """Expected share of correct utterances if the same predictions were assigned at random."""
+    products = [total[f"n.{c}"] * total.get(f"said.{c}", 0) for c in _classes(total)]
+    return math.fsum(products) / total["n"] ** 2
+
+
 def mean_recall(name: str, attribute: str, unit: str, column: int) -> Metric:
     """Mean over the classes of the recall: unweighted accuracy."""
 

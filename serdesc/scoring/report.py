@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from serdesc.config import Config
 from serdesc.files import read_json, write_json, write_text
-from serdesc.scoring import faithfulness, terminal, typeset
+from serdesc.scoring import by_descriptors, dependence, faithfulness, terminal, typeset
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.baselines import LOGMEL
 from serdesc.scoring.baselines import read_rows as read_baseline
 from serdesc.scoring.bootstrap import Rows, difference
 from serdesc.scoring.classes import confusion
-from serdesc.scoring.experiment import Experiment
+from serdesc.scoring.experiment import DEPENDENCE, FAITHFULNESS, Experiment
 from serdesc.scoring.metric import Counts, Metric
-from serdesc.scoring.score import Score, score
+from serdesc.scoring.score import BY_DESCRIPTORS, Score, score
 from serdesc.scoring.significance import Comparison, holm
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _comparison_table(
             "A": f"{c.a:.1f}",
             "B": f"{c.b:.1f}",
             "A - B": f"{c.a - c.b:+.1f}",
-            "95 %": _signed_span(c.interval),
+            "95 %": typeset.signed_span(c.interval),
             "units": f"{c.units} {c.unit}s",
         }
         for test in TESTS:
@@ -154,10 +154,12 @@ def report(exp: Path, part: str, config: Config) -> None:
     pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
     emotions = confusion(_emotion_counts(experiment))
     folds = [fold.name for fold in experiment.folds]
+    right = by_descriptors.compute({m.name: experiment.rows(m) for m in metrics}, config.scoring)
     tree = {
         "folds": folds,
         "confusion": emotions,
         "scores": [row.to_dict(experiment) for row in pooled],
+        BY_DESCRIPTORS: right.to_dict(),
     }
     write_json(exp / f"score_{part}.json", tree)
     table = _table(exp, pooled)
@@ -165,17 +167,24 @@ def report(exp: Path, part: str, config: Config) -> None:
     blocks = [_block(experiment, table, [*_word_errors(pooled), *partial])]
     if emotions:
         blocks.append(typeset.markdown(_confusion_table(emotions)) + "\n")
-    agreement = None
-    if experiment.faithfulness:
-        rows = faithfulness.table(experiment.faithfulness, config.scoring)
-        agreement = faithfulness.cells(rows)
-        blocks.append(typeset.markdown(agreement) + "\n")
+    tests = [*by_descriptors.cells(right), *_tests(experiment, config)]
+    for title, cells in tests:
+        blocks.append(f"{title}:\n\n{typeset.markdown(cells)}\n")
     write_text(exp / "RESULTS.md", "\n".join(blocks))
     terminal.print_table(table, f"{exp}: {part}, {len(experiment.folds)} fold(s) pooled")
     for line in partial:
         terminal.print_lines([f"{line}: {PARTIAL}"], "  ")
-    if agreement is not None:
-        terminal.print_table(agreement, "claimed and measured", labels=2)
+    for title, cells in tests:
+        terminal.print_table(cells, title)
+
+
+def _tests(experiment: Experiment, config: Config) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Title and cells of the tests that `score` ran: --faithful and --depends."""
+    if rows := experiment.test_rows(FAITHFULNESS):
+        agreements = faithfulness.table(rows, config.scoring)
+        yield faithfulness.TITLE, faithfulness.cells(agreements)
+    if rows := experiment.test_rows(DEPENDENCE):
+        yield dependence.TITLE, dependence.cells(dependence.table(rows, config.scoring))
 
 
 PARTIAL = "pooled over fewer folds than the other rows; score those folds again without --metric"
@@ -257,9 +266,10 @@ def _partially_scored(experiment: Experiment, metrics: Sequence[Metric]) -> list
         folds = experiment.folds_without(metric)
         if folds:
             lines.append(f"{metric.unit}: not in {' '.join(folds)}")
-    folds = experiment.folds_without_faithfulness
-    if experiment.faithfulness and folds:
-        lines.append(f"claimed and measured: not in {' '.join(folds)}")
+    for name, title in ((FAITHFULNESS, faithfulness.TITLE), (DEPENDENCE, dependence.TITLE)):
+        folds = experiment.folds_without_test(name)
+        if folds and len(folds) < len(experiment.folds):
+            lines.append(f"{title}: not in {' '.join(folds)}")
     return lines
 
 
@@ -343,12 +353,8 @@ def _short(command: str) -> str:
     return f"{Path(program).name} {rest}".strip()
 
 
-def _signed_span(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:+.1f} to {interval[1]:+.1f}"
-
-
 def _signed(above: tuple[float, tuple[float, float] | None] | None) -> str:
     if above is None:
         return ""
     value, interval = above
-    return f"{value:+.1f}" + (f" ({_signed_span(interval)})" if interval else "")
+    return f"{value:+.1f}" + (f" ({typeset.signed_span(interval)})" if interval else "")

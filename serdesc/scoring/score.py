@@ -32,6 +32,7 @@ from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Metric
 
 ROWS = "rows.jsonl"
+BY_DESCRIPTORS = "emotion by descriptors"  # key of score.json
 MEASURED = ("pitch", "energy", "speed")  # fields whose labels are binned measures
 
 
@@ -291,10 +292,12 @@ def write(
     tokens: Mapping[str, tuple[str, str]] = {},
     errors: Mapping[str, Sequence[str]] = {},
     source: ScoreInputs | None = None,
+    by_descriptors: Mapping[str, Any] = {},
 ) -> None:
     """Write score.json, and the rows file: one line per utterance with its counts and tokens.
 
-    `errors` are the utterances that count as wrong, by kind (hypotheses.answered).
+    `errors` are the utterances that count as wrong, by kind (hypotheses.answered); by_descriptors:
+    the emotion's accuracy by right descriptors.
     """
     by_utterance: dict[str, dict[str, Any]] = {}
     for name, counted in table.items():
@@ -307,6 +310,8 @@ def write(
     tree: dict[str, Any] = {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name}
     if errors:
         tree["counted as wrong"] = errors
+    if by_descriptors:
+        tree[BY_DESCRIPTORS] = by_descriptors
     if source:
         tree["of"] = asdict(source)
     write_json(out, tree)

@@ -102,6 +102,11 @@ def span(interval: Sequence[float] | None) -> str:
     return f"{interval[0]:.1f}-{interval[1]:.1f}" if interval else ""
 
 
+def signed_span(interval: Sequence[float] | None) -> str:
+    """The interval of a difference, with signs; empty if it is missing."""
+    return f"{interval[0]:+.1f} to {interval[1]:+.1f}" if interval else ""
+
+
 def _line(cell: str) -> str:
     return " ".join(cell.split())
 
