@@ -6,7 +6,7 @@ import hashlib
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Container, Mapping, Sequence
 
 from serdesc import __version__, files
 from serdesc.captions import writer
@@ -90,6 +90,7 @@ def rows(
     """
     table: dict[str, Rows] = {metric.name: [] for metric in metrics}
     any_posterior = any(hyp.posterior for hyp in hyps.values())
+    emotions = {utt.labels.emotion for utt in utterances if utt.labels}
     for utt in utterances:
         if utt.labels is None:
             raise UserError(
@@ -99,9 +100,10 @@ def rows(
         ref = writer.select(utt.labels, outputs)
         for metric in metrics:
             if metric.posterior and ref.emotion and any_posterior:
-                table[metric.name].append(
-                    (utt, metric.posterior(ref.emotion, hyps[utt.utt_id].posterior))
-                )
+                posterior = hyps[utt.utt_id].posterior
+                if metric.closed_set:
+                    posterior = _restricted(posterior, emotions)
+                table[metric.name].append((utt, metric.posterior(ref.emotion, posterior)))
             if metric.count and (counts := metric.count(ref, hyps[utt.utt_id].fields)) is not None:
                 table[metric.name].append((utt, counts))
     counted = Counted(table, {}, [], {})
@@ -111,6 +113,13 @@ def rows(
         refs = [chosen(_reference(utt, outputs, config), config) for utt in captioned]
         _count_captions(counted, captioned, Captions(compared, refs, config), metrics)
     return counted
+
+
+def _restricted(
+    posterior: Mapping[str, float] | None, emotions: Container[str | None]
+) -> dict[str, float] | None:
+    """The posterior of these emotions; None without one of them."""
+    return {name: p for name, p in (posterior or {}).items() if name in emotions} or None
 
 
 def _count_captions(
