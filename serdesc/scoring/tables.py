@@ -3,7 +3,8 @@
 A measured cell of a metric over classes (UA) is the mean of the folds; WER and caption metrics are
 computed on the pooled folds. The standard deviation over folds follows. The marks are the paper's
 paired one-tailed t-tests on stored predictions, on the folds that both systems have; a mark in
-brackets is not significant after Holm's correction over the table. A column has one signature.
+brackets is not significant after Holm's correction over the table; square brackets contain the
+marks of the same test over speakers. A column has one signature.
 """
 
 from __future__ import annotations
