@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES = "baselines.json"
+TARGETS = "targets.json"  # of an experiment's fold: training/examples.py
 
 
 def show(
@@ -331,7 +332,7 @@ def _block(experiment: Experiment, table: pd.DataFrame, notes: Sequence[str]) ->
     config = experiment.config
     training = config.get("training", {})
     versions = environment.get("versions", {}).items()
-    lines = [f"- {note}" for note in notes]
+    lines = [f"- {note}" for note in [*notes, *_target_tokens(fold)]]
     lines += [
         f"- encoder {config.get('encoder', {}).get('model')}, "
         f"LLM {config.get('llm', {}).get('model')}, seed {config.get('seed')}, "
@@ -345,6 +346,16 @@ def _block(experiment: Experiment, table: pd.DataFrame, notes: Sequence[str]) ->
     folds = " ".join(fold.name[4:] for fold in experiment.folds)
     title = f"### {experiment.path.name}: folds {folds}"
     return f"{title}\n\n{typeset.markdown(table)}\n\n" + "\n".join(lines) + "\n"
+
+
+def _target_tokens(fold: Path) -> list[str]:
+    """The mean length of the training targets, if `serdesc train` counted it."""
+    path = fold / TARGETS
+    if not path.exists():
+        return []
+    counted = read_json(path)
+    share = f"{counted['tokens']} tokens on average, transcript {counted['transcript %']} %"
+    return [f"training targets of fold {fold.name[4:]}: {share}"]
 
 
 def _short(command: str) -> str:
