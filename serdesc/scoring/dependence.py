@@ -17,7 +17,6 @@ from serdesc.captions.fields import VALUES
 from serdesc.config import ScoringConfig
 from serdesc.data.datadir import Utterance
 from serdesc.files import read_json, write_json, write_jsonl
-from serdesc.scoring import typeset
 from serdesc.scoring.bootstrap import Rows, interval, total
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.score import BY_DESCRIPTORS, ROWS, beside
@@ -140,24 +139,24 @@ TITLE = "one descriptor replaced: how far the posterior of the emotion moves"
 
 
 def cells(moved: Sequence[Moved]) -> pd.DataFrame:
-    """Text cells, one row per replacement."""
+    """Text cells, one row per replacement; two decimals, because the movements may be small."""
     import pandas as pd
 
     rows = []
     for row in moved:
-        moves, difference = typeset.number(row.moves), f"{row.difference:+.1f}"
-        if row.moves_interval:
-            moves += f" ({typeset.span(row.moves_interval)})"
-            difference += f" ({typeset.signed_span(row.difference_interval)})"
+        moves, difference = f"{row.moves:.2f}", f"{row.difference:+.2f}"
+        if row.moves_interval and row.difference_interval:
+            moves += " ({:.2f}-{:.2f})".format(*row.moves_interval)
+            difference += " ({:+.2f} to {:+.2f})".format(*row.difference_interval)
         cells = {
             "replaced": row.field,
             "by": row.to,
             "replacements": str(row.n),
             "posterior moves %": moves,
-            "other phrase %": typeset.number(row.control),
+            "other phrase %": f"{row.control:.2f}",
             "more than other phrase": difference,
-            "emotion changes %": typeset.number(row.changes),
-            "other phrase changes %": typeset.number(row.control_changes),
+            "emotion changes %": f"{row.changes:.2f}",
+            "other phrase changes %": f"{row.control_changes:.2f}",
         }
         rows.append(cells)
     return pd.DataFrame(rows, dtype=object)

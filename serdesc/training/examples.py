@@ -77,11 +77,15 @@ def _text_and_labels(utt: Utterance) -> tuple[str, Fields]:
 
 
 def caption_of(utt: Utterance, target: TargetConfig) -> str:
-    """Target of the descriptor phase: the reference caption, or one rendered with fewer outputs."""
+    """Target of the descriptor phase: the reference caption, or for a target that lacks only the
+    transcript the reference description; rendered if the target has fewer outputs than these.
+    """
     fields = utt.labels or Fields()
     selected = writer.select(fields, target)
     if utt.caption is not None and selected == fields:
         return utt.caption
+    if utt.description is not None and selected == replace(fields, transcript=None):
+        return utt.description
     return writer.render(selected, utt.utt_id)
 
 
