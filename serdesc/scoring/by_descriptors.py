@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DESCRIPTORS = (*descriptors.FIELDS, "emphasis")  # metrics that count `right` and `unread`
+METRICS = ("ua", *DESCRIPTORS)  # whose counts are needed
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class ByDescriptors:
 
 
 def compute(table: Mapping[str, Rows], config: ScoringConfig) -> ByDescriptors:
-    """table: metric -> counts of every utterance, for UA and the descriptors."""
+    """table: metric of METRICS -> counts of every utterance."""
     right = _right_descriptors(table)
     groups: dict[int, Rows] = defaultdict(list)
     for utt, counts in table.get("ua", []):

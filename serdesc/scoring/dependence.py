@@ -144,19 +144,16 @@ def cells(moved: Sequence[Moved]) -> pd.DataFrame:
 
     rows = []
     for row in moved:
-        moves, difference = f"{row.moves:.2f}", f"{row.difference:+.2f}"
-        if row.moves_interval and row.difference_interval:
-            moves += " ({:.2f}-{:.2f})".format(*row.moves_interval)
-            difference += " ({:+.2f} to {:+.2f})".format(*row.difference_interval)
+        interval = row.difference_interval
         cells = {
             "replaced": row.field,
             "by": row.to,
-            "replacements": str(row.n),
-            "posterior moves %": moves,
+            "cases": str(row.n),
+            "posterior moves %": f"{row.moves:.2f}",
             "other phrase %": f"{row.control:.2f}",
-            "more than other phrase": difference,
-            "emotion changes %": f"{row.changes:.2f}",
-            "other phrase changes %": f"{row.control_changes:.2f}",
+            "difference": f"{row.difference:+.2f}",
+            "95 %": "{:+.2f} to {:+.2f}".format(*interval) if interval else "",
+            "emotion changes %, other phrase": f"{row.changes:.2f}, {row.control_changes:.2f}",
         }
         rows.append(cells)
     return pd.DataFrame(rows, dtype=object)

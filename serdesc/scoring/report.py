@@ -155,7 +155,8 @@ def report(exp: Path, part: str, config: Config) -> None:
     pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
     emotions = confusion(_emotion_counts(experiment))
     folds = [fold.name for fold in experiment.folds]
-    right = by_descriptors.compute({m.name: experiment.rows(m) for m in metrics}, config.scoring)
+    needed = [metric for metric in metrics if metric.name in by_descriptors.METRICS]
+    right = by_descriptors.compute({m.name: experiment.rows(m) for m in needed}, config.scoring)
     tree = {
         "folds": folds,
         "confusion": emotions,
@@ -168,24 +169,26 @@ def report(exp: Path, part: str, config: Config) -> None:
     blocks = [_block(experiment, table, [*_word_errors(pooled), *partial])]
     if emotions:
         blocks.append(typeset.markdown(_confusion_table(emotions)) + "\n")
-    tests = [*by_descriptors.cells(right), *_tests(experiment, config)]
-    for title, cells in tests:
+    tests = [(title, cells, 1) for title, cells in by_descriptors.cells(right)]
+    tests += _tests(experiment, config)
+    for title, cells, _ in tests:
         blocks.append(f"{title}:\n\n{typeset.markdown(cells)}\n")
     write_text(exp / "RESULTS.md", "\n".join(blocks))
     terminal.print_table(table, f"{exp}: {part}, {len(experiment.folds)} fold(s) pooled")
     for line in partial:
         terminal.print_lines([f"{line}: {PARTIAL}"], "  ")
-    for title, cells in tests:
-        terminal.print_table(cells, title)
+    for title, cells, labels in tests:
+        terminal.print_table(cells, title, labels)
 
 
-def _tests(experiment: Experiment, config: Config) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Title and cells of the tests that `score` ran: --faithful and --depends."""
+def _tests(experiment: Experiment, config: Config) -> Iterator[tuple[str, pd.DataFrame, int]]:
+    """Title, cells and label columns of the tests that `score` ran: --faithful and --depends."""
     if rows := experiment.test_rows(FAITHFULNESS):
         agreements = faithfulness.table(rows, config.scoring)
-        yield faithfulness.TITLE, faithfulness.cells(agreements)
+        yield faithfulness.TITLE, faithfulness.cells(agreements), 2
     if rows := experiment.test_rows(DEPENDENCE):
-        yield dependence.TITLE, dependence.cells(dependence.table(rows, config.scoring))
+        moved = dependence.table(rows, config.scoring)
+        yield dependence.TITLE, dependence.cells(moved), 2
 
 
 PARTIAL = "pooled over fewer folds than the other rows; score those folds again without --metric"
