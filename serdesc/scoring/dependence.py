@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
+from serdesc import __version__
 from serdesc.captions.fields import VALUES
 from serdesc.config import ScoringConfig
 from serdesc.data.datadir import Utterance
@@ -127,12 +128,19 @@ def write(
     write_jsonl(beside(out, ROWS_NAME), rows)
     tree = {
         **used,
+        "signature": _signature(config),
         "replaced": [asdict(row) for row in moved],
         BY_DESCRIPTORS: read_json(out).get(BY_DESCRIPTORS),
         "rows": beside(out, ROWS_NAME).name,
     }
     write_json(beside(out, NAME), tree)
     return moved
+
+
+def _signature(config: ScoringConfig) -> str:
+    """What the figures depend on, as in score.json."""
+    settings = "test:depends|distance:total variation|control:other phrase|order:descriptors first"
+    return f"{settings}|unit:{config.unit}|serdesc:{__version__}"
 
 
 TITLE = "one descriptor replaced: how far the posterior of the emotion moves"

@@ -125,6 +125,7 @@ def test_score_depends_writes_what_report_pools(lab: Lab, model: str) -> None:
     tree = read_json(hyp.with_name("depends.json"))
     assert tree["utterances"] == 3 and tree["emotions"] == ["angry", "happy", "sad"]
     assert tree["emotion by descriptors"]["by_number"][0]["right"] == 1
+    assert tree["signature"].startswith("test:depends|") and "unit:speaker" in tree["signature"]
     rows = read_jsonl(hyp.with_name(tree["rows"]))
     assert len(rows) == tree["replaced"][0]["n"]
     assert any(row["after"] != row["before"] for row in rows)
