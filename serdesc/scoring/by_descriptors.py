@@ -9,20 +9,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Iterable, Mapping
 
 from serdesc.config import ScoringConfig
+from serdesc.data.datadir import Utterance
 from serdesc.scoring import metrics, typeset
 from serdesc.scoring.bootstrap import Rows, interval, total
 from serdesc.scoring.classes import agreement_by_chance
-from serdesc.scoring.metric import Metric
+from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.metrics import descriptors
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DESCRIPTORS = (*descriptors.FIELDS, "emphasis")  # metrics that count `right` and `unread`
-METRICS = ("ua", *DESCRIPTORS)  # whose counts are needed
+Answer = tuple[Utterance, Mapping[str, Counts]]  # counts of one answer by metric
 
 
 @dataclass(frozen=True)
@@ -61,29 +62,38 @@ class ByDescriptors:
         return asdict(self)
 
 
-def compute(table: Mapping[str, Rows], config: ScoringConfig) -> ByDescriptors:
-    """table: metric of METRICS -> counts of every utterance."""
-    right = _right_descriptors(table)
-    groups: dict[int, Rows] = defaultdict(list)
-    for utt, counts in table.get("ua", []):
-        if utt.utt_id in right:
-            groups[sum(right[utt.utt_id].values())].append((utt, counts))
-    by_number = [_by_number(number, groups[number], config) for number in sorted(groups)]
-    by_descriptor = []
-    for name in DESCRIPTORS:
-        rows = _split(table.get("ua", []), right, name)
-        if rows:
-            by_descriptor.append(_by_descriptor(name, rows, config))
-    return ByDescriptors(by_number, by_descriptor)
+def compute(answers: Iterable[Answer], config: ScoringConfig) -> ByDescriptors:
+    """From the counts of UA and of the descriptors; an utterance may have several answers."""
+    by_number: dict[int, Rows] = defaultdict(list)
+    by_descriptor: dict[str, Rows] = {name: [] for name in DESCRIPTORS}
+    for utt, counts in answers:
+        right = _right(counts) if "ua" in counts else {}
+        if right:
+            by_number[sum(right.values())].append((utt, counts["ua"]))
+        for name, is_right in right.items():
+            group = "right" if is_right else "wrong"
+            emotion = {f"{group}.n": 1, f"{group}.emotion": counts["ua"]["right"]}
+            by_descriptor[name].append((utt, emotion))
+    numbers = [_by_number(number, by_number[number], config) for number in sorted(by_number)]
+    names = [_by_descriptor(name, rows, config) for name, rows in by_descriptor.items() if rows]
+    return ByDescriptors(numbers, names)
 
 
-def _right_descriptors(table: Mapping[str, Rows]) -> dict[str, dict[str, bool]]:
-    """Utterance -> descriptor that reference and caption have -> whether it is right."""
-    right: dict[str, dict[str, bool]] = defaultdict(dict)
-    for name in DESCRIPTORS:
+def answers_of(table: Mapping[str, Rows]) -> list[Answer]:
+    """One answer per utterance, from metric -> counts of the utterances."""
+    answers: dict[str, tuple[Utterance, dict[str, Counts]]] = {}
+    for name in ("ua", *DESCRIPTORS):
         for utt, counts in table.get(name, []):
-            if not counts["unread"]:
-                right[utt.utt_id][name] = bool(counts["right"])
+            answers.setdefault(utt.utt_id, (utt, {}))[1][name] = counts
+    return list(answers.values())
+
+
+def _right(counts: Mapping[str, Counts]) -> dict[str, bool]:
+    """Whether each descriptor that reference and caption have is right."""
+    right = {}
+    for name in DESCRIPTORS:
+        if name in counts and not counts[name]["unread"]:
+            right[name] = bool(counts[name]["right"])
     return right
 
 
@@ -98,16 +108,6 @@ def _by_number(number: int, rows: Rows, config: ScoringConfig) -> ByNumber:
         chance=round(100 * agreement_by_chance(summed), 2),
         ua=round(ua.value(summed), 2),
     )
-
-
-def _split(emotions: Rows, right: Mapping[str, Mapping[str, bool]], name: str) -> Rows:
-    """Counts of right emotions where the descriptor is right, and where it is wrong."""
-    rows: Rows = []
-    for utt, counts in emotions:
-        if name in right.get(utt.utt_id, {}):
-            group = "right" if right[utt.utt_id][name] else "wrong"
-            rows.append((utt, {f"{group}.n": 1, f"{group}.emotion": counts["right"]}))
-    return rows
 
 
 def _share(summed: Mapping[str, float], group: str) -> float:

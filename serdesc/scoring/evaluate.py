@@ -167,5 +167,5 @@ def evaluate(request: Request) -> Evaluation:
         scores,
         counted,
         request.inputs,
-        by_descriptors.compute(counted.table, config.scoring),
+        by_descriptors.compute(by_descriptors.answers_of(counted.table), config.scoring),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from serdesc.config import Config
+from serdesc.data.datadir import Utterance
 from serdesc.files import read_json, write_json, write_text
 from serdesc.scoring import by_descriptors, dependence, faithfulness, terminal, typeset
 from serdesc.scoring import metrics as all_metrics
@@ -155,8 +156,7 @@ def report(exp: Path, part: str, config: Config) -> None:
     pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
     emotions = confusion(_emotion_counts(experiment))
     folds = [fold.name for fold in experiment.folds]
-    needed = [metric for metric in metrics if metric.name in by_descriptors.METRICS]
-    right = by_descriptors.compute({m.name: experiment.rows(m) for m in needed}, config.scoring)
+    right = by_descriptors.compute(_answers(experiment), config.scoring)
     tree = {
         "folds": folds,
         "confusion": emotions,
@@ -200,6 +200,13 @@ def _emotion_counts(experiment: Experiment) -> Iterator[Counts]:
         for line in lines:
             if "ua" in line:
                 yield line["ua"]
+
+
+def _answers(experiment: Experiment) -> Iterator[by_descriptors.Answer]:
+    """The counts of every answer, by metric."""
+    for lines in experiment.lines.values():
+        for line in lines:
+            yield Utterance(line["utt_id"], "", line["spk"]), line
 
 
 def _word_errors(pooled: Sequence[Pooled]) -> list[str]:

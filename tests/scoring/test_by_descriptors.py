@@ -17,7 +17,11 @@ REF = Fields(transcript="a b", emotion="sad", pitch="low", speed="slow", emphasi
 CONFIG = ScoringConfig(resamples=50)
 
 
-def counted(*pairs: tuple[Fields, Fields]) -> dict[str, Rows]:
+def counted(*pairs: tuple[Fields, Fields]) -> list[by_descriptors.Answer]:
+    return by_descriptors.answers_of(table_of(*pairs))
+
+
+def table_of(*pairs: tuple[Fields, Fields]) -> dict[str, Rows]:
     table: dict[str, Rows] = {}
     for i, (ref, hyp) in enumerate(pairs):
         for name in ("ua", "pitch", "energy", "speed", "emphasis"):
@@ -68,6 +72,14 @@ def test_a_descriptor_that_is_always_right_has_no_difference() -> None:
 
 
 def test_there_are_no_tables_without_emotion_or_descriptors() -> None:
-    table = counted((REF, REF))
-    for missing in ({"ua": table["ua"]}, {"pitch": table["pitch"]}):
-        assert by_descriptors.cells(by_descriptors.compute(missing, CONFIG)) == []
+    table = table_of((REF, REF))
+    for metric_name in ("ua", "pitch"):
+        answers = by_descriptors.answers_of({metric_name: table[metric_name]})
+        assert by_descriptors.cells(by_descriptors.compute(answers, CONFIG)) == []
+
+
+def test_answers_of_several_seeds_are_not_mixed() -> None:
+    """One utterance: all right with one seed; with the other emotion and pitch wrong."""
+    answers = counted((REF, REF)) + counted((REF, replace(REF, emotion="angry", pitch="high")))
+    two, three = by_descriptors.compute(answers, CONFIG).by_number
+    assert (two.right, two.accuracy, three.right, three.accuracy) == (2, 0.0, 3, 100.0)
