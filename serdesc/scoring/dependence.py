@@ -143,7 +143,7 @@ def _signature(config: ScoringConfig) -> str:
     return f"{settings}|unit:{config.unit}|serdesc:{__version__}"
 
 
-TITLE = "one descriptor replaced: how far the posterior of the emotion moves"
+TITLE = "movement of the posterior of the emotion where one descriptor is replaced"
 
 
 def cells(moved: Sequence[Moved]) -> pd.DataFrame:
