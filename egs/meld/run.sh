@@ -17,6 +17,8 @@ tag=                      # name in exp/; default: system or configuration
 dump=dump/hubert-large/meld  # features, the same for all configurations
 max_disk=                 # GB of features to store; more are computed live
 adapt=true                # fine-tune the start model; false: zero-shot only
+seeds=                    # of training, such as "1 2 3": exp/<tag>/seed<s>
+parts=test                # decoded and scored; dev: to choose settings
 baselines=true            # also score baselines without the model
 nj=2                      # parallel processes; they do not change results
 ngpu=1                    # GPUs per training; 0: CPU
@@ -26,21 +28,16 @@ dry_run=false             # only print the commands
 
 cd "$(dirname "$0")"
 $dry_run || ../../tools/setup.sh
-. ./path.sh
-. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ./path.sh && . ./cmd.sh # PATH; train_cmd (CPU), cuda_cmd (GPU)
 . ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
-name=$(basename "$config" .yaml)
-init=${init:-../speechcraft/exp/${system:-speechcraft}/fold1}
+name=$(basename "$config" .yaml) init=${init:-../speechcraft/exp/${system:-speechcraft}/fold1}
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
 data=data/$name exp=exp/${tag:-${system:-$name}}
 conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
 [ "$init" = none ] || conf+=(--set "training.init=$init")
-[ "$ngpu" -gt 0 ] || { conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
-launch=() allow=() results=()
-[ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
-! $allow_cpu || allow=(--allow-cpu)
-! $adapt || results+=("$exp")
-[ "$init" = none ] || results+=("$exp-zero-shot")
+set_up "$exp"             # device, launch, allow; trained and decoded, of each seed
+zero_shot=(); [ "$init" = none ] || zero_shot=("$exp-zero-shot/fold1/decode_test")
+$adapt || decoded=()
 need_corpus "the directory with the three *_sent_emo.csv"
 [ "$init" = none ] || ! { selected 4 || selected 6; } ||
   need_model "$init" "Train it with ../speechcraft/run.sh, or start without: --init none"
@@ -64,26 +61,29 @@ if begin 3 "extract the outputs of all encoder layers to $dump"; then
   show "$dump/log/extract.1.log"
 fi
 if $adapt && begin 4 "train, alternating content and descriptor phases"; then
-  run $cuda_cmd "$exp/fold1/train.log" "${launch[@]}" serdesc train \
-    "$data/fold1/train" "$dump" "$exp/fold1" "${conf[@]}" "${allow[@]}"
-fi
-if $adapt && begin 5 "decode the test part"; then
-  run $cuda_cmd "$exp/fold1/decode.log" \
-    serdesc decode "$data/fold1/test" "$dump" "$exp/fold1"
-fi
-if [ "$init" != none ] && begin 6 "decode the test part zero-shot with $init"; then
-  run $cuda_cmd "$exp-zero-shot/fold1/decode.log" \
-    serdesc decode "$data/fold1/test" "$dump" "$init" \
-    --out "$exp-zero-shot/fold1/decode_test/hyp.jsonl"
-fi
-if begin 7 "score the captions, and baselines on the same split"; then
-  for result in "${results[@]}"; do
-    run $train_cmd "$result/fold1/score.log" serdesc score "$data/fold1/test" \
-      --hyp "$result/fold1/decode_test/hyp.jsonl" --keep "${conf[@]}"
-    ! $baselines || run $train_cmd "$result/baselines.log" \
-      serdesc baselines "$data" --out "$result/baselines.json" "${conf[@]}" --nj "$nj"
+  for of in "${trained[@]}"; do  # exp/<tag>, or exp/<tag>/seed<s>
+    run $cuda_cmd "$of/fold1/train.log" "${launch[@]}" serdesc train \
+      "$data/fold1/train" "$dump" "$of/fold1" "${conf[@]}" $(set_seed "$of") "${allow[@]}"
   done
 fi
+if $adapt && begin 5 "decode: $parts"; then
+  for of in "${decoded[@]//JOB/1}"; do  # exp/<tag>/fold1/decode_test ...
+    run $cuda_cmd "$of/decode.log" serdesc decode "$data/fold1/${of##*_}" "$dump" "${of%/*}"
+  done
+fi
+if [ "$init" != none ] && begin 6 "decode the test part zero-shot with $init"; then
+  run $cuda_cmd "${zero_shot[0]}/decode.log" \
+    serdesc decode "$data/fold1/test" "$dump" "$init" --out "${zero_shot[0]}/hyp.jsonl"
+fi
+if begin 7 "score the captions, and baselines on the same split"; then
+  for of in "${decoded[@]//JOB/1}" "${zero_shot[@]}"; do
+    run $train_cmd "$of/score.log" serdesc score "$data/fold1/${of##*_}" \
+      --hyp "$of/hyp.jsonl" --keep "${conf[@]}"
+  done
+  ! $baselines || run $train_cmd "$exp/baselines.log" \
+    serdesc baselines "$data" --out "$exp/baselines.json" "${conf[@]}" --nj "$nj"
+fi
 if begin 8 "report"; then
-  for result in "${results[@]}"; do run serdesc report "$result" "${conf[@]}"; done
+  ! $adapt || for part in $parts; do run serdesc report "$exp" --part "$part" "${conf[@]}"; done
+  [ "$init" = none ] || run serdesc report "$exp-zero-shot" "${conf[@]}"
 fi

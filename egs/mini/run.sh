@@ -17,6 +17,8 @@ dump=                     # default: dump/hubert-mini/<configuration>
 max_disk=                 # GB of features to store; more are computed live
 folds="1 2 3 4 5"         # test sessions
 faithful=false            # also compare captions with measurements
+seeds=                    # of training, such as "1 2 3": exp/<tag>/seed<s>
+parts=test                # decoded and scored; dev: to choose settings
 baselines=true            # also score baselines without the model
 nj=2                      # parallel processes; they do not change results
 ngpu=0                    # GPUs per training; 0: CPU
@@ -26,18 +28,15 @@ dry_run=false             # only print the commands
 
 cd "$(dirname "$0")"
 $dry_run || ../../tools/setup.sh
-. ./path.sh
-. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ./path.sh && . ./cmd.sh # PATH; train_cmd (CPU), cuda_cmd (GPU)
 . ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
 name=$(basename "$config" .yaml)
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
 data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/hubert-mini/$name}
 conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
 [ "$init" = none ] || conf+=(--set "training.init=$init")
-[ "$ngpu" -gt 0 ] || { conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
-launch=() allow=() truth=()
-[ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
-! $allow_cpu || allow=(--allow-cpu)
+truth=()
+set_up "$exp"             # device, launch, allow; trained and decoded, of each seed
 [ "$init" = none ] || ! selected 4 ||
   need_model "$init" "Train it first, or start without: --init none"
 
@@ -56,21 +55,27 @@ if begin 3 "extract the outputs of all encoder layers to $dump"; then
   show "$dump/log/extract.1.log"
 fi
 if begin 4 "train each fold, alternating content and descriptor phases"; then
-  run $cuda_cmd JOB="$folds" "$exp/foldJOB/train.log" "${launch[@]}" serdesc train \
-    "$data/foldJOB/train" "$dump" "$exp/foldJOB" "${conf[@]}" "${allow[@]}"
+  for of in "${trained[@]}"; do  # exp/<tag>, or exp/<tag>/seed<s>
+    run $cuda_cmd JOB="$folds" "$of/foldJOB/train.log" "${launch[@]}" serdesc train \
+      "$data/foldJOB/train" "$dump" "$of/foldJOB" "${conf[@]}" $(set_seed "$of") "${allow[@]}"
+  done
 fi
-if begin 5 "decode the test part of each fold"; then
-  run $cuda_cmd JOB="$folds" "$exp/foldJOB/decode.log" \
-    serdesc decode "$data/foldJOB/test" "$dump" "$exp/foldJOB"
+if begin 5 "decode each fold: $parts"; then
+  for of in "${decoded[@]}"; do  # exp/<tag>/foldJOB/decode_test ...
+    run $cuda_cmd JOB="$folds" "$of/decode.log" \
+      serdesc decode "$data/foldJOB/${of##*_}" "$dump" "${of%/*}"
+  done
 fi
 if begin 6 "score the captions, and baselines on the same folds"; then
   # --faithful: the first fold measures all recordings, so the folds follow each other
   ! $faithful || { train_cmd+=" --max-jobs 1"; truth=(--faithful --nj "$nj"); }
-  run $train_cmd JOB="$folds" "$exp/foldJOB/score.log" serdesc score "$data/foldJOB/test" \
-    --hyp "$exp/foldJOB/decode_test/hyp.jsonl" --keep "${truth[@]}" "${conf[@]}"
+  for of in "${decoded[@]}"; do
+    run $train_cmd JOB="$folds" "$of/score.log" serdesc score "$data/foldJOB/${of##*_}" \
+      --hyp "$of/hyp.jsonl" --keep "${truth[@]}" "${conf[@]}"
+  done
   ! $baselines || run $train_cmd "$exp/baselines.log" \
     serdesc baselines "$data" --out "$exp/baselines.json" "${conf[@]}" --nj "$nj"
 fi
 if begin 7 "report the folds together"; then
-  run serdesc report "$exp" "${conf[@]}"
+  for part in $parts; do run serdesc report "$exp" --part "$part" "${conf[@]}"; done
 fi

@@ -20,8 +20,7 @@ dry_run=false             # only print the commands
 
 cd "$(dirname "$0")"
 $dry_run || ../../tools/setup.sh
-. ./path.sh
-. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ./path.sh && . ./cmd.sh # PATH; train_cmd (CPU), cuda_cmd (GPU)
 . ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
 init=${init:-EXP}
 data=data/$(basename "$config" .yaml) exp=exp/$tag

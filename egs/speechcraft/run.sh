@@ -16,6 +16,8 @@ init=none                 # start model, or none: encoder and LLM only
 tag=                      # name in exp/; default: system or configuration
 dump=                     # default: dump/hubert-large/<configuration>
 max_disk=500              # GB of features to store; more are computed live
+seeds=                    # of training, such as "1 2 3": exp/<tag>/seed<s>
+parts=test                # decoded and scored; dev: to choose settings
 baselines=false           # also score baselines; reads all recordings
 nj=2                      # parallel processes; they do not change results
 ngpu=1                    # GPUs per training; 0: CPU
@@ -25,18 +27,14 @@ dry_run=false             # only print the commands
 
 cd "$(dirname "$0")"
 $dry_run || ../../tools/setup.sh
-. ./path.sh
-. ./cmd.sh                # train_cmd (CPU), cuda_cmd (GPU)
+. ./path.sh && . ./cmd.sh # PATH; train_cmd (CPU), cuda_cmd (GPU)
 . ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
 name=$(basename "$config" .yaml)
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
 data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/hubert-large/$name}
 conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
 [ "$init" = none ] || conf+=(--set "training.init=$init")
-[ "$ngpu" -gt 0 ] || { conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
-launch=() allow=()
-[ "$ngpu" -le 1 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu" --no-python)
-! $allow_cpu || allow=(--allow-cpu)
+set_up "$exp"             # device, launch, allow; trained and decoded, of each seed
 need_corpus "the directory with SpeechCraft's Labels and Instructions"
 [ "$init" = none ] || ! selected 4 ||
   need_model "$init" "Train it first, or start without: --init none"
@@ -58,19 +56,24 @@ if begin 3 "extract the outputs of all encoder layers to $dump"; then
   show "$dump/log/extract.1.log"
 fi
 if begin 4 "train, alternating content and descriptor phases"; then
-  run $cuda_cmd "$exp/fold1/train.log" "${launch[@]}" serdesc train \
-    "$data/fold1/train" "$dump" "$exp/fold1" "${conf[@]}" "${allow[@]}"
+  for of in "${trained[@]}"; do  # exp/<tag>, or exp/<tag>/seed<s>
+    run $cuda_cmd "$of/fold1/train.log" "${launch[@]}" serdesc train \
+      "$data/fold1/train" "$dump" "$of/fold1" "${conf[@]}" $(set_seed "$of") "${allow[@]}"
+  done
 fi
-if begin 5 "decode the held-out recordings"; then
-  run $cuda_cmd "$exp/fold1/decode.log" \
-    serdesc decode "$data/fold1/test" "$dump" "$exp/fold1"
+if begin 5 "decode the held-out recordings: $parts"; then
+  for of in "${decoded[@]//JOB/1}"; do  # exp/<tag>/fold1/decode_test ...
+    run $cuda_cmd "$of/decode.log" serdesc decode "$data/fold1/${of##*_}" "$dump" "${of%/*}"
+  done
 fi
 if begin 6 "score the captions, and baselines on the same clips"; then
-  run $train_cmd "$exp/fold1/score.log" serdesc score "$data/fold1/test" \
-    --hyp "$exp/fold1/decode_test/hyp.jsonl" --keep "${conf[@]}"
+  for of in "${decoded[@]//JOB/1}"; do
+    run $train_cmd "$of/score.log" serdesc score "$data/fold1/${of##*_}" \
+      --hyp "$of/hyp.jsonl" --keep "${conf[@]}"
+  done
   ! $baselines || run $train_cmd "$exp/baselines.log" \
     serdesc baselines "$data" --out "$exp/baselines.json" "${conf[@]}" --nj "$nj"
 fi
 if begin 7 "report"; then
-  run serdesc report "$exp" "${conf[@]}"
+  for part in $parts; do run serdesc report "$exp" --part "$part" "${conf[@]}"; done
 fi

@@ -45,14 +45,15 @@ def compare(
     """
     from serdesc import config as configs
     from serdesc.files import write_json
-    from serdesc.scoring import metrics, report, significance
+    from serdesc.scoring import comparisons as tables
+    from serdesc.scoring import metrics, significance
 
     if unit not in significance.UNITS:
         raise UserError(f"--unit {unit}: not one of {', '.join(significance.UNITS)}")
     chosen = metrics.chosen(metric)
     config = configs.load(config_files, settings)
     comparisons, notes = significance.compare_all(data, hyp_a, hyp_b, chosen, config, unit)
-    report.show_comparisons(comparisons, notes, chosen, f"{hyp_a} over {hyp_b}")
+    tables.show_comparisons(comparisons, notes, chosen, f"{hyp_a} over {hyp_b}")
     if out:
-        rows = report.comparison_rows(comparisons)
+        rows = tables.comparison_rows(comparisons)
         write_json(out, {"a": str(hyp_a), "b": str(hyp_b), "comparisons": rows})

@@ -12,12 +12,11 @@ from serdesc.config import Config
 from serdesc.errors import UserError
 from serdesc.files import read_json
 from serdesc.scoring import paper
-from serdesc.scoring.experiment import Experiment
+from serdesc.scoring.experiment import Experiment, scored_folds
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.report import BASELINES
+from serdesc.scoring.report import BASELINES, ZERO_SHOT
 
 NOT_RUN = "not_run.txt"  # in the directory of an experiment that was not run: the reason
-ZERO_SHOT = "-zero-shot"  # suffix of the directories that the recipes create
 CAPTIONS = ("bleu4", "meteor", "rouge_l", "cider", "spice")
 DESCRIPTORS = ("pitch", "energy", "speed", "age", "gender", "emphasis", *traits.by_name())
 
@@ -56,11 +55,11 @@ class CorpusRuns:
                 f"{folder}: no such directory. Give one that contains experiments, for example "
                 "egs/mini/exp or mini=egs/mini/exp"
             )
-        if any(folder.glob("fold*")):
+        if any(folder.glob("fold*")) or any(folder.glob("seed*")):
             paths = scored = [folder]
         else:
             paths = sorted(path for path in folder.iterdir() if path.is_dir())
-            scored = [path for path in paths if any(path.glob(f"fold*/decode_{part}/score.json"))]
+            scored = [path for path in paths if scored_folds(path, part)]
         experiments = [Experiment.open(path, part, config) for path in scored]
         absent: dict[str, str] = {}
         for path in paths:

@@ -1,12 +1,17 @@
-"""A scored experiment: the rows of its folds pooled, their signatures and configuration."""
+"""A scored experiment: the rows of its folds pooled, their signatures and configuration.
+
+EXP/fold<k>, or EXP/seed<s>/fold<k> if it was trained with several seeds. The rows of several seeds
+are pooled: an utterance then has a row of each seed, with the same speaker and fold.
+"""
 
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Collection
+from typing import Any, Collection, Sequence
 
 from serdesc.config import Config, ScoringConfig
 from serdesc.data.datadir import Utterance
@@ -22,24 +27,50 @@ FAITHFULNESS, DEPENDENCE = f"faithfulness.{ROWS}", f"depends.{ROWS}"
 Lines = list[dict[str, Any]]  # of one fold's rows.jsonl
 
 
+def scored_folds(path: Path, part: str) -> tuple[Path, ...]:
+    """The scored fold<k> of a directory, or the seed<s>/fold<k> if it has none; in order."""
+    for pattern in ("fold*", "seed*/fold*"):
+        folds: dict[tuple[int, ...], Path] = {}
+        for fold in path.glob(f"{pattern}/decode_{part}/score.json"):
+            names = fold.parent.parent.relative_to(path).parts
+            numbers = [name[4:] for name in names]
+            if all(number.isdecimal() for number in numbers):
+                folds[tuple(map(int, numbers))] = fold.parent.parent
+        if folds:
+            return tuple(folds[numbers] for numbers in sorted(folds))
+    return ()
+
+
 @dataclass(frozen=True)
 class Experiment:
-    """The scored folds of an experiment directory."""
+    """The scored folds of an experiment directory; a fold's name is its path in it."""
 
     path: Path
     part: str  # the decoded set, for example test
     folds: tuple[Path, ...]
     scoring: ScoringConfig
 
+    def name(self, fold: Path) -> str:
+        return fold.relative_to(self.path).as_posix()
+
+    @cached_property
+    def seeds(self) -> dict[str, list[str]]:
+        """Directory of each seed ("" if there is one seed) -> names of its folds."""
+        seeds: dict[str, list[str]] = {}
+        for fold in self.folds:
+            name = self.name(fold)
+            seeds.setdefault(name.rpartition("/")[0], []).append(name)
+        return seeds
+
+    @cached_property
+    def fold_numbers(self) -> list[str]:
+        """The numbers of the folds, each once."""
+        return list(dict.fromkeys(fold.name[4:] for fold in self.folds))
+
     @classmethod
     def open(cls, path: Path, part: str, config: Config) -> Experiment:
         """Raises UserError if no fold is scored, or if hypotheses have changed since scoring."""
-        scored = [
-            p
-            for p in path.glob("fold*")
-            if p.name[4:].isdecimal() and (p / f"decode_{part}" / "score.json").exists()
-        ]
-        folds = sorted(scored, key=lambda p: int(p.name[4:]))
+        folds = scored_folds(path, part)
         if not folds:
             raise UserError(
                 f"{path}: no fold*/decode_{part}/score.json in it. Train, decode and score first"
@@ -89,15 +120,16 @@ class Experiment:
     def lines(self) -> dict[str, Lines]:
         """Fold -> lines of rows.jsonl. Raises UserError if two folds share an utterance."""
         lines: dict[str, Lines] = {}
-        fold_of: dict[str, str] = {}
+        fold_of: dict[tuple[str, str], str] = {}
         for fold in self.folds:
-            lines[fold.name] = read_rows(fold / f"decode_{self.part}" / ROWS)
-            for line in lines[fold.name]:
-                other = fold_of.setdefault(line["utt_id"], fold.name)
-                if other != fold.name:
+            name = self.name(fold)
+            lines[name] = read_rows(fold / f"decode_{self.part}" / ROWS)
+            for line in lines[name]:
+                other = fold_of.setdefault((name.rpartition("/")[0], line["utt_id"]), name)
+                if other != name:
                     raise UserError(
                         f"{self.path}: '{line['utt_id']}' is in the {self.part} parts of {other} "
-                        f"and of {fold.name}: remove one of the folds"
+                        f"and of {name}: remove one of the folds"
                     )
         return lines
 
@@ -118,20 +150,41 @@ class Experiment:
         ]
 
     def by_fold(self, metric: Metric) -> list[float]:
-        """The value in each fold that has one."""
-        values: list[float] = []
+        """The value in each fold that has one; the mean over seeds."""
+        values: dict[str, list[float]] = {}
         for fold in self.lines:
-            rows = self.counts(metric, fold)
-            if not rows:
+            value = self._value(metric, fold)
+            if value is not None:
+                values.setdefault(fold.rpartition("/")[2], []).append(value)
+        return [round(statistics.fmean(of_seeds), 4) for of_seeds in values.values()]
+
+    def by_seed(self, metric: Metric, mean_of_folds: bool) -> list[float]:
+        """The value of each seed that has one: the mean of its folds, or pooled over them."""
+        values: list[float] = []
+        for folds in self.seeds.values():
+            of_folds = [value for fold in folds if (value := self._value(metric, fold)) is not None]
+            if not of_folds:
                 continue
-            value = metric.value(total([counts for _, counts in rows]))
-            if not math.isnan(value):
-                values.append(round(value, 4))
+            value = statistics.fmean(of_folds)
+            if not mean_of_folds:
+                value = metric.value(total([counts for _, counts in self.rows(metric, folds)]))
+            values.append(round(value, 4))
         return values
 
+    def _value(self, metric: Metric, fold: str) -> float | None:
+        rows = self.counts(metric, fold)
+        value = metric.value(total([counts for _, counts in rows])) if rows else math.nan
+        return None if math.isnan(value) else value
+
     def rows(self, metric: Metric, folds: Collection[str] | None = None) -> Rows:
-        """Pooled rows of all or some folds; CIDEr is computed on the pooled set."""
-        pooled = [fold for fold in self.lines if folds is None or fold in folds]
+        """Pooled rows of all or some folds; CIDEr is computed on the pooled set of each seed."""
+        rows: Rows = []
+        for of_seed in self.seeds.values():
+            pooled = [fold for fold in of_seed if folds is None or fold in folds]
+            rows += self._pooled_rows(metric, pooled)
+        return rows
+
+    def _pooled_rows(self, metric: Metric, pooled: Sequence[str]) -> Rows:
         rows: Rows = []
         for fold in pooled:
             rows += self.counts(metric, fold)
@@ -157,5 +210,5 @@ class Experiment:
         return rows
 
     def folds_without_test(self, name: str) -> list[str]:
-        folds = self.folds
-        return [f.name for f in folds if not (f / f"decode_{self.part}" / name).exists()]
+        paths = [fold / f"decode_{self.part}" / name for fold in self.folds]
+        return [self.name(path.parent.parent) for path in paths if not path.exists()]

@@ -129,7 +129,10 @@ def _compare(rule: Rule, unit: str) -> Comparison | None:
     rows_a, rows_b = _sorted_rows(a, metric, folds), _sorted_rows(b, metric, folds)
     if not rows_a or not rows_b:
         return None
-    fold_of = {utt.utt_id: fold for fold in folds for utt, _ in a.counts(metric, fold)}
+    fold_of: dict[str, str] = {}
+    for fold in folds:
+        for utt, _ in a.counts(metric, fold):
+            fold_of[utt.utt_id] = fold.rpartition("/")[2]
     try:
         return compare(metric, rows_a, rows_b, unit, fold_of)
     except UserError as error:

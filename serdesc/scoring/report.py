@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 from serdesc.config import Config
 from serdesc.data.datadir import Utterance
 from serdesc.files import read_json, write_json, write_text
-from serdesc.scoring import by_descriptors, dependence, faithfulness, terminal, typeset
+from serdesc.scoring import (
+    branches,
+    by_descriptors,
+    dependence,
+    faithfulness,
+    terminal,
+    typeset,
+)
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.baselines import LOGMEL
 from serdesc.scoring.baselines import read_rows as read_baseline
@@ -18,14 +25,15 @@ from serdesc.scoring.bootstrap import Rows, difference
 from serdesc.scoring.classes import confusion
 from serdesc.scoring.experiment import DEPENDENCE, FAITHFULNESS, Experiment
 from serdesc.scoring.metric import Counts, Metric
+from serdesc.scoring.protocol import described
 from serdesc.scoring.score import BY_DESCRIPTORS, Score, score
-from serdesc.scoring.significance import Comparison, holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES = "baselines.json"
 TARGETS = "targets.json"  # of an experiment's fold: training/examples.py
+ZERO_SHOT = "-zero-shot"  # suffix of the directories that the recipes create
 
 
 def show(
@@ -77,85 +85,15 @@ def _errors(unit: str, counts: Mapping[str, float]) -> str:
     )
 
 
-TESTS = ("t", "randomisation", "mcnemar", "bootstrap")
-
-
-def corrected(comparisons: Sequence[Comparison]) -> dict[str, dict[str, float]]:
-    """test -> metric -> p corrected by Holm's method over the metrics that the test applies to."""
-    table: dict[str, dict[str, float]] = {}
-    for test in TESTS:
-        p: dict[str, float] = {}
-        for comparison in comparisons:
-            value = comparison.p[test]
-            if value is not None:
-                p[comparison.metric] = value
-        table[test] = dict(zip(p, holm(list(p.values()))))
-    return table
-
-
-def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """Comparisons as JSON, with the corrected p-values of each test."""
-    adjusted = corrected(comparisons)
-    rows = []
-    for comparison in comparisons:
-        holm_values = {test: adjusted[test].get(comparison.metric) for test in TESTS}
-        rows.append({**comparison.to_dict(), "holm": holm_values})
-    return rows
-
-
-def show_comparisons(
-    comparisons: Sequence[Comparison],
-    notes: Mapping[str, str],
-    metrics: Sequence[Metric],
-    title: str,
-) -> None:
-    """Print a table of differences with corrected p-values."""
-    by_name = {metric.name: metric for metric in metrics}
-    terminal.print_table(_comparison_table(comparisons, by_name), title)
-    terminal.print_lines(
-        [
-            "p: one-tailed, for A better than B; Holm's correction over the rows of a column.",
-            "Empty: the test does not apply.",
-        ]
-    )
-    for name, note in notes.items():
-        terminal.print_lines([f"not compared: {by_name[name].unit}: {note}"], "  ")
-
-
-def _comparison_table(
-    comparisons: Sequence[Comparison], by_name: Mapping[str, Metric]
-) -> pd.DataFrame:
-    """Text cells, one row per comparison."""
-    import pandas as pd
-
-    adjusted = corrected(comparisons)
-    rows = []
-    for c in comparisons:
-        row = {
-            "metric": by_name[c.metric].unit,
-            "A": f"{c.a:.1f}",
-            "B": f"{c.b:.1f}",
-            "A - B": f"{c.a - c.b:+.1f}",
-            "95 %": typeset.signed_span(c.interval),
-            "units": f"{c.units} {c.unit}s",
-        }
-        for test in TESTS:
-            p = adjusted[test].get(c.metric)
-            row[f"p {test}"] = "" if p is None else f"{p:.4f}"
-        rows.append(row)
-    head = ["metric", "A", "B", "A - B", "95 %", "units", *map("p {}".format, TESTS)]
-    return pd.DataFrame(rows, columns=head, dtype=object)
-
-
 def report(exp: Path, part: str, config: Config) -> None:
     """Pool the decoded folds: write score_<part>.json and RESULTS.md, and print the table."""
     experiment = Experiment.open(exp, part, config)
     experiment.check_signed(f"unit:{config.scoring.unit}")
     metrics = [metric for metric in all_metrics.every() if metric.name in experiment.signatures]
-    log_mel = read_baseline(exp / BASELINES, LOGMEL)
+    log_mel = read_baseline(_baselines(exp), LOGMEL)
     pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
     emotions = confusion(_emotion_counts(experiment))
-    folds = [fold.name for fold in experiment.folds]
+    folds = [experiment.name(fold) for fold in experiment.folds]
     right = by_descriptors.compute(_answers(experiment), config.scoring)
     tree = {
         "folds": folds,
@@ -164,7 +102,7 @@ def report(exp: Path, part: str, config: Config) -> None:
         BY_DESCRIPTORS: right.to_dict(),
     }
     write_json(exp / f"score_{part}.json", tree)
-    table = _table(exp, pooled)
+    table = _table(exp, pooled, len(experiment.seeds))
     partial = _partially_scored(experiment, metrics)
     blocks = [_block(experiment, table, [*_word_errors(pooled), *partial])]
     if emotions:
@@ -173,8 +111,8 @@ def report(exp: Path, part: str, config: Config) -> None:
     tests += _tests(experiment, config)
     for title, cells, _ in tests:
         blocks.append(f"{title}:\n\n{typeset.markdown(cells)}\n")
-    write_text(exp / "RESULTS.md", "\n".join(blocks))
-    terminal.print_table(table, f"{exp}: {part}, {len(experiment.folds)} fold(s) pooled")
+    write_text(exp / _results(part), "\n".join(blocks))
+    terminal.print_table(table, f"{exp}: {part}, {_extent(experiment)} pooled")
     for line in partial:
         terminal.print_lines([f"{line}: {PARTIAL}"], "  ")
     for title, cells, labels in tests:
@@ -182,16 +120,35 @@ def report(exp: Path, part: str, config: Config) -> None:
 
 
 def _tests(experiment: Experiment, config: Config) -> Iterator[tuple[str, pd.DataFrame, int]]:
-    """Title, cells and label columns of the tests that `score` ran: --faithful and --depends."""
+    """Title, cells and label columns of the tests that `score` ran, and of the branches."""
     if rows := experiment.test_rows(FAITHFULNESS):
         agreements = faithfulness.table(rows, config.scoring)
         yield faithfulness.TITLE, faithfulness.cells(agreements), 2
     if rows := experiment.test_rows(DEPENDENCE):
         moved = dependence.table(rows, config.scoring)
         yield dependence.TITLE, dependence.cells(moved), 2
+    use = branches.table(experiment)
+    if len(use):
+        yield branches.TITLE, use, 1
+
+
+def _results(part: str) -> str:
+    return "RESULTS.md" if part == "test" else f"RESULTS_{part}.md"
+
+
+def _extent(experiment: Experiment) -> str:
+    text = f"{len(experiment.fold_numbers)} fold(s)"
+    seeds = len(experiment.seeds)
+    return f"{text} of {seeds} seeds" if seeds > 1 else text
 
 
 PARTIAL = "pooled over fewer folds than the other rows; score those folds again without --metric"
+
+
+def _baselines(exp: Path) -> Path:
+    """The baselines of an experiment; a zero-shot run has those of the trained experiment."""
+    own = exp / BASELINES
+    return own if own.exists() else exp.with_name(exp.name.removesuffix(ZERO_SHOT)) / BASELINES
 
 
 def _emotion_counts(experiment: Experiment) -> Iterator[Counts]:
@@ -225,6 +182,7 @@ class Pooled:
     metric: Metric
     score: Score
     by_fold: list[float]
+    by_seed: list[float]
     above_log_mel: tuple[float, tuple[float, float] | None] | None
 
     @property
@@ -235,15 +193,32 @@ class Pooled:
     def deviation(self) -> float | None:
         return statistics.stdev(self.by_fold) if len(self.by_fold) > 1 else None
 
+    @property
+    def deviation_of_seeds(self) -> float | None:
+        return statistics.stdev(self.by_seed) if len(self.by_seed) > 1 else None
+
     def to_dict(self, experiment: Experiment) -> dict[str, Any]:
         signature = experiment.signatures[self.metric.name]
         return {
             **asdict(self.score),
-            "signature": f"{signature}|pooled:{len(experiment.folds)} folds",
+            "signature": f"{signature}|pooled:{self._pooled(experiment)}",
             "by_fold": self.by_fold,
             "mean": _rounded(self.mean),
             "above_log_mel": self.above_log_mel,
             "deviation": _rounded(self.deviation),
+            **self._of_seeds(),
+        }
+
+    def _pooled(self, experiment: Experiment) -> str:
+        text = f"{len(experiment.fold_numbers)} folds"
+        return f"{text} x {len(experiment.seeds)} seeds" if len(experiment.seeds) > 1 else text
+
+    def _of_seeds(self) -> dict[str, Any]:
+        if len(self.by_seed) < 2:
+            return {}
+        return {
+            "by_seed": self.by_seed,
+            "deviation_of_seeds": _rounded(self.deviation_of_seeds),
         }
 
 
@@ -256,17 +231,18 @@ def _pool(experiment: Experiment, metric: Metric, log_mel: Rows, config: Config)
     note = experiment.notes.get(metric.name, "")
     pooled = score(metric, counted, config.scoring, {}, note)
     above = _above(metric, counted, log_mel, config)
-    return Pooled(metric, pooled, experiment.by_fold(metric), above)
+    by_seed = experiment.by_seed(metric, mean_of_folds=False)
+    return Pooled(metric, pooled, experiment.by_fold(metric), by_seed, above)
 
 
 def _above(
     metric: Metric, counted: Rows, baseline: Rows, config: Config
 ) -> tuple[float, tuple[float, float] | None] | None:
     """Difference to a baseline with its interval; None if the baseline lacks an utterance."""
-    tested = {utt.utt_id for utt, _ in counted}
-    same = [(utt, counts) for utt, counts in baseline if utt.utt_id in tested]
-    if not tested or len(same) != len(tested):
+    of_utterance = {utt.utt_id: counts for utt, counts in baseline}
+    if not counted or any(utt.utt_id not in of_utterance for utt, _ in counted):
         return None
+    same = [(utt, of_utterance[utt.utt_id]) for utt, _ in counted]
     return difference(metric, counted, same, config.scoring)
 
 
@@ -284,22 +260,28 @@ def _partially_scored(experiment: Experiment, metrics: Sequence[Metric]) -> list
     return lines
 
 
-def _table(exp: Path, pooled: Sequence[Pooled]) -> pd.DataFrame:
+def _utterances(n: int, seeds: int) -> str:
+    return str(n) if seeds < 2 else f"{n // seeds} x {seeds}"
+
+
+def _table(exp: Path, pooled: Sequence[Pooled], seeds: int = 1) -> pd.DataFrame:
     """Text cells, one row per metric; columns without a value are omitted."""
     import pandas as pd
 
     frame = _pooled_frame(pooled)
     columns: dict[str, Any] = {"metric": frame["metric"]}
     columns["chance"] = frame["chance"].map(typeset.number)
-    baselines = read_json(exp / BASELINES) if (exp / BASELINES).exists() else {}
+    path = _baselines(exp)
+    baselines = read_json(path) if path.exists() else {}
     for name, values in baselines.items():
         columns[name] = [typeset.number(values.get(row.metric.name)) for row in pooled]
     columns[f"**{exp.name}**, pooled"] = frame["value"].map(typeset.number)
     columns["95 % interval"] = frame["interval"].map(typeset.span)
     means, deviations = frame["mean"].map(typeset.number), frame["deviation"].map(_deviation)
     columns["mean of folds ± deviation"] = means + deviations
+    columns["± over seeds"] = frame["deviation_of_seeds"].map(typeset.number)
     columns["above log-mel, 95 %"] = [_signed(row.above_log_mel) for row in pooled]
-    columns["utterances"] = frame["n"].map(str)
+    columns["utterances"] = [_utterances(n, seeds) for n in frame["n"]]
     table = pd.DataFrame(columns, dtype=object)
     return table.loc[:, (table != "").any()]
 
@@ -310,8 +292,12 @@ def _pooled_frame(pooled: Sequence[Pooled]) -> pd.DataFrame:
 
     rows = []
     for row in pooled:
-        figures = {**asdict(row.score), "mean": row.mean, "deviation": row.deviation}
-        rows.append({**figures, "metric": row.metric.unit})
+        figures = {
+            "mean": row.mean,
+            "deviation": row.deviation,
+            "deviation_of_seeds": row.deviation_of_seeds,
+        }
+        rows.append({**asdict(row.score), **figures, "metric": row.metric.unit})
     return pd.DataFrame(rows)
 
 
@@ -340,21 +326,20 @@ def _block(experiment: Experiment, table: pd.DataFrame, notes: Sequence[str]) ->
     path = fold / "env.json"
     environment: dict[str, Any] = read_json(path) if path.exists() else {}
     config = experiment.config
-    training = config.get("training", {})
     versions = environment.get("versions", {}).items()
     lines = [f"- {note}" for note in [*notes, *_target_tokens(fold)]]
+    seed = "" if len(experiment.seeds) > 1 else f", seed {config.get('seed')}"
     lines += [
-        f"- encoder {config.get('encoder', {}).get('model')}, "
-        f"LLM {config.get('llm', {}).get('model')}, seed {config.get('seed')}, "
-        f"strategy {training.get('strategy')}, beta {training.get('beta')}",
+        f"- {described(config)}{seed}",
         f"- commit {environment.get('commit')}, Python {environment.get('python')}, "
         + ", ".join(f"{k} {v}" for k, v in versions if k != "serdesc"),
         f"- {environment.get('processor')}, {environment.get('cores')} cores, "
         f"{environment.get('threads')} thread(s) a process",
         f"- command of fold {fold.name[4:]}: `{_short(environment.get('command', ''))}`",
     ]
-    folds = " ".join(fold.name[4:] for fold in experiment.folds)
-    title = f"### {experiment.path.name}: folds {folds}"
+    title = f"### {experiment.path.name}: folds {' '.join(experiment.fold_numbers)}"
+    if len(experiment.seeds) > 1:
+        title += f", {' '.join(experiment.seeds)}"
     return f"{title}\n\n{typeset.markdown(table)}\n\n" + "\n".join(lines) + "\n"
 
 

@@ -90,7 +90,7 @@ def compare(
         p["randomisation"] = _randomised(metric, sides, sign, observed, rounds, rng)
         if units >= BOOTSTRAP_UNITS:
             p["bootstrap"] = _bootstrapped(drawn, observed)
-    if unit == "utterance" and metric.accuracy:
+    if unit == "utterance" and metric.accuracy and units == len(a):  # not for several seeds
         p["mcnemar"] = _mcnemar(a, b)
     return Comparison(
         metric=metric.name,

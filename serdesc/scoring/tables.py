@@ -1,7 +1,9 @@
 """The paper's Tables 1 to 3: published values beside measured ones, with significance marks.
 
-A measured cell of a metric over classes (UA) is the mean of the folds; WER and caption metrics are
-computed on the pooled folds. The standard deviation over folds follows. The marks are the paper's
+A measured row is named by what was run on each corpus; the published name stands beside it. A cell
+of a metric over classes (UA) is the mean of the folds; WER and caption metrics are computed on the
+pooled folds; with several seeds, the mean over seeds. The standard deviations over folds and over
+seeds follow. The marks are the paper's
 paired one-tailed t-tests on stored predictions, on the folds that both systems have; a mark in
 brackets is not significant after Holm's correction over the table; square brackets contain the
 marks of the same test over speakers. A column has one signature.
@@ -9,6 +11,7 @@ marks of the same test over speakers. A column has one signature.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -24,7 +27,7 @@ from serdesc.scoring.corpus_runs import DESCRIPTORS, CorpusRuns, excluded
 from serdesc.scoring.experiment import Experiment
 from serdesc.scoring.marks import Marks, marks
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import score
+from serdesc.scoring.protocol import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,11 +88,11 @@ def _frame(
 
     rows: list[list[str]] = []
     for row in layout["rows"]:
-        rows += _rows_of_system(row, layout, columns, cells)
+        rows += _rows_of_system(row, layout, corpora, columns, cells)
     published = len(_published(layout))
     for corpus in corpora:
-        rows += _rows_of_corpus(corpus, published, columns)
-    return pd.DataFrame(rows, columns=_head(layout, columns), dtype=object)
+        rows += _rows_of_corpus(corpus, published, corpora, columns)
+    return pd.DataFrame(rows, columns=_head(layout, corpora, columns), dtype=object)
 
 
 def _check_names(number: int, corpora: Sequence[CorpusRuns]) -> None:
@@ -119,15 +122,20 @@ def _published(layout: Mapping[str, Any]) -> list[tuple[str, str]]:
     return columns
 
 
-def _head(layout: Mapping[str, Any], columns: Columns) -> list[str]:
+def _head(layout: Mapping[str, Any], corpora: Sequence[CorpusRuns], columns: Columns) -> list[str]:
     units = {metric.name: metric.unit for metric in all_metrics.every()}
-    head = ["ID", "system"]
+    head = ["ID", "system, published"]
     head += [f"{corpus} {units[name]}, published" for corpus, name in _published(layout)]
+    head += [f"run on {corpus.name}" for corpus in corpora]
     return head + [f"{corpus.name} {metric.unit}" for corpus, metric in columns]
 
 
 def _rows_of_system(
-    row: Mapping[str, Any], layout: Mapping[str, Any], columns: Columns, cells: Marks
+    row: Mapping[str, Any],
+    layout: Mapping[str, Any],
+    corpora: Sequence[CorpusRuns],
+    columns: Columns,
+    cells: Marks,
 ) -> list[list[str]]:
     """The row of the paper, and the zero-shot row of its system if there is one."""
     published: list[str] = []
@@ -135,30 +143,51 @@ def _rows_of_system(
         published += map(_printed, row["published"][corpus])
     system = row.get("system")
     measured = [_cell(runs, system, metric, cells) for runs, metric in columns]
-    rows = [[row["id"], row["name"], *published, *measured]]
-    if any(system in runs.zero_shot for runs, _ in columns):
-        zero_shot = {runs.name: runs.zero_shot.get(system or "") for runs, _ in columns}
+    ran = _ran(corpora, {runs.name: runs.systems.get(system or "") for runs in corpora})
+    rows = [[row["id"], row["name"], *published, *ran, *measured]]
+    if any(system in runs.zero_shot for runs in corpora):
+        zero_shot = {runs.name: runs.zero_shot.get(system or "") for runs in corpora}
         label = "zero-shot (protocol not stated in the paper)"
-        rows.append(["", label, *[""] * len(published), *_filled(columns, zero_shot.get)])
+        ran = _ran(corpora, zero_shot)
+        rows.append(["", label, *[""] * len(published), *ran, *_filled(columns, zero_shot.get)])
     return rows
+
+
+def _ran(corpora: Sequence[CorpusRuns], experiments: Mapping[str, Experiment | None]) -> list[str]:
+    """What was run on each corpus."""
+    texts: list[str] = []
+    for corpus in corpora:
+        experiment = experiments.get(corpus.name)
+        texts.append(_run_name(experiment) if experiment else "")
+    return texts
+
+
+def _run_name(experiment: Experiment) -> str:
+    seeds = len(experiment.seeds)
+    return described(experiment.config) + (f", {seeds} seeds" if seeds > 1 else "")
 
 
 def _printed(value: str) -> str:
     return UNPUBLISHED if value == "null" else value
 
 
-def _rows_of_corpus(corpus: CorpusRuns, published: int, columns: Columns) -> list[list[str]]:
+def _rows_of_corpus(
+    corpus: CorpusRuns, published: int, corpora: Sequence[CorpusRuns], columns: Columns
+) -> list[list[str]]:
     """The experiments that are not in the paper, and the constant baseline."""
     rows: list[list[str]] = []
     for name, experiment in corpus.others.items():
         measured = _filled(columns, {corpus.name: experiment}.get)
-        rows.append(["+", f"{name} ({corpus.name})", *[""] * published, *measured])
+        ran = _ran(corpora, {corpus.name: experiment})
+        rows.append(["+", f"{name} ({corpus.name})", *[""] * published, *ran, *measured])
     if corpus.constant:
         measured = []
         for owner, metric in columns:
             value = corpus.constant.get(metric.name) if owner is corpus else None
             measured.append("" if value is None else f"{value:.1f}")
-        rows.append(["+", f"constant answer ({corpus.name})", *[""] * published, *measured])
+        ran = ["constant answer" if owner is corpus else "" for owner in corpora]
+        label = f"constant answer ({corpus.name})"
+        rows.append(["+", label, *[""] * published, *ran, *measured])
     return rows
 
 
@@ -204,14 +233,16 @@ def _value(corpus: CorpusRuns, experiment: Experiment, metric: Metric) -> str:
         if metric.name in experiment.notes:
             return "not computed"
         return "not scored" if metric.name in corpus.scored else "not in this corpus"
-    pooled = score(metric, experiment.rows(metric), experiment.scoring, {}).value
-    mean_of_folds = metric.name in OF_CLASSES or pooled is None
-    headline = statistics.fmean(folds) if mean_of_folds else pooled
-    text = f"{headline:.1f}"
+    seeds = experiment.by_seed(metric, metric.name in OF_CLASSES)
+    if math.isnan(seeds[0]):
+        seeds = experiment.by_seed(metric, mean_of_folds=True)
+    text = f"{statistics.fmean(seeds):.1f}"
     if len(folds) > 1:
         text += f" ± {statistics.stdev(folds):.1f}"
-    if len(folds) < len(experiment.folds):
-        text += f" ({len(folds)} of {len(experiment.folds)} folds)"
+    if len(seeds) > 1:
+        text += f" (seeds ± {statistics.stdev(seeds):.1f})"
+    if len(folds) < len(experiment.fold_numbers):
+        text += f" ({len(folds)} of {len(experiment.fold_numbers)} folds)"
     elif len(folds) == 1:
         text += " (1 fold)"
     return text
@@ -231,7 +262,7 @@ def _differences(corpus: CorpusRuns) -> list[str]:
 
 
 def _difference(experiment: Experiment) -> str:
-    folds = ", ".join(fold.name[4:] for fold in experiment.folds)
+    folds = ", ".join(experiment.fold_numbers)
     if not experiment.config:
         return f"folds {folds}; there is no config.yaml with its settings"
     system = str(experiment.config.get("system") or "")

@@ -97,14 +97,14 @@ def number(value: float | None) -> str:
     return "" if value is None or value != value else f"{value:.1f}"
 
 
+def signed_span(interval: tuple[float, float] | None) -> str:
+    """Both ends of the interval of a difference, with their signs."""
+    return "" if interval is None else f"{interval[0]:+.1f} to {interval[1]:+.1f}"
+
+
 def span(interval: Sequence[float] | None) -> str:
     """An interval: low-high; empty if it is missing."""
     return f"{interval[0]:.1f}-{interval[1]:.1f}" if interval else ""
-
-
-def signed_span(interval: Sequence[float] | None) -> str:
-    """The interval of a difference, with signs; empty if it is missing."""
-    return f"{interval[0]:+.1f} to {interval[1]:+.1f}" if interval else ""
 
 
 def _line(cell: str) -> str:

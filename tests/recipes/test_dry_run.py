@@ -488,3 +488,33 @@ def test_a_system_without_encoder_in_the_recipe_says_so(tmp_path: Path) -> None:
     )
     for system in ("ssl_wavlm", "ssl_wav2vec2"):
         assert "no encoder in this recipe" in (folder / "exp" / system / "not_run.txt").read_text()
+
+
+@pytest.mark.parametrize("recipe", ["mini", "ravdess", "iemocap", "meld", "speechcraft"])
+def test_seeds_and_parts(recipe: str) -> None:
+    """One seed keeps exp/<tag>/fold<k>; several have a folder each; every part is decoded."""
+    fold = "fold1" if recipe in ("meld", "speechcraft") else "foldJOB"
+
+    def folders(verb: str, *options: str) -> list[str]:
+        lines = commands(dry_run(recipe, "--tag", "t", *options), verb)
+        return [line for line in lines if "zero-shot" not in line]
+
+    (one,) = folders("train")
+    assert f" exp/t/{fold} " in one and "seed=" not in one, "the seed is the configuration's"
+    (named,) = folders("train", "--seeds", "7")
+    assert f" exp/t/{fold} " in named and "--set=seed=7" in named
+    several = folders("train", "--seeds", "1 2")
+    assert [f" exp/t/seed{s}/{fold} " in line for s, line in zip((1, 2), several)] == [True] * 2
+    assert ["--set=seed=1" in several[0], "--set=seed=2" in several[1]] == [True] * 2
+    decoded = folders("decode", "--seeds", "1 2", "--parts", "dev test")
+    expected = [
+        (f"{fold}/{part} ", f"exp/t/seed{s}/{fold}") for part in ("dev", "test") for s in (1, 2)
+    ]
+    for line, (data, exp) in zip(decoded, expected, strict=True):
+        assert data in line and line.endswith(exp), line
+    scored = folders("score", "--seeds", "1 2", "--parts", "dev test")
+    assert f"--hyp exp/t/seed2/{fold}/decode_dev/hyp.jsonl" in scored[1] and len(scored) == 4
+    reports = folders("report", "--seeds", "1 2", "--parts", "dev test")
+    assert ["--part dev" in reports[0], "--part test" in reports[1]] == [True] * 2
+    assert all(" exp/t " in line for line in reports), "the seeds are reported together"
+    assert len(folders("baselines", "--seeds", "1 2", "--baselines", "true")) == 1

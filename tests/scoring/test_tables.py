@@ -145,7 +145,10 @@ def test_cells_say_the_value_or_why_there_is_none(exps: Path) -> None:
         and cells["P3", "MELD UA %, published"] == "–"
     )
     assert cells["5", "toy UA %"] == "80.0 (1 fold)"
-    assert cells["+", "system"] == "somebody (toy)" and cells["+", "toy UA %"] == "50.0 ± 0.0"
+    assert (
+        cells["+", "system, published"] == "somebody (toy)"
+        and cells["+", "toy UA %"] == "50.0 ± 0.0"
+    )
     assert made(3, exps, descriptors=True)["3", "toy pitch %"] == "no descriptors in the target"
 
 
@@ -157,7 +160,7 @@ def test_the_constant_answer_is_a_row_where_it_was_scored(exps: Path) -> None:
     rows = typeset.grid(tables.table(2, [str(exps)], "test", "utterance", configs.Config()).rows)
     last = dict(zip(rows[0], rows[-1]))
     assert (
-        last["system"] == "constant answer (toy)"
+        last["system, published"] == "constant answer (toy)"
         and last["toy UA %"] == "25.0"
         and last["toy WER %"] == ""
     )
@@ -345,12 +348,14 @@ def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
             run(app, ["table", "2", str(exps), "--format", form, "--out", str(out)]).exit_code == 0
         )
     read = list(csv.reader(io.StringIO((tmp_path / "table.csv").read_text())))
-    assert len(read) == 17 and {len(row) for row in read} == {8}
+    assert len(read) == 17 and {len(row) for row in read} == {9}
     assert (tmp_path / "table.latex").read_text().count(r"\\") == 17 and r"UA \%" in (
         tmp_path / "table.latex"
     ).read_text()
+    ran = "alternating, β 0.01 (mean over K 128), 4 + 4 epochs, hubert-large-ls960-ft, "
     assert (
-        "| 7 | HuBERT+FD+LLM-SER+SED+ASR | 77.6 | 11.1 | 60.1 | 25.3 | 80.0 ± 0.0* [*] |"
+        f"| 7 | HuBERT+FD+LLM-SER+SED+ASR | 77.6 | 11.1 | 60.1 | 25.3 | {ran}"
+        "Llama-3.1-8B-Instruct | 80.0 ± 0.0* [*] |"
         in squeezed((tmp_path / "table.markdown").read_text())
     )
     for suffix, form in typeset.SUFFIXES.items():

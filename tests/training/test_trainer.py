@@ -17,10 +17,13 @@ import torch
 from helpers.training import Lab
 from safetensors.torch import load_file
 
+from serdesc import models
 from serdesc.data import datadir
 from serdesc.errors import FailedError, UserError
+from serdesc.features import batches
 from serdesc.files import exclusive_lock, read_json, read_jsonl, write_json
 from serdesc.models import checkpoint
+from serdesc.training.examples import examples
 
 CPU = torch.device("cpu")
 
@@ -317,3 +320,40 @@ def test_the_mean_kl_is_the_sum_at_beta_divided_by_k(lab: Lab) -> None:
         rows[kl] = read_jsonl(exp / "train.jsonl")[0]
     assert rows["mean"]["kl_loss"] * 4 == pytest.approx(rows["sum"]["kl_loss"], rel=1e-4)
     assert rows["mean"]["vib_loss"] == pytest.approx(rows["sum"]["vib_loss"], rel=1e-5)
+
+
+def test_the_log_has_the_use_of_the_latents(lab: Lab) -> None:
+    """By hand from the model's latents: KL per frame and dimension, and active dimensions."""
+    exp = lab.train("use", "training.content.epochs=0", "training.descriptor.epochs=1")
+    rows = read_jsonl(exp / "train.jsonl")
+    config = lab.configured("training.content.epochs=0", "training.descriptor.epochs=1")
+    model = models.initialise(config, lab.features, CPU)
+    order = batches.epoch_batches(lab.train_part, config.training.batch_size, 1, 1, "descriptor", 0)
+    x, frames = batches.pad(lab.features.load(order[0]))
+    latent = model.descriptor.bottleneck(x)
+    kept = torch.cat([latent.mu[i, :t] for i, t in enumerate(frames.tolist())])
+    kl = torch.cat([latent.kl()[i, :t] for i, t in enumerate(frames.tolist())])
+    use = rows[0]["latents"]["descriptor"]
+    assert use["kl_per_dimension"] == pytest.approx(float(kl.mean()), abs=1e-5)
+    assert use["active_dimensions"] == int((kept.var(0, unbiased=False) > 0.01).sum())
+    assert rows[0]["kl_loss"] == pytest.approx(use["kl_per_dimension"], abs=1e-4)  # the mean
+    assert set(rows[0]["latents"]) == {"descriptor"} and "layer_weights" not in rows[0]
+    weights = rows[-1]["layer_weights"]["descriptor"]
+    assert len(weights) == lab.features.layers and sum(weights) == pytest.approx(1, abs=1e-3)
+
+
+def test_without_bottleneck_there_is_neither_noise_nor_kl(lab: Lab) -> None:
+    settings = ["branch.noise=false", "training.beta=0", "training.content.epochs=0"]
+    settings.append("training.descriptor.epochs=1")
+    row = read_jsonl(lab.train("none", *settings) / "train.jsonl")[0]
+    assert row["vib_loss"] == row["llm_loss"] and row["kl_loss"] > 0
+    config = lab.configured(*settings)
+    model = models.initialise(config, lab.features, CPU)
+    order = batches.epoch_batches(lab.train_part, config.training.batch_size, 1, 1, "descriptor", 0)
+    data, _ = examples(lab.train_part, config)
+    by_id = {example.utterance.utt_id: example for example in data}
+    targets = [by_id[utt.utt_id].target("descriptor", 0) for utt in order[0]]
+    loss = model(*batches.pad(lab.features.load(order[0])), targets, "descriptor")
+    assert row["llm_loss"] == pytest.approx(float(loss.llm) / loss.tokens, abs=1e-5)
+    noisy = read_jsonl(lab.train("noisy", *settings[1:]) / "train.jsonl")[0]
+    assert noisy["llm_loss"] != row["llm_loss"]
