@@ -213,6 +213,19 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class TranslationConfig:
+    """Machine translation of reference captions with the LLM, without LoRA (serdesc translate)."""
+
+    system: str = "You are a professional translator."
+    instruction: str = (
+        "Translate this description of how a person speaks into one English sentence. Answer with"
+        " the translation only."
+    )
+    max_new_tokens: Count = 100
+    batch_size: Count = 8
+
+
+@dataclass(frozen=True)
 class DecodingConfig:
     max_new_tokens: Count = 200
     batch_size: Count = 8
@@ -262,6 +275,7 @@ class Config:
     target: TargetConfig = field(default_factory=TargetConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    translation: TranslationConfig = field(default_factory=TranslationConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
 

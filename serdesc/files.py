@@ -82,6 +82,11 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def modified_at(path: str | Path) -> float:
     """Time of the last change of the content or of the directory entry, seconds since the epoch."""
     status = Path(path).stat()

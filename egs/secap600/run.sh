@@ -5,7 +5,7 @@
 set -euo pipefail
 
 stage=1                   # first stage
-stop_stage=5              # last stage
+stop_stage=6              # last stage
 corpus=                   # directory with wav/, text.txt, fid2captions.json
 config=conf/secap600.yaml  # of the corpus; the model has its own
 set=()                    # key=value over the configuration; repeatable
@@ -13,6 +13,7 @@ init=                     # model to test: a fold or a built-in model
 tag=zero_shot             # name in exp/
 language=en               # language that the prompt asks for: en, zh
 refs=                     # translated references, <utt_id> <caption> a line
+translator=               # chat LLM that translates them into English in stage 4
 nj=2                      # parallel processes; they do not change results
 ngpu=0                    # 1: decode on a GPU; 0: CPU
 dry_run=false             # only print the commands
@@ -30,6 +31,7 @@ device=auto
 prompt="Please caption the input audio according to content and speech"
 prompt="$prompt descriptor-related information."
 [ "$language" != zh ] || prompt="$prompt Answer in Chinese."
+[ -z "$translator" ] || refs=${refs:-$data/english.txt}
 need_corpus "the directory with wav/, text.txt and fid2captions.json"
 ! selected 3 || need_model "$init" "Name the model to test: --init EXP, or --init describer-mini"
 
@@ -48,11 +50,15 @@ if begin 3 "decode with $init as it is, computing features live"; then
     serdesc decode "$data/fold1/test" live "$init" --out "$exp/fold1/decode_test/hyp.jsonl" \
     --set device=$device --set "prompt.instruction=$prompt"
 fi
-if begin 4 "score the captions"; then
+if begin 4 "translate the references into English: ${translator:-no --translator}"; then
+  [ -z "$translator" ] || run $cuda_cmd "$data/log/translate.log" serdesc translate \
+    "$data/fold1/test" --out "$refs" "${conf[@]}" --set "llm.model=$translator"
+fi
+if begin 5 "score the captions"; then
   run $train_cmd "$exp/fold1/score.log" serdesc score "$data/fold1/test" \
     --hyp "$exp/fold1/decode_test/hyp.jsonl" --keep "${conf[@]}" \
     ${refs:+--refs "$refs" --set "scoring.language=$language"}
 fi
-if begin 5 "report"; then
+if begin 6 "report"; then
   run serdesc report "$exp" "${conf[@]}"
 fi

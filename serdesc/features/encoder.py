@@ -38,6 +38,15 @@ def load_pretrained(auto: Any, model: str, **options: Any) -> Any:
         ) from error
 
 
+def weights_digest(model: torch.nn.Module) -> str:
+    """A hash of a model's weights, independent of the device."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 class Encoder:
     """A frozen encoder. Calling it returns x (L, T, D) of each wave, float32 on the CPU.
 
@@ -133,13 +142,9 @@ class Encoder:
 
     def identity(self) -> dict[str, Any]:
         """Values of a store's header: model, weights, layers, lengths and their meaning."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return {
             "encoder": self.config.model,
-            "weights": digest.hexdigest()[:16],
+            "weights": weights_digest(self.model),
             "precision": self.config.dtype,
             "layers": self.config.layers,
             "layer_count": self.layers,

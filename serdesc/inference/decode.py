@@ -153,7 +153,7 @@ def decode(
     """
     emotions = emotions_of(utterances) if model.config.decoding.posterior else []
     partial = partial_of(hyp)
-    done = _read_partial(partial)
+    done = read_partial(partial)
     remaining = []
     for batch in batches.decoding_batches(utterances, model.config.decoding.batch_size):
         if not all(utt.utt_id in done for utt in batch):
@@ -204,7 +204,7 @@ def _decode_usable(
     return []
 
 
-def _read_partial(partial: Path) -> dict[str, Row]:
+def read_partial(partial: Path) -> dict[str, Row]:
     """Lines that an interrupted run wrote; an incomplete last line is removed."""
     done: dict[str, Row] = {}
     if partial.exists():

@@ -75,6 +75,7 @@ class CorpusRuns:
         others = {e.path.name: e for e in experiments if e not in rows}
         if not equals:
             name = folder.resolve().parent.name if folder.name == "exp" else folder.name
+            name += _translated(experiments)
         return cls(name, systems, zero_shot, others, absent, _constant([folder, *paths]))
 
     def check_signatures(self, metrics: Sequence[Metric]) -> None:
@@ -91,6 +92,14 @@ class CorpusRuns:
                     f"{other} in {b.path}: these do not belong into one column. "
                     "Score both with one configuration."
                 )
+
+
+def _translated(experiments: Sequence[Experiment]) -> str:
+    """Suffix of the name of a corpus whose references a machine translated."""
+    for experiment in experiments:
+        if any("|translated:" in signature for signature in experiment.signatures.values()):
+            return " (machine-translated)"
+    return ""
 
 
 def _by_system(

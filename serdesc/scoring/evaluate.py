@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
 from serdesc import config as configs
+from serdesc import files
 from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.files import file_digest, read_json
 from serdesc.scoring import by_descriptors, hypotheses, metrics
 from serdesc.scoring import score as scoring
 from serdesc.scoring.by_descriptors import ByDescriptors
@@ -115,11 +116,23 @@ class Request:
         """Entries of the signature that this request adds."""
         fields = {}
         if self.refs:
-            digest = hashlib.sha256(self.refs.read_bytes()).hexdigest()[:8]
-            fields["refs"] = f"{self.refs.name} {digest}"
+            digest = file_digest(self.refs)
+            fields["refs"] = f"{self.refs.name} {digest[:8]}"
+            fields |= _translation(self.refs, digest)
         if self.missing == "wrong":
             fields["missing"] = "wrong"
         return fields
+
+
+def _translation(refs: Path, digest: str) -> dict[str, str]:
+    """The LLM, its weights and the prompt of references that `serdesc translate` wrote."""
+    path = refs.with_suffix(".made.json")
+    record = read_json(path) if path.exists() else {}
+    if "translation" not in record:
+        return {}
+    prompt = files.digest(record["translation"])[:8]
+    text = f"{record['llm']} {record['weights'][:8]} prompt {prompt}"
+    return {"translated": text if record.get("sha256") == digest else f"{text} edited"}
 
 
 def own_config(hyp: Path) -> list[Path]:

@@ -8,8 +8,6 @@ from typing import Any
 from serdesc.errors import UserError
 
 LAYOUT = Path(__file__).with_name("paper.yaml")
-# Test sets of the paper under another name in the recipes.
-RECIPES = {"EMOSEC": ("emosec", "secap600")}
 
 
 def layout(number: int) -> dict[str, Any]:
@@ -38,4 +36,4 @@ def systems() -> set[str]:
 
 def is_corpus(published: str, name: str) -> bool:
     """True if `name`, of a directory of experiments, is the corpus of a published column."""
-    return name.lower() in RECIPES.get(published, (published.lower(),))
+    return name.lower() == published.lower()

@@ -24,7 +24,7 @@ LEFT_OUT = {
     "secap600": {"extract", "train", "baselines"},  # no training part: a trained model is tested
     "builtin": {"baselines", "report"},
 }
-STAGES = {"iemocap": 8, "meld": 8, "secap600": 5, "builtin": 6}  # 7 in the others
+STAGES = {"iemocap": 8, "meld": 8, "secap600": 6, "builtin": 6}  # 7 in the others
 SWEEPS = sorted(path.parents[1].name for path in ROOT.glob("egs/*/local/run_systems.sh"))
 
 
