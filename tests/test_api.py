@@ -91,7 +91,10 @@ def test_data_and_scores_are_frames(fold: Path, capsys: pytest.CaptureFixture[st
     assert set(data["label_emotion"]) == {"angry", "happy", "sad"} and "age" not in data
     scores = serdesc.score(fold, fold.parents[1] / "hyp.jsonl")
     assert scores.loc["ua", "value"] == 100 and scores.loc["ua", "n"] == len(data) == 6
-    assert scores.loc["wer", "value"] == 0 and "serdesc:0.2" in scores.loc["wer", "signature"]
+    assert (
+        scores.loc["wer", "value"] == 0
+        and f"serdesc:{serdesc.__version__}" in scores.loc["wer", "signature"]
+    )
     assert not (fold.parents[1] / "score.json").exists() and capsys.readouterr().out == ""
     with pytest.raises(serdesc.UserError, match="no such data directory"):
         serdesc.load_data(fold / "nowhere")

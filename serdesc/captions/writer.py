@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Mapping
 
 from serdesc.captions import reader, traits
 from serdesc.captions.fields import Fields
@@ -56,6 +57,11 @@ SPEED_PHRASES = {
     "slow": ("slow pace", "slow speed", "unhurried pace"),
     "normal": ("moderate pace", "normal speed", "steady pace"),
     "fast": ("fast pace", "high speed", "rapid pace"),
+}
+PHRASES: dict[str, Mapping[str, tuple[str, ...]]] = {
+    "pitch": PITCH_PHRASES,
+    "energy": ENERGY_PHRASES,
+    "speed": SPEED_PHRASES,
 }
 # emotion -> adjective, noun
 EMOTION_WORDS = {
@@ -127,60 +133,93 @@ _POSSESSIVES = {"female": "her", "male": "his", None: "their"}
 # ---- captions from fields ------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Wording:
+    """The phrases of a caption; `emotion` and `emphasis` are clauses with places for words."""
+
+    pitch: str
+    energy: str
+    speed: str
+    speaker: str
+    emotion: str
+    emphasis: str
+    manners: tuple[str, ...]  # of the traits
+    order: int  # of the clauses; in 0 and 1 the emotion follows pitch, energy, speed and speaker
+    verb: str  # before a transcript, in order 0
+
+
 def render(fields: Fields, seed: str) -> str:
     """A caption that states exactly these fields; the seed (an utterance id) selects the wording.
 
     Double quotes in quoted words become single ones: the reader ends a quotation at a double quote.
     """
-    rng = random.Random(seed)
-    speaker, pace = _speaker(fields, rng)
-    emotion = _emotion(fields, rng)
-    stress = _emphasis(fields, rng)
-    manners = [rng.choice(TRAITS[name].phrases[value]) for name, value in fields.more]
+    return compose(fields, draw(fields, random.Random(seed)))
+
+
+def draw(fields: Fields, rng: random.Random) -> Wording:
+    """A random wording for the values of these fields."""
+    pitch = rng.choice(phrases("pitch", fields)) if fields.pitch else ""
+    energy = rng.choice(phrases("energy", fields)) if fields.energy else ""
+    speed = rng.choice(phrases("speed", fields)) if fields.speed else ""
+    speaker = rng.choice(phrases("speaker", fields))
+    emotion = rng.choice(EMOTION_CLAUSES) if fields.emotion else ""
+    emphasis = rng.choice(EMPHASIS_CLAUSES) if fields.emphasis else ""
+    manners = tuple(rng.choice(TRAITS[name].phrases[value]) for name, value in fields.more)
+    order = rng.randrange(3)
+    verb = rng.choice(SPEECH_VERBS[:2]) if order == 0 and fields.transcript is not None else ""
+    return Wording(pitch, energy, speed, speaker, emotion, emphasis, manners, order, verb)
+
+
+def phrases(part: str, fields: Fields) -> tuple[str, ...]:
+    """The phrases for the fields' values; part: pitch, energy, speed or speaker."""
+    if part == "speaker":
+        return SPEAKER_PHRASES[fields.age, fields.gender]
+    return PHRASES[part][getattr(fields, part)]
+
+
+def compose(fields: Fields, wording: Wording) -> str:
+    """The caption of these fields in a wording that was drawn for their values."""
+    speaker, pace = _speaker(wording)
+    emotion = _emotion(fields, wording)
+    stress = _emphasis(fields, wording)
     quote = _quoted(fields.transcript) if fields.transcript is not None else ""
     verb = "says" if quote else "speaks"
-    order = rng.randrange(3)
-    if order == 0:  # a woman speaks at a slow pace, saying "...", sounding sad, stressing "..."
-        speech = _join(rng.choice(SPEECH_VERBS[:2]), quote) if quote else ""
-        clauses = [_join(speaker, "speaks", pace), speech, emotion, *manners, stress]
-    elif order == 1:  # at a slow pace, a woman says "...", sounding sad, stressing "..."
-        clauses = [pace, _join(speaker, verb, quote), emotion, *manners, stress]
-    else:  # sounding sad, a woman says at a slow pace, "...", stressing "..."
-        clauses = [emotion, _join(speaker, verb, pace), quote, *manners, stress]
-    text = ", ".join(clause for clause in clauses if clause)
+    manners = wording.manners
+    if wording.order == 0:  # a woman speaks at a slow pace, saying "...", sounding sad
+        clauses = [_join(speaker, "speaks", pace), _join(wording.verb, quote), emotion]
+    elif wording.order == 1:  # at a slow pace, a woman says "...", sounding sad
+        clauses = [pace, _join(speaker, verb, quote), emotion]
+    else:  # sounding sad, a woman says at a slow pace, "..."
+        clauses = [emotion, _join(speaker, verb, pace), quote]
+    text = ", ".join(clause for clause in [*clauses, *manners, stress] if clause)
     return text[0].upper() + text[1:] + "."
 
 
-def _speaker(fields: Fields, rng: random.Random) -> tuple[str, str]:
+def _speaker(wording: Wording) -> tuple[str, str]:
     """The speaker with pitch and energy, and the pace."""
-    qualities = []
-    if fields.pitch:
-        qualities.append(rng.choice(PITCH_PHRASES[fields.pitch]))
-    if fields.energy:
-        qualities.append(rng.choice(ENERGY_PHRASES[fields.energy]))
-    pace = f"at {_with_article(rng.choice(SPEED_PHRASES[fields.speed]))}" if fields.speed else ""
-    speaker = _with_article(rng.choice(SPEAKER_PHRASES[fields.age, fields.gender]))
+    qualities = [quality for quality in (wording.pitch, wording.energy) if quality]
+    pace = f"at {_with_article(wording.speed)}" if wording.speed else ""
+    speaker = _with_article(wording.speaker)
     if qualities:
         speaker += " with " + " and ".join(qualities)
     return speaker, pace
 
 
-def _emotion(fields: Fields, rng: random.Random) -> str:
+def _emotion(fields: Fields, wording: Wording) -> str:
     if fields.emotion is None:
         return ""
     adjective, noun = EMOTION_WORDS[fields.emotion]
     article = "an" if adjective[0] in "aeiou" else "a"
     possessive = _POSSESSIVES[fields.gender]
-    clause = rng.choice(EMOTION_CLAUSES)
-    return clause.format(adjective=adjective, noun=noun, a=article, their=possessive)
+    return wording.emotion.format(adjective=adjective, noun=noun, a=article, their=possessive)
 
 
-def _emphasis(fields: Fields, rng: random.Random) -> str:
+def _emphasis(fields: Fields, wording: Wording) -> str:
     if not fields.emphasis:
         return ""
     words = " and ".join(map(_quoted, fields.emphasis))
     plural = "s" if len(fields.emphasis) > 1 else ""
-    return rng.choice(EMPHASIS_CLAUSES).format(words=words, s=plural)
+    return wording.emphasis.format(words=words, s=plural)
 
 
 def _quoted(text: str) -> str:

@@ -55,8 +55,16 @@ def score(
             "--counterfactual", metavar="EXP", help="Decode changed recordings with this fold."
         ),
     ] = None,
+    depends: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--depends",
+            metavar="EXP",
+            help="Replace descriptors before the emotion with this fold, which decoded them.",
+        ),
+    ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", help="Utterances of the counterfactual test.")
+        int, typer.Option("--limit", help="Utterances of --counterfactual and of --depends.")
     ] = 100,
     keep: Annotated[
         bool, typer.Option("--keep", help="Do not compute scores of the same inputs again.")
@@ -68,6 +76,8 @@ def score(
     """Score hypotheses against the labels of a fold's part.
 
     Every score has its count, a 95 % interval and a signature.
+
+    Accuracy by right descriptors is a correlation; --depends tests the cause.
 
     Example:
 
@@ -86,17 +96,35 @@ def score(
         answers = request.answers[1]
         rows = faithfulness.rows(data, train or data.parent / "train", answers, config.measure, nj)
         agreements = faithfulness.write(path, rows, config.scoring)
-        terminal.print_table(faithfulness.cells(agreements), "claimed and measured", labels=2)
+        terminal.print_table(faithfulness.cells(agreements), faithfulness.TITLE, labels=2)
     if counterfactual:
         from serdesc.inference import counterfactual as test
 
         changes = test.run(request.answers[0], counterfactual, path.parent, settings or [], limit)
         terminal.print_table(test.cells(changes), "counterfactual test: changed recordings")
+    if depends:
+        _test_dependence(request, depends, path, settings or [], limit)
+
+
+def _test_dependence(
+    request: Request, exp: Path, path: Path, settings: list[str], limit: int
+) -> None:
+    """Run the test of --depends; write and print it."""
+    from serdesc.inference import dependence as test
+    from serdesc.scoring import dependence, terminal
+
+    utterances, answers, _ = request.answers
+    rows, used = test.run(utterances, answers, request.hyp, exp, settings, limit)
+    moved = dependence.write(path, rows, used, request.config.scoring)
+    terminal.print_table(dependence.cells(moved), dependence.TITLE, labels=2)
+    lines = [f"{used['utterances']} of {used['of']} utterances used"]
+    lines += [f"not used: {len(ids)}: {reason}" for reason, ids in used["not used"].items()]
+    terminal.print_lines(lines, "  ")
 
 
 def _score(request: Request, path: Path, keep: bool) -> None:
     """Compute, write and print the scores, unless those of the same inputs exist."""
-    from serdesc.scoring import evaluate, report
+    from serdesc.scoring import by_descriptors, evaluate, report, terminal
     from serdesc.scoring.hypotheses import ERRORS
 
     if keep and request.inputs.are_scored(path):
@@ -109,6 +137,8 @@ def _score(request: Request, path: Path, keep: bool) -> None:
     evaluation.write(path)
     counted = evaluation.counted
     report.show(evaluation.scores, evaluation.metrics, str(path), counted.table)
+    for title, table in by_descriptors.cells(evaluation.by_descriptors):
+        terminal.print_table(table, title)
     if counted.failed:
         names = ", ".join(counted.failed)
         raise FailedError(

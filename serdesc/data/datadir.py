@@ -7,6 +7,7 @@ A file without values is not written.
     utt2spk       speaker                            utt2emphasis  stressed words
     utt2dur       seconds                            utt2cap       reference caption
     spk2gender    m or f                             spk2age       years
+    utt2description  reference caption without transcript, if the corpus has another
     utt2uniq      original of a speed-perturbed copy (perturb.py)
     segments      recording, start and end in seconds, for utterances that are parts of long
                   recordings; wav.scp then lists the recordings
@@ -38,6 +39,7 @@ TABLES = {
     "utt2emo": ("emotion", False),
     "utt2emphasis": ("emphasis", False),
     "utt2cap": ("caption", False),
+    "utt2description": ("description", False),
     "utt2uniq": ("uniq", False),
     "spk2gender": ("gender", True),
     "spk2age": ("age", True),
@@ -69,6 +71,7 @@ class Utterance:
     emotion: str | None = None
     emphasis: tuple[str, ...] | None = None
     caption: str | None = None
+    description: str | None = None  # caption without transcript, of a corpus that has both
     gender: str | None = None
     age: float | None = None  # years
     measure: dict[str, float] | None = None  # name -> measured value, see descriptors.measure
@@ -114,9 +117,11 @@ def read(folder: Path) -> list[Utterance]:
 
 def identity(utterances: Sequence[Utterance]) -> str:
     """A hash of the contents of utterances, in order, without the paths of their audio."""
-    return digest(
-        [(u.utt_id, u.spk, u.text, u.caption, u.labels and u.labels.to_dict()) for u in utterances]
-    )
+    rows: list[Sequence[Any]] = []
+    for u in utterances:
+        row = (u.utt_id, u.spk, u.text, u.caption, u.labels and u.labels.to_dict())
+        rows.append(row if u.description is None else (*row, u.description))
+    return digest(rows)
 
 
 def with_seconds(utterances: Sequence[Utterance]) -> list[Utterance]:

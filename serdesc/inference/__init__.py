@@ -1,1 +1,1 @@
-"""Trained models in use: decoding a data directory, describing recordings, counterfactual tests."""
+"""Trained models in use: decoding a data directory, describing recordings, tests of them."""

@@ -265,6 +265,17 @@ class CounterfactualTest:
         return {utt_id: hypothesis.fields for utt_id, hypothesis in hypotheses.items()}
 
 
+def first_by_hash(utterances: Sequence[Utterance], limit: int) -> list[Utterance]:
+    """The first `limit` utterances, in order of a hash of their ids. Raises UserError."""
+    if limit < 1:
+        raise UserError(f"--limit {limit}: not 1 or more")
+
+    def id_hash(utt: Utterance) -> str:
+        return hashlib.sha256(utt.utt_id.encode()).hexdigest()
+
+    return sorted(utterances, key=id_hash)[:limit]
+
+
 def run(
     utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[str], limit: int
 ) -> list[Row]:
@@ -279,14 +290,7 @@ def run(
             f"--counterfactual {exp}: no experiment there (config.yaml is missing): name a fold's "
             "folder, for example exp/mini/fold1"
         )
-    if limit < 1:
-        raise UserError(f"--limit {limit}: not 1 or more")
-
-    def id_hash(utt: Utterance) -> str:
-        return hashlib.sha256(utt.utt_id.encode()).hexdigest()
-
-    chosen = sorted(utterances, key=id_hash)[:limit]
-    test = CounterfactualTest(chosen, exp, out, settings)
+    test = CounterfactualTest(first_by_hash(utterances, limit), exp, out, settings)
     rows = test.run()
     write_json(out / "counterfactual.json", {"utterances": len(test.utterances), "changes": rows})
     return rows

@@ -85,12 +85,13 @@ def hypotheses(
         rows = list(variants)
         log_likelihoods = model.log_likelihoods(x[rows], frames[rows], list(variants.values()))
         for i, values in zip(rows, log_likelihoods):
-            posteriors[i] = _softmax(emotions, values)
+            posteriors[i] = softmax(emotions, values)
     pairs = enumerate(zip(utterances, responses))
     return [hypothesis(utt.utt_id, response, posteriors.get(i)) for i, (utt, response) in pairs]
 
 
-def _softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:
+def softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:
+    """The posterior of the emotions from the log-likelihoods of their captions."""
     largest = max(log_likelihoods)
     exponentials = [math.exp(value - largest) for value in log_likelihoods]
     total = math.fsum(exponentials)
@@ -150,7 +151,7 @@ def decode(
     The posterior is over the emotions that occur in `utterances`. Returns the errors of utterances
     without usable audio; raises FailedError if no utterance has usable audio.
     """
-    emotions = _emotions(utterances) if model.config.decoding.posterior else []
+    emotions = emotions_of(utterances) if model.config.decoding.posterior else []
     partial = partial_of(hyp)
     done = read_partial(partial)
     remaining = []
@@ -180,7 +181,8 @@ def decode(
     return rejected
 
 
-def _emotions(utterances: Sequence[Utterance]) -> list[str]:
+def emotions_of(utterances: Sequence[Utterance]) -> list[str]:
+    """The emotions that occur in the labels, sorted."""
     emotions = {utt.labels.emotion for utt in utterances if utt.labels}
     return sorted(emotion for emotion in emotions if emotion)
 

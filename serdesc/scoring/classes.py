@@ -18,29 +18,38 @@ Total = Mapping[str, float]
 
 
 def counter(attribute: str) -> Callable[[Fields, Fields], Counts | None]:
-    """Per class: utterances (n.CLASS), correct ones (right.CLASS), predictions (said.CLASS)."""
+    """Counts of the predictions of a field; None if the reference does not have it."""
 
     def count(ref: Fields, hyp: Fields) -> Counts | None:
         label, predicted = getattr(ref, attribute), getattr(hyp, attribute)
-        if label is None:
-            return None
-        right = int(predicted == label)
-        counts: Counts = {
-            f"n.{label}": 1,
-            f"right.{label}": right,
-            "n": 1,
-            "right": right,
-            "unread": int(predicted is None),
-        }
-        if predicted is not None:
-            counts[f"said.{predicted}"] = 1
-        return counts
+        return None if label is None else counts_of(label, predicted)
 
     return count
 
 
+def counts_of(label: str, predicted: str | None) -> Counts:
+    """Per class: utterances (n.CLASS), correct ones (right.CLASS), predictions (said.CLASS)."""
+    right = int(predicted == label)
+    counts: Counts = {
+        f"n.{label}": 1,
+        f"right.{label}": right,
+        "n": 1,
+        "right": right,
+        "unread": int(predicted is None),
+    }
+    if predicted is not None:
+        counts[f"said.{predicted}"] = 1
+    return counts
+
+
 def _classes(total: Total) -> list[str]:
     return [key[2:] for key in sorted(total) if key.startswith("n.") and total[key] > 0]
+
+
+def agreement_by_chance(total: Total) -> float:
+    """Expected share of correct utterances if the same predictions were assigned at random."""
+    products = [total[f"n.{c}"] * total.get(f"said.{c}", 0) for c in _classes(total)]
+    return math.fsum(products) / total["n"] ** 2
 
 
 def mean_recall(name: str, attribute: str, unit: str, column: int) -> Metric:

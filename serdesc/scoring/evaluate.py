@@ -14,8 +14,9 @@ from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import file_digest, read_json
-from serdesc.scoring import hypotheses, metrics
+from serdesc.scoring import by_descriptors, hypotheses, metrics
 from serdesc.scoring import score as scoring
+from serdesc.scoring.by_descriptors import ByDescriptors
 from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import Counted, Provenance, Score, ScoreInputs
@@ -40,11 +41,13 @@ class Evaluation:
     scores: list[Score]
     counted: Counted
     inputs: ScoreInputs
+    by_descriptors: ByDescriptors
 
     def write(self, path: Path) -> None:
         """Write score.json and its rows file."""
         table, tokens = self.counted.table, self.counted.tokens
-        scoring.write(path, self.scores, table, tokens, self.errors, self.inputs)
+        by_descriptors = self.by_descriptors.to_dict()
+        scoring.write(path, self.scores, table, tokens, self.errors, self.inputs, by_descriptors)
 
     def frame(self) -> pd.DataFrame:
         """One row per metric: value, chance, n, interval (low, high), unit, signature, note."""
@@ -169,4 +172,13 @@ def evaluate(request: Request) -> Evaluation:
             **scoring.target_signature(metric, config.target, config.scoring),
         }
         scores.append(scoring.score(metric, rows, config.scoring, signed, note))
-    return Evaluation(utterances, answers, errors, request.metrics, scores, counted, request.inputs)
+    return Evaluation(
+        utterances,
+        answers,
+        errors,
+        request.metrics,
+        scores,
+        counted,
+        request.inputs,
+        by_descriptors.compute(by_descriptors.answers_of(counted.table), config.scoring),
+    )

@@ -22,6 +22,8 @@ from serdesc.scoring.captions import Captions
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import ROWS, check_not_stale, read_rows
 
+# rows that `score --faithful` and `score --depends` write
+FAITHFULNESS, DEPENDENCE = f"faithfulness.{ROWS}", f"depends.{ROWS}"
 Lines = list[dict[str, Any]]  # of one fold's rows.jsonl
 
 
@@ -199,19 +201,14 @@ class Experiment:
         captions = Captions.of_tokens(hyps, refs, self.scoring)
         return list(zip(utterances, metric.captions(captions)))
 
-    @cached_property
-    def faithfulness(self) -> Lines:
-        """The rows that `score --faithful` wrote, of all folds that have them."""
+    def test_rows(self, name: str) -> Lines:
+        """The rows of a test beside the scores (FAITHFULNESS, DEPENDENCE), of all folds."""
         rows: Lines = []
         for fold in self.folds:
-            path = self._faithfulness_rows(fold)
+            path = fold / f"decode_{self.part}" / name
             rows += read_jsonl(path) if path.exists() else []
         return rows
 
-    @property
-    def folds_without_faithfulness(self) -> list[str]:
-        without = [fold for fold in self.folds if not self._faithfulness_rows(fold).exists()]
-        return [self.name(fold) for fold in without]
-
-    def _faithfulness_rows(self, fold: Path) -> Path:
-        return fold / f"decode_{self.part}" / "faithfulness.rows.jsonl"
+    def folds_without_test(self, name: str) -> list[str]:
+        paths = [fold / f"decode_{self.part}" / name for fold in self.folds]
+        return [self.name(path.parent.parent) for path in paths if not path.exists()]

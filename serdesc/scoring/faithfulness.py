@@ -276,6 +276,7 @@ def write(out: Path, rows: Sequence[Mapping[str, Any]], config: ScoringConfig) -
     return agreements
 
 
+TITLE = "claimed and measured"
 HEAD = "claimed", "measured", "agreement %", "95 %", "chance %", "shuffled %", "kappa %", "claims"
 
 

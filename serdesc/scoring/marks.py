@@ -12,6 +12,10 @@ from serdesc.scoring.metric import Metric
 from serdesc.scoring.significance import Comparison, compare, holm
 
 ALPHA = 0.05
+OVER_SPEAKERS = (
+    "[...] the same marks by the same test over speakers, whose utterances are not independent; "
+    "in round brackets: not after Holm's correction over these tests."
+)
 Marks = dict[tuple[str, str, str], str]  # (corpus, system, metric) -> marks
 
 
@@ -32,17 +36,32 @@ def marks(
 ) -> tuple[Marks, list[str]]:
     """The marks of each cell, and notes: the legend, and one line per test.
 
-    Marks in brackets are not significant after Holm's correction over all tests of the table.
+    Marks in round brackets are not significant after Holm's correction over all tests of the table.
+    Beside the paper's test over utterances, the same test over speakers gives marks in square
+    brackets, with a correction of its own.
     """
+    rules = list(_rules(layout, corpora, metrics))
+    cells, tests = _test(rules, unit)
+    notes = [_legend(layout, unit), *tests]
+    if unit == "utterance":
+        of_speakers, tests = _test(rules, "speaker")
+        for key, mark in of_speakers.items():
+            cells[key] = f"{cells.get(key, '')} [{mark}]"
+        notes += [OVER_SPEAKERS, *tests]
+    return cells, notes
+
+
+def _test(rules: Sequence[Rule], unit: str) -> tuple[Marks, list[str]]:
+    """The marks of each cell by tests over one unit, and one line per test."""
     tests: list[tuple[Rule, Comparison, float]] = []
-    for rule in _rules(layout, corpora, metrics):
+    for rule in rules:
         comparison = _compare(rule, unit)
         p = comparison.p["t"] if comparison else None
         if comparison and p is not None:
             tests.append((rule, comparison, p))
     corrected = holm([p for *_, p in tests])
     cells: Marks = {}
-    notes = [_legend(layout, unit)]
+    notes: list[str] = []
     for (rule, comparison, p), adjusted in zip(tests, corrected):
         if p < ALPHA:
             key = (rule.corpus.name, rule.on, rule.metric.name)

@@ -39,6 +39,8 @@ class Metric:
     # True: the counts of a caption depend on the other captions of the set (CIDEr)
     of_set: bool = False
     posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = None
+    # True: the posterior is restricted to the emotions that the references have
+    closed_set: bool = False
     # share(counts, total): the part of one utterance in the value, from its counts and the summed
     # counts. The mean of the shares is the value; shares are additive as counts are.
     share: Callable[[Mapping[str, float], Mapping[str, float]], float] | None = None

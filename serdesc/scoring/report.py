@@ -8,22 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from serdesc.config import Config
+from serdesc.data.datadir import Utterance
 from serdesc.files import read_json, write_json, write_text
-from serdesc.scoring import branches, faithfulness, terminal, typeset
+from serdesc.scoring import (
+    branches,
+    by_descriptors,
+    dependence,
+    faithfulness,
+    terminal,
+    typeset,
+)
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.baselines import LOGMEL
 from serdesc.scoring.baselines import read_rows as read_baseline
 from serdesc.scoring.bootstrap import Rows, difference
 from serdesc.scoring.classes import confusion
-from serdesc.scoring.experiment import Experiment
+from serdesc.scoring.experiment import DEPENDENCE, FAITHFULNESS, Experiment
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.protocol import described
-from serdesc.scoring.score import Score, score
+from serdesc.scoring.score import BY_DESCRIPTORS, Score, score
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES = "baselines.json"
+TARGETS = "targets.json"  # of an experiment's fold: training/examples.py
 ZERO_SHOT = "-zero-shot"  # suffix of the directories that the recipes create
 
 
@@ -85,10 +94,12 @@ def report(exp: Path, part: str, config: Config) -> None:
     pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
     emotions = confusion(_emotion_counts(experiment))
     folds = [experiment.name(fold) for fold in experiment.folds]
+    right = by_descriptors.compute(_answers(experiment), config.scoring)
     tree = {
         "folds": folds,
         "confusion": emotions,
         "scores": [row.to_dict(experiment) for row in pooled],
+        BY_DESCRIPTORS: right.to_dict(),
     }
     write_json(exp / f"score_{part}.json", tree)
     table = _table(exp, pooled, len(experiment.seeds))
@@ -96,22 +107,29 @@ def report(exp: Path, part: str, config: Config) -> None:
     blocks = [_block(experiment, table, [*_word_errors(pooled), *partial])]
     if emotions:
         blocks.append(typeset.markdown(_confusion_table(emotions)) + "\n")
-    agreement = None
-    if experiment.faithfulness:
-        rows = faithfulness.table(experiment.faithfulness, config.scoring)
-        agreement = faithfulness.cells(rows)
-        blocks.append(typeset.markdown(agreement) + "\n")
-    use = branches.table(experiment)
-    if len(use):
-        blocks.append(typeset.markdown(use) + "\n")
+    tests = [(title, cells, 1) for title, cells in by_descriptors.cells(right)]
+    tests += _tests(experiment, config)
+    for title, cells, _ in tests:
+        blocks.append(f"{title}:\n\n{typeset.markdown(cells)}\n")
     write_text(exp / _results(part), "\n".join(blocks))
     terminal.print_table(table, f"{exp}: {part}, {_extent(experiment)} pooled")
     for line in partial:
         terminal.print_lines([f"{line}: {PARTIAL}"], "  ")
-    if agreement is not None:
-        terminal.print_table(agreement, "claimed and measured", labels=2)
+    for title, cells, labels in tests:
+        terminal.print_table(cells, title, labels)
+
+
+def _tests(experiment: Experiment, config: Config) -> Iterator[tuple[str, pd.DataFrame, int]]:
+    """Title, cells and label columns of the tests that `score` ran, and of the branches."""
+    if rows := experiment.test_rows(FAITHFULNESS):
+        agreements = faithfulness.table(rows, config.scoring)
+        yield faithfulness.TITLE, faithfulness.cells(agreements), 2
+    if rows := experiment.test_rows(DEPENDENCE):
+        moved = dependence.table(rows, config.scoring)
+        yield dependence.TITLE, dependence.cells(moved), 2
+    use = branches.table(experiment)
     if len(use):
-        terminal.print_table(use, branches.TITLE)
+        yield branches.TITLE, use, 1
 
 
 def _results(part: str) -> str:
@@ -139,6 +157,13 @@ def _emotion_counts(experiment: Experiment) -> Iterator[Counts]:
         for line in lines:
             if "ua" in line:
                 yield line["ua"]
+
+
+def _answers(experiment: Experiment) -> Iterator[by_descriptors.Answer]:
+    """The counts of every answer, by metric."""
+    for lines in experiment.lines.values():
+        for line in lines:
+            yield Utterance(line["utt_id"], "", line["spk"]), line
 
 
 def _word_errors(pooled: Sequence[Pooled]) -> list[str]:
@@ -228,9 +253,10 @@ def _partially_scored(experiment: Experiment, metrics: Sequence[Metric]) -> list
         folds = experiment.folds_without(metric)
         if folds:
             lines.append(f"{metric.unit}: not in {' '.join(folds)}")
-    folds = experiment.folds_without_faithfulness
-    if experiment.faithfulness and folds:
-        lines.append(f"claimed and measured: not in {' '.join(folds)}")
+    for name, title in ((FAITHFULNESS, faithfulness.TITLE), (DEPENDENCE, dependence.TITLE)):
+        folds = experiment.folds_without_test(name)
+        if folds and len(folds) < len(experiment.folds):
+            lines.append(f"{title}: not in {' '.join(folds)}")
     return lines
 
 
@@ -301,7 +327,7 @@ def _block(experiment: Experiment, table: pd.DataFrame, notes: Sequence[str]) ->
     environment: dict[str, Any] = read_json(path) if path.exists() else {}
     config = experiment.config
     versions = environment.get("versions", {}).items()
-    lines = [f"- {note}" for note in notes]
+    lines = [f"- {note}" for note in [*notes, *_target_tokens(fold)]]
     seed = "" if len(experiment.seeds) > 1 else f", seed {config.get('seed')}"
     lines += [
         f"- {described(config)}{seed}",
@@ -315,6 +341,16 @@ def _block(experiment: Experiment, table: pd.DataFrame, notes: Sequence[str]) ->
     if len(experiment.seeds) > 1:
         title += f", {' '.join(experiment.seeds)}"
     return f"{title}\n\n{typeset.markdown(table)}\n\n" + "\n".join(lines) + "\n"
+
+
+def _target_tokens(fold: Path) -> list[str]:
+    """The mean length of the training targets, if `serdesc train` counted it."""
+    path = fold / TARGETS
+    if not path.exists():
+        return []
+    counted = read_json(path)
+    share = f"{counted['tokens']} tokens on average, transcript {counted['transcript %']} %"
+    return [f"training targets of fold {fold.name[4:]}: {share}"]
 
 
 def _short(command: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Container, Mapping, Sequence
 
 from serdesc import __version__, files
 from serdesc.captions import writer
@@ -32,6 +32,7 @@ from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Metric
 
 ROWS = "rows.jsonl"
+BY_DESCRIPTORS = "emotion by descriptors"  # key of score.json
 MEASURED = ("pitch", "energy", "speed")  # fields whose labels are binned measures
 
 
@@ -89,6 +90,7 @@ def rows(
     """
     table: dict[str, Rows] = {metric.name: [] for metric in metrics}
     any_posterior = any(hyp.posterior for hyp in hyps.values())
+    emotions = {utt.labels.emotion for utt in utterances if utt.labels}
     for utt in utterances:
         if utt.labels is None:
             raise UserError(
@@ -98,9 +100,10 @@ def rows(
         ref = writer.select(utt.labels, outputs)
         for metric in metrics:
             if metric.posterior and ref.emotion and any_posterior:
-                table[metric.name].append(
-                    (utt, metric.posterior(ref.emotion, hyps[utt.utt_id].posterior))
-                )
+                posterior = hyps[utt.utt_id].posterior
+                if metric.closed_set:
+                    posterior = _restricted(posterior, emotions)
+                table[metric.name].append((utt, metric.posterior(ref.emotion, posterior)))
             if metric.count and (counts := metric.count(ref, hyps[utt.utt_id].fields)) is not None:
                 table[metric.name].append((utt, counts))
     counted = Counted(table, {}, [], {})
@@ -110,6 +113,13 @@ def rows(
         refs = [chosen(_reference(utt, outputs, config), config) for utt in captioned]
         _count_captions(counted, captioned, Captions(compared, refs, config), metrics)
     return counted
+
+
+def _restricted(
+    posterior: Mapping[str, float] | None, emotions: Container[str | None]
+) -> dict[str, float] | None:
+    """The posterior of these emotions; None without one of them."""
+    return {name: p for name, p in (posterior or {}).items() if name in emotions} or None
 
 
 def _count_captions(
@@ -291,10 +301,12 @@ def write(
     tokens: Mapping[str, tuple[str, str]] = {},
     errors: Mapping[str, Sequence[str]] = {},
     source: ScoreInputs | None = None,
+    by_descriptors: Mapping[str, Any] = {},
 ) -> None:
     """Write score.json, and the rows file: one line per utterance with its counts and tokens.
 
-    `errors` are the utterances that count as wrong, by kind (hypotheses.answered).
+    `errors` are the utterances that count as wrong, by kind (hypotheses.answered); by_descriptors:
+    the emotion's accuracy by right descriptors.
     """
     by_utterance: dict[str, dict[str, Any]] = {}
     for name, counted in table.items():
@@ -307,6 +319,8 @@ def write(
     tree: dict[str, Any] = {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name}
     if errors:
         tree["counted as wrong"] = errors
+    if by_descriptors:
+        tree[BY_DESCRIPTORS] = by_descriptors
     if source:
         tree["of"] = asdict(source)
     write_json(out, tree)

@@ -5,7 +5,8 @@ of a metric over classes (UA) is the mean of the folds; WER and caption metrics 
 pooled folds; with several seeds, the mean over seeds. The standard deviations over folds and over
 seeds follow. The marks are the paper's
 paired one-tailed t-tests on stored predictions, on the folds that both systems have; a mark in
-brackets is not significant after Holm's correction over the table. A column has one signature.
+brackets is not significant after Holm's correction over the table; square brackets contain the
+marks of the same test over speakers. A column has one signature.
 """
 
 from __future__ import annotations

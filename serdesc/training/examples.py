@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Sequence
+from pathlib import Path
+from typing import Callable, Sequence
 
-from serdesc.captions import writer
+from serdesc.captions import reader, writer
 from serdesc.captions.fields import Fields
 from serdesc.config import Config, TargetConfig
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.files import write_json
+
+TARGETS = "targets.json"
+SAMPLE = 2000  # targets of which the tokens are counted, spread evenly over the data
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,30 @@ def _text_and_labels(utt: Utterance) -> tuple[str, Fields]:
 
 
 def caption_of(utt: Utterance, target: TargetConfig) -> str:
-    """Target of the descriptor phase: the reference caption, or one rendered with fewer outputs."""
+    """Target of the descriptor phase: the reference caption, or for a target that lacks only the
+    transcript the reference description; rendered if the target has fewer outputs than these.
+    """
     fields = utt.labels or Fields()
     selected = writer.select(fields, target)
     if utt.caption is not None and selected == fields:
         return utt.caption
+    if utt.description is not None and selected == replace(fields, transcript=None):
+        return utt.description
     return writer.render(selected, utt.utt_id)
+
+
+def count_tokens(data: Sequence[Example], label_count: Callable[[str], int], exp: Path) -> None:
+    """Print and write the mean tokens of the captions in the targets, and the transcript's share.
+
+    A target's quoted transcript takes part in its loss, so its share is that of ASR in the loss.
+    label_count: tokens of a text, its end token included.
+    """
+    sample = data[:: -(-len(data) // SAMPLE)]
+    tokens, of_transcripts = 0, 0
+    for example in sample:
+        target = example.target("descriptor", 0)
+        tokens += label_count(target)
+        of_transcripts += label_count(target) - label_count(reader.without_transcript(target))
+    mean, share = round(tokens / len(sample), 1), round(100 * of_transcripts / tokens, 1)
+    write_json(exp / TARGETS, {"targets": len(sample), "tokens": mean, "transcript %": share})
+    print(f"targets: {mean} tokens on average, transcript {share} %")

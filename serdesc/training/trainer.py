@@ -26,7 +26,7 @@ from serdesc.models import llm as llms
 from serdesc.models.describer import Loss, Phase, noise
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, barrier, environment, init_distributed, seed
-from serdesc.training.examples import Example, examples
+from serdesc.training.examples import Example, count_tokens, examples
 from serdesc.training.log import read_log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
 
@@ -332,6 +332,8 @@ def train(
         write_json(exp / "env.json", environment())
         usable = _usable_examples(data, config, exp)
         model = models.initialise(config, features, device)
+        if model.llm is not None and init_distributed()[0] == 0:
+            count_tokens(usable, model.label_count, exp)
         Trainer(model, features, config, exp, fold).run(usable)
 
 

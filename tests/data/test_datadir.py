@@ -11,6 +11,7 @@ import pytest
 from serdesc.captions.fields import Fields
 from serdesc.data import datadir
 from serdesc.errors import UserError
+from serdesc.files import digest
 
 
 def test_a_data_directory_reads_back_as_it_was_written(corpus: Path, tmp_path: Path) -> None:
@@ -26,6 +27,7 @@ def test_a_data_directory_reads_back_as_it_was_written(corpus: Path, tmp_path: P
             measure={"pitch": 1.5},
             labels=Fields("a", "sad", gender="male"),
             caption="A man.",
+            description="One.",
             age=7.5,
         )
         for u in utterances
@@ -34,6 +36,16 @@ def test_a_data_directory_reads_back_as_it_was_written(corpus: Path, tmp_path: P
     assert datadir.read(tmp_path / "copy") == full
     datadir.write(tmp_path / "copy", utterances)  # what is no longer known leaves no file behind
     assert datadir.read(tmp_path / "copy") == utterances
+
+
+def test_a_description_is_part_of_the_identity_and_its_absence_is_not() -> None:
+    """Experiments of data without descriptions have the identity that they were recorded with."""
+    utt = datadir.Utterance(
+        "u", "u.wav", "s", text="so", caption="So.", labels=Fields(emotion="sad")
+    )
+    labels = Fields(emotion="sad").to_dict()
+    assert datadir.identity([utt]) == digest([("u", "s", "so", "So.", labels)])
+    assert datadir.identity([replace(utt, description="One.")]) != datadir.identity([utt])
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,13 @@ def test_a_small_posterior_is_not_none() -> None:
     assert posterior("A woman speaks.") is None
 
 
+def test_the_posterior_is_over_the_emotions_of_the_data_not_of_the_model() -> None:
+    model: Any = Says("A woman speaks, surprise in her voice.")
+    features: Any = Silence()
+    (row,) = hypotheses(model, features, [Utterance("u", "u.wav", "s")], ["angry", "happy"])
+    assert row["emotion"] == "surprised" and list(row["posterior"]) == ["angry", "happy"]
+
+
 def test_decoding_goes_on_behind_a_cut_off_line(lab: Lab) -> None:
     exp = lab.train("exp")
     whole = lab.captions(exp)

@@ -27,6 +27,8 @@ def test_folds_are_pooled_and_averaged(
                 "ua"
             ].value
         )
+    counted = {"targets": 8, "tokens": 31.2, "transcript %": 41.0}
+    (exp / "fold1" / "targets.json").write_text(json.dumps(counted))
     report.report(exp, "test", configs.Config())
     ua = next(s for s in read_json(exp / "score_test.json")["scores"] if s["metric"] == "ua")
     assert (
@@ -35,6 +37,7 @@ def test_folds_are_pooled_and_averaged(
         and ua["n"] == 12
     )
     block = (exp / "RESULTS.md").read_text()
+    assert "targets of fold 1: 31.2 tokens on average, transcript 41.0 %" in block
     assert "| metric | chance |" in " ".join(block.split()) and "substitutions" in block
     with pytest.raises(
         UserError,

@@ -28,6 +28,7 @@ from serdesc.errors import UserError
 from serdesc.scoring import corpus_runs, metrics, paper, tables, terminal, typeset
 from serdesc.scoring import score as scoring
 from serdesc.scoring.hypotheses import Hypothesis, read_hypotheses
+from serdesc.scoring.marks import OVER_SPEAKERS
 
 CLASSES = ("angry", "happy", "neutral", "sad")
 N = 40  # utterances a fold
@@ -144,7 +145,10 @@ def test_cells_say_the_value_or_why_there_is_none(exps: Path) -> None:
         and cells["P3", "MELD UA %, published"] == "–"
     )
     assert cells["5", "toy UA %"] == "80.0 (1 fold)"
-    assert cells["+", "system, published"] == "somebody (toy)" and cells["+", "toy UA %"] == "50.0 ± 0.0"
+    assert (
+        cells["+", "system, published"] == "somebody (toy)"
+        and cells["+", "toy UA %"] == "50.0 ± 0.0"
+    )
     assert made(3, exps, descriptors=True)["3", "toy pitch %"] == "no descriptors in the target"
 
 
@@ -169,7 +173,7 @@ def test_marks_are_the_papers_t_test(exps: Path) -> None:
     full = [100.0 * (i % 5 != 0) for i in range(2 * N)]
     other = [100.0 * (i % 3 == 0) for i in range(2 * N)]
     p = ttest_rel(full, other, alternative="greater").pvalue
-    assert p < 0.05 and ua["7"] == "80.0 ± 0.0*"
+    assert p < 0.05 and ua["7"] == "80.0 ± 0.0* [*]"
     assert any(
         note.startswith("toy, UA %: full over no_disentanglement +46.2")
         and f"p {p:.4f}" in note
@@ -261,6 +265,28 @@ def test_what_was_scored_in_part_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_marks_over_speakers_by_hand(tmp_path: Path) -> None:
+    """All gains are of one speaker: 3 of his 10 answers, p 0.04 over utterances, 0.175 over the
+    eight speakers."""
+    exp = tmp_path / "toy" / "exp"
+    gains = (0, 8, 16)  # of speaker 0
+    experiment(exp / "full", "full", lambda i: i % 3 == 0 or i in gains)
+    experiment(
+        exp / "no_disentanglement", "no_disentanglement", lambda i: i % 3 == 0 and i not in gains
+    )
+    found = tables.table(2, [str(exp)], "test", "utterance", configs.Config())
+    assert dict(zip(found.rows["ID"], found.rows["toy UA %"]))["7"].endswith("*")
+    by_speaker = [3 / 10, *[0.0] * 7]  # difference of the mean of each speaker
+    p = ttest_rel(by_speaker, [0.0] * 8, alternative="greater").pvalue
+    (note,) = [note for note in found.notes if note.endswith("8 speakers")]
+    assert p > 0.05 and f"p {p:.4f}" in note
+    over_speakers = tables.table(2, [str(exp)], "test", "speaker", configs.Config())
+    assert [n for n in over_speakers.notes if n.endswith("8 speakers")] == [note]
+    assert OVER_SPEAKERS in found.notes
+    assert not any("[...]" in note for note in over_speakers.notes)
+
+
+@pytest.mark.slow
 def test_marks_belong_to_one_corpus_and_holm_to_the_table(tmp_path: Path) -> None:
     for name, right in (
         ("a", lambda i: i % 5 != 0),
@@ -285,11 +311,11 @@ def test_marks_belong_to_one_corpus_and_holm_to_the_table(tmp_path: Path) -> Non
             ).rows
         )
         full = dict(zip(rows[0], next(row for row in rows if row[0] == "7")))
-        return [full[f"{name} UA %"].split()[-1].lstrip("0123456789.") for name in named]
+        return [full[f"{name} UA %"].split(" ± ")[1].lstrip("0123456789.") for name in named]
 
-    assert (
-        cells("a") == ["*"] and cells("a", "b") == ["(*)", ""] and cells("a", "c") == ["(*)", "(*)"]
-    ), "p 0.042, and of two tests 0.084"
+    assert cells("a") == ["* [*]"], "p 0.042 over utterances, 0.040 over speakers"
+    assert cells("a", "b") == ["(*) [(*)]", ""], "of two tests 0.084 and 0.080"
+    assert cells("a", "c") == ["(*) [(*)]"] * 2
     with pytest.raises(UserError, match="two of the directories would both be called toy"):
         tables.table(
             2,
@@ -329,7 +355,7 @@ def test_forms_and_the_command(exps: Path, tmp_path: Path) -> None:
     ran = "alternating, β 0.01 (mean over K 128), 4 + 4 epochs, hubert-large-ls960-ft, "
     assert (
         f"| 7 | HuBERT+FD+LLM-SER+SED+ASR | 77.6 | 11.1 | 60.1 | 25.3 | {ran}"
-        "Llama-3.1-8B-Instruct | 80.0 ± 0.0* |"
+        "Llama-3.1-8B-Instruct | 80.0 ± 0.0* [*] |"
         in squeezed((tmp_path / "table.markdown").read_text())
     )
     for suffix, form in typeset.SUFFIXES.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from serdesc.captions.fields import Fields
 from serdesc.config import TargetConfig
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_jsonl
-from serdesc.training.examples import caption_of, examples
+from serdesc.files import read_json, read_jsonl
+from serdesc.training.examples import Example, caption_of, count_tokens, examples
 
 CPU = torch.device("cpu")
 
@@ -60,3 +61,27 @@ def test_a_caption_stands_as_the_target_where_the_target_says_all_of_it() -> Non
     assert "so it is" not in caption_of(utt, TargetConfig(transcript=False)).lower()
     described = replace(utt, caption="She sighs.", labels=replace(said, transcript=None))
     assert caption_of(described, TargetConfig(transcript=False)) == "She sighs."
+
+
+def test_the_transcripts_share_is_counted_by_hand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Words as tokens, and an end token: 10 of which 4 are quoted, and 4 of which none is."""
+    captions = ('A woman says "so it is now", sounding sad.', "A man speaks.")
+    data = [Example(Utterance(str(i), "", "s"), "", text) for i, text in enumerate(captions)]
+    count_tokens(data, lambda text: len(text.replace(",", " ").split()) + 1, tmp_path)
+    assert read_json(tmp_path / "targets.json") == {
+        "targets": 2,
+        "tokens": 7.0,
+        "transcript %": 28.6,
+    }
+    assert "targets: 7.0 tokens on average, transcript 28.6 %" in capsys.readouterr().out
+
+
+def test_training_writes_the_share_and_a_model_without_an_llm_has_none(lab: Lab) -> None:
+    counted = read_json(lab.train("full") / "targets.json")
+    assert counted["targets"] == len(lab.train_part) and 0 < counted["transcript %"] < 100
+    silent = read_json(lab.train("sed", "target.transcript=false") / "targets.json")
+    assert silent["transcript %"] == 0 and silent["tokens"] < counted["tokens"]
+    ssl = lab.train("ssl", "model=ssl_baseline", "training.strategy=one-stage")
+    assert not (ssl / "targets.json").exists()

@@ -5,7 +5,8 @@ folders of these names, JSON or TSV:
     Labels         {"<id>": {"labels": "age:Elderly<TAB>gender:male<TAB>...<TAB>transcription: ...",
                              "llama-instruction": "..."}}
     Descriptions   {"<id>": "caption"}, {"<id>": {"<key>": "caption"}} or <id><TAB>caption; they
-                   quote no transcript
+                   quote no transcript; targets without transcript (ser_sed) are these, if they are
+                   there
     Instructions   likewise, with transcript; without such a file the captions are the
                    `llama-instruction` of the Labels
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Iterator
@@ -157,6 +159,15 @@ def _remedy(line: bytes) -> str:
 def utterances(
     src: Path, config: PrepareConfig = PrepareConfig()
 ) -> Iterator[Utterance | Rejected]:
+    """As `_labelled`; beside an instruction each utterance has its description, if there is one."""
+    described = _descriptions(src) if config.text == "instruction" else {}
+    for utt in _labelled(src, config):
+        if isinstance(utt, Utterance) and utt.utt_id in described:
+            utt = replace(utt, description=described.pop(utt.utt_id))
+        yield utt
+
+
+def _labelled(src: Path, config: PrepareConfig) -> Iterator[Utterance | Rejected]:
     """The labelled segments in GigaSpeech's order, then the labels without a segment."""
     labels, captions = _annotations(src, config.text)
     gigaspeech = Path(config.gigaspeech) if config.gigaspeech else src / "GigaSpeech.json"
@@ -289,6 +300,16 @@ def _annotations(src: Path, text: str) -> tuple[dict[str, str], dict[str, str] |
             " or set prepare.text to another"
         )
     return labels, captions
+
+
+def _descriptions(src: Path) -> dict[str, str]:
+    """Description of each segment; empty without that download."""
+    described: dict[str, str] = {}
+    for path in _files(src)["description"]:
+        for key, value in entries(path):
+            if SEGMENT.search(key):
+                described[_segment_id(key)] = _one_line(_text(value, "description", path, key))
+    return described
 
 
 def _files(src: Path) -> dict[str, list[Path]]:

@@ -50,7 +50,7 @@ def _ece(total: Mapping[str, float]) -> float:
 
 
 METRICS = [
-    Metric("nll", "NLL, nats", None, _mean, posterior=_nll, higher_is_better=False, column=4),
+    Metric("nll", "NLL, nats", None, _mean, posterior=_nll, higher_is_better=False, column=6),
     Metric(
         "ece",
         "ECE %",
@@ -59,6 +59,6 @@ METRICS = [
         posterior=_binned,
         settings={"bins": BINS},
         higher_is_better=False,
-        column=5,
+        column=7,
     ),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -11,6 +12,7 @@ import pytest
 from helpers import LABELS, change, voice
 
 from serdesc import config as configs
+from serdesc.captions import reader
 from serdesc.captions.fields import Fields
 from serdesc.config import FoldsConfig, PrepareConfig
 from serdesc.data import annotate, datadir, folds, prepare
@@ -19,6 +21,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import write_lines
 from serdesc.scoring import normalise
+from serdesc.training.examples import caption_of
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
@@ -426,6 +429,35 @@ def test_whole_recordings_are_held_out(craft: Path) -> None:
         folds.split(utterances, FoldsConfig(rule="recordings", test_utterances=60), seed=1)
     with pytest.raises(UserError, match="no line in segments"):
         folds.split([Utterance("a", "", "a")], rule, seed=1)
+
+
+def test_ser_sed_is_trained_on_descriptions_and_full_on_instructions(
+    craft: Path, tmp_path: Path
+) -> None:
+    """Both from one data directory, which ser_sed shares with the other systems."""
+    description = craft / "Descriptions.tsv"
+    lines = description.read_text().splitlines(keepends=True)
+    description.write_text("".join(lines[1:]))  # one segment has none
+    missing = lines[0].split("\t")[0]
+    settings = ["measure.source=corpus", "folds.rule=none"]
+    config, data = configs.load(None, settings), tmp_path / "data"
+    prepare.prepare("speechcraft", craft, data, config.prepare, nj=1)
+    annotate.annotate(data, config, nj=1)
+    train = datadir.read(data / "fold1" / "train")
+    systems = {
+        name: configs.load([Path(name)], settings) for name in ("full", "ser_sed", "ser_asr")
+    }
+    for utt in train:
+        targets = {name: caption_of(utt, config.target) for name, config in systems.items()}
+        assert targets["full"] == utt.caption and str(utt.text) in str(utt.caption)
+        assert "pitch" not in targets["ser_asr"] and str(utt.text) in targets["ser_asr"]
+        if utt.utt_id == missing:
+            assert reader.read(targets["ser_sed"]) == replace(
+                utt.labels or Fields(), transcript=None
+            )
+        else:
+            assert targets["ser_sed"] == utt.description == "A young woman speaks fast."
+    assert len(train) == 9
 
 
 @pytest.mark.parametrize("text", ["instruction", "description", "rendered"])
