@@ -83,7 +83,7 @@ def score(
 
         serdesc score data/fold1/test --hyp exp/fold1/decode_test/hyp.jsonl
     """
-    from serdesc.scoring import evaluate, terminal
+    from serdesc.scoring import evaluate
     from serdesc.scoring.score import scores_of
 
     config = evaluate.load_config(hyp, config_files, settings)
@@ -91,19 +91,28 @@ def score(
     path = out or scores_of(hyp)
     _score(request, path, keep)
     if faithful:
-        from serdesc.scoring import faithfulness
-
-        answers = request.answers[1]
-        rows = faithfulness.rows(data, train or data.parent / "train", answers, config.measure, nj)
-        agreements = faithfulness.write(path, rows, config.scoring)
-        terminal.print_table(faithfulness.cells(agreements), faithfulness.TITLE, labels=2)
+        _compare_with_measures(request, train or data.parent / "train", path, nj)
     if counterfactual:
-        from serdesc.inference import counterfactual as test
-
-        changes = test.run(request.answers[0], counterfactual, path.parent, settings or [], limit)
-        terminal.print_table(test.cells(changes), "counterfactual test: changed recordings")
+        _test_changes(request, counterfactual, path, settings or [], limit)
     if depends:
         _test_dependence(request, depends, path, settings or [], limit)
+
+
+def _compare_with_measures(request: Request, train: Path, path: Path, nj: int) -> None:
+    from serdesc.scoring import faithfulness, terminal
+
+    config, answers = request.config, request.answers[1]
+    rows = faithfulness.rows(request.data, train, answers, config.measure, nj)
+    agreements = faithfulness.write(path, rows, config.scoring)
+    terminal.print_table(faithfulness.cells(agreements), faithfulness.TITLE, labels=2)
+
+
+def _test_changes(request: Request, exp: Path, path: Path, settings: list[str], limit: int) -> None:
+    from serdesc.inference import counterfactual as test
+    from serdesc.scoring import terminal
+
+    changes = test.run(request.answers[0], exp, path.parent, settings, limit)
+    terminal.print_table(test.cells(changes), "counterfactual test: changed recordings")
 
 
 def _test_dependence(

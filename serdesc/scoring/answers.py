@@ -35,7 +35,9 @@ def answers(corpus: CorpusRuns) -> list[str]:
         if compared is None or compared.interval is None:
             continue
         low, high = compared.interval
-        verdict = "better" if low > 0 else "worse" if high < 0 else "no difference"
+        verdict = "no difference"
+        if low > 0 or high < 0:
+            verdict = "better" if low > 0 else "worse"
         sentences.append(
             f"{corpus.name}, {question}: UA {compared.a - compared.b:+.1f} (95 % over"
             f" {compared.units} speakers {low:+.1f} to {high:+.1f}): {verdict};"

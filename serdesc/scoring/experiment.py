@@ -162,7 +162,8 @@ class Experiment:
         """The value of each seed that has one: the mean of its folds, or pooled over them."""
         values: list[float] = []
         for folds in self.seeds.values():
-            of_folds = [value for fold in folds if (value := self._value(metric, fold)) is not None]
+            all_folds = [self._value(metric, fold) for fold in folds]
+            of_folds = [value for value in all_folds if value is not None]
             if not of_folds:
                 continue
             value = statistics.fmean(of_folds)
@@ -173,7 +174,9 @@ class Experiment:
 
     def _value(self, metric: Metric, fold: str) -> float | None:
         rows = self.counts(metric, fold)
-        value = metric.value(total([counts for _, counts in rows])) if rows else math.nan
+        if not rows:
+            return None
+        value = metric.value(total([counts for _, counts in rows]))
         return None if math.isnan(value) else value
 
     def rows(self, metric: Metric, folds: Collection[str] | None = None) -> Rows:

@@ -187,7 +187,8 @@ def _rows_of_corpus(
         for owner, metric in columns:
             value = corpus.constant.get(metric.name) if owner is corpus else None
             measured.append("" if value is None else f"{value:.1f}")
-        ran = ["constant answer" if owner is corpus else "" for owner in corpora]
+        ran = [""] * len(corpora)
+        ran[list(corpora).index(corpus)] = "constant answer"
         label = f"constant answer ({corpus.name})"
         rows.append(["+", label, *[""] * published, *ran, *measured])
     return rows
