@@ -62,6 +62,7 @@ class Segment(NamedTuple):
 def segments(folder: Path, metadata: Path | None, wanted: Container[str]) -> Iterator[Segment]:
     """The segments with audio below `folder`; of clips only those with an id in `wanted`.
 
+    The caller removes an id from `wanted` when it gets its segment, so that it gets no second one.
     metadata: GigaSpeech.json, or None for clips without it. Raises UserError if the folder has no
     audio of GigaSpeech or more than one form of it.
     """
@@ -267,18 +268,19 @@ def _open_parquet(path: Path) -> Iterator[Any]:
 
 def _rows_by_id(files: Sequence[Path], wanted: Container[str]) -> dict[str, str]:
     """Segment id -> FILE.parquet#ROW.SUFFIX."""
-    return {segment.sid: segment.wav for segment in _of_rows(files, wanted)}
+    rows: dict[str, str] = {}
+    for segment in _of_rows(files, wanted):
+        rows.setdefault(segment.sid, segment.wav)
+    return rows
 
 
 def _of_rows(files: Sequence[Path], wanted: Container[str]) -> Iterator[Segment]:
     """The rows of Parquet files that are wanted, without their audio."""
-    seen: set[str] = set()
     with progress("read Parquet columns", len(files), "files") as advance:
         for path in files:
             with _open_parquet(path) as file:
                 for row, values in enumerate(_values(file)):
-                    if values[0] in wanted and values[0] not in seen:
-                        seen.add(values[0])
+                    if values[0] in wanted:
                         yield _of_row(path, row, *values)
             advance(1)
 
@@ -402,6 +404,6 @@ def _write_clip(clip: str, data: bytes) -> None:
     """Write a file under a temporary name and rename it. Unlike others it is not synchronised."""
     temporary = f"{clip}.{os.getpid()}.part"
     with write_errors(Path(clip)):
-        with open(temporary, "wb", buffering=0) as file:
+        with open(temporary, "wb") as file:
             file.write(data)
         os.replace(temporary, clip)

@@ -105,16 +105,13 @@ def _check_audio(
     is read, once a file.
     """
     headers_only = corpora.published(module).headers_only
-    headers: dict[str, str] = {}
     files: list[Utterance] = []
-    for utt in utterances:
-        if utt.span or headers_only:
-            headers[utt.recording or utt.utt_id] = utt.wav
-        else:
-            files.append(utt)
-    name = module.__name__.rpartition(".")[2]
+    if not headers_only:
+        files = [utt for utt in utterances if not utt.span]
+    headers = _header_files(utterances, headers_only)
+    name, total = module.__name__.rpartition(".")[2], len(headers) + len(files)
     with (
-        progress(f"prepare {name}", len(headers) + len(files), "files") as advance,
+        progress(f"prepare {name}", total, "files") as advance,
         ProcessPoolExecutor(max(1, nj)) as pool,
     ):
         lengths = _lengths(headers, data / LENGTHS, nj, advance) if headers else {}
@@ -127,6 +124,15 @@ def _check_audio(
         ):
             yield result
             advance(1)
+
+
+def _header_files(utterances: list[Utterance], headers_only: bool) -> dict[str, str]:
+    """Recording, or clip, -> its file, of which the header is read."""
+    headers: dict[str, str] = {}
+    for utt in utterances:
+        if utt.span or headers_only:
+            headers[utt.recording or utt.utt_id] = utt.wav
+    return headers
 
 
 def _lengths(
