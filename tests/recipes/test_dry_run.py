@@ -488,3 +488,12 @@ def test_a_system_without_encoder_in_the_recipe_says_so(tmp_path: Path) -> None:
     )
     for system in ("ssl_wavlm", "ssl_wav2vec2"):
         assert "no encoder in this recipe" in (folder / "exp" / system / "not_run.txt").read_text()
+
+
+def test_speechcraft_passes_the_folder_of_the_clips(tmp_path: Path) -> None:
+    """A relative one is that of the caller's directory."""
+    script, options = ROOT / "egs/speechcraft/run.sh", ["--dry-run", "--recordings", "clips"]
+    code, output = run_script(script, *options, "--config", "conf/tenth.yaml", cwd=tmp_path)
+    (line,) = commands(output.splitlines(), "prepare")
+    assert code == 0 and line.endswith(f" --set prepare.recordings={tmp_path}/clips")
+    assert " data/tenth --config conf/tenth.yaml " in line

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Iterator
@@ -178,12 +177,19 @@ def _utterance(
         return Rejected(utt_id, wav, "no caption of it (prepare.text)")
     if span and not 0 <= span[0] < span[1]:
         return Rejected(utt_id, wav, f"segment goes from {span[0]:g} to {span[1]:g} s")
-    utt = Utterance(
-        utt_id, wav, recording, text, emotion=fields.emotion, caption=caption, labels=fields
+    seconds = span[1] - span[0] if is_clip and span else None
+    return Utterance(
+        utt_id,
+        wav,
+        recording,
+        text=text,
+        seconds=seconds,
+        emotion=fields.emotion,
+        caption=caption,
+        labels=fields,
+        recording=None if is_clip else recording,
+        span=None if is_clip else span,
     )
-    if not is_clip:
-        return replace(utt, recording=recording, span=span)
-    return replace(utt, seconds=span[1] - span[0]) if span else utt
 
 
 # ---- the three downloads -------------------------------------------------------------------------
