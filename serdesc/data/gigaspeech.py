@@ -10,10 +10,6 @@ Times and texts of clips are those of GigaSpeech.json if there is one, else of t
 Clip files alone have none: the text is then the label's. The recording of a segment is its id up to
 `_S`. A segment that is found twice (subset M contains S) is used once, in the order of the paths.
 
-`unpack` writes the clips of Parquet files to files, once: a row can only be read together with its
-row group, about 100 clips, and training reads clips in random order. The bytes are not changed.
-740 h of 16 bit at 16 kHz take 85 GB.
-
 GigaSpeech.json: https://github.com/SpeechColab/GigaSpeech
 """
 
@@ -22,29 +18,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Container, Iterator, NamedTuple, Sequence
+from typing import Any, BinaryIO, Container, Iterator, NamedTuple
 
 import ijson
 
+from serdesc.data import parquet
 from serdesc.data.corpora import SUFFIXES
-from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import free_gb, write_errors
-from serdesc.progress import progress
 
 SEGMENT = re.compile(r"(?:AUD|POD|YOU)\d{10}_S\d{7}")
 RECORDING = re.compile(r"(?:AUD|POD|YOU)\d{10}")
-# The column `audio` is a struct; its two values are stored, and read, as columns of their own.
-SEGMENT_ID, BYTES, AUDIO_PATH = "segment_id", "audio.bytes", "audio.path"
-BEGIN, END, TEXT = "begin_time", "end_time", "text"
-ROWS = 64  # clips of a Parquet file in memory at a time
 SHOWN_SUFFIXES = 5  # kinds of other files in an error
 
 
@@ -53,7 +40,7 @@ class Segment(NamedTuple):
 
     sid: str
     recording: str
-    wav: str  # whole recording, clip, FILE.parquet#ROW.SUFFIX, or empty if there is no clip
+    wav: str  # whole recording, clip, row of a Parquet file, or empty if there is no clip
     span: tuple[float, float] | None  # in the recording, seconds
     text: str
     is_clip: bool
@@ -76,9 +63,10 @@ def segments(folder: Path, metadata: Path | None, wanted: Container[str]) -> Ite
     if form == "recordings":
         yield from _of_recordings(metadata, folder)  # type: ignore[arg-type]
     elif metadata is not None:
-        yield from _with_metadata(metadata, audio.clips or _rows_by_id(audio.parquet, wanted))
+        yield from _with_metadata(metadata, audio.clips or _clips_in(audio.parquet, wanted))
     elif form == "parquet":
-        yield from _of_rows(audio.parquet, wanted)
+        for row in parquet.rows(audio.parquet, wanted):
+            yield Segment(row.sid, recording_of(row.sid), row.wav, row.span, row.text, True)
     else:
         for sid, path in audio.clips.items():
             yield Segment(sid, recording_of(sid), path, None, "", True)
@@ -100,6 +88,14 @@ def _with_metadata(metadata: Path, clips: dict[str, str]) -> Iterator[Segment]:
     for recording in recordings(metadata):
         for sid, span, text in _metadata(metadata, recording):
             yield Segment(sid, recording["aid"], clips.pop(sid, ""), span, text, True)
+
+
+def _clips_in(files: list[Path], wanted: Container[str]) -> dict[str, str]:
+    """Segment id -> row of a Parquet file, the first one."""
+    clips: dict[str, str] = {}
+    for row in parquet.rows(files, wanted):
+        clips.setdefault(row.sid, row.wav)
+    return clips
 
 
 # ---- the forms -----------------------------------------------------------------------------------
@@ -237,173 +233,3 @@ def _remedy(line: bytes) -> str:
     except ValueError:  # also of a wrong encoding
         return "download it again"
     return "its first line is a complete JSON value (JSON lines): write all of them as one object"
-
-
-# ---- Parquet files -------------------------------------------------------------------------------
-
-
-@contextmanager
-def _open_parquet(path: Path) -> Iterator[Any]:
-    """A Parquet file with the columns of GigaSpeech. Raises UserError for any other."""
-    if find_spec("pyarrow") is None:
-        raise UserError(
-            f"{path}: Parquet needs pyarrow, which is not installed: pip install pyarrow"
-        )
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path, buffer_size=1 << 20) as file:
-            columns = [file.schema.column(i).path for i in range(len(file.schema))]
-            missing = {SEGMENT_ID, BYTES, AUDIO_PATH, BEGIN, END, TEXT}.difference(columns)
-            if missing:
-                raise UserError(
-                    f"{path}: no column {' and '.join(sorted(missing))}, found"
-                    f" {', '.join(columns)}: not a Parquet file of GigaSpeech"
-                )
-            yield file
-    except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: not readable as Parquet ({error}): download it again") from error
-
-
-def _rows_by_id(files: Sequence[Path], wanted: Container[str]) -> dict[str, str]:
-    """Segment id -> FILE.parquet#ROW.SUFFIX."""
-    rows: dict[str, str] = {}
-    for segment in _of_rows(files, wanted):
-        rows.setdefault(segment.sid, segment.wav)
-    return rows
-
-
-def _of_rows(files: Sequence[Path], wanted: Container[str]) -> Iterator[Segment]:
-    """The rows of Parquet files that are wanted, without their audio."""
-    with progress("read Parquet columns", len(files), "files") as advance:
-        for path in files:
-            with _open_parquet(path) as file:
-                for row, values in enumerate(_values(file)):
-                    if values[0] in wanted:
-                        yield _of_row(path, row, *values)
-            advance(1)
-
-
-def _values(file: Any) -> Iterator[tuple[Any, ...]]:
-    columns = [SEGMENT_ID, AUDIO_PATH, BEGIN, END, TEXT]
-    for batch in file.iter_batches(4096, columns=columns, use_threads=False):
-        audio_paths = batch.column("audio").field("path")
-        arrays = [batch.column(SEGMENT_ID), audio_paths, *map(batch.column, columns[2:])]
-        yield from zip(*(array.to_pylist() for array in arrays))
-
-
-def _of_row(
-    path: Path, row: int, sid: str, audio_path: str | None, begin: float, end: float, text: str
-) -> Segment:
-    suffix = os.path.splitext(audio_path or "")[1].lower()
-    wav = f"{path}#{row}{suffix if suffix in SUFFIXES else '.wav'}"
-    return Segment(sid, recording_of(sid), wav, (begin, end), text or "", True)
-
-
-# ---- unpacking -----------------------------------------------------------------------------------
-
-
-def unpack(utterances: list[Utterance], folder: Path, nj: int) -> Iterator[Utterance]:
-    """The utterances; those in Parquet files with their clip as a file of `folder`.
-
-    A file that exists is not written again: it is complete, since it gets its name at the end.
-    Raises UserError if the disk is too small.
-    """
-    missing: dict[str, dict[int, str]] = {}  # Parquet file -> row -> file to write
-    for utt in utterances:
-        parquet, row, clip = _location(utt, folder)
-        if parquet and not _is_complete(clip):
-            missing.setdefault(parquet, {})[row] = clip
-    if missing:
-        _print_need(missing, folder)
-        _write_clips(missing, nj)
-    for utt in utterances:
-        parquet, _, clip = _location(utt, folder)
-        yield replace(utt, wav=clip) if parquet else utt
-
-
-def _location(utt: Utterance, folder: Path) -> tuple[str, int, str]:
-    """Parquet file (or an empty string), row, and the file in `folder` for an utterance's clip."""
-    parquet, _, name = utt.wav.rpartition("#")
-    if not parquet.endswith(".parquet"):
-        return "", 0, utt.wav
-    row, suffix = os.path.splitext(name)
-    return parquet, int(row), f"{folder}/{utt.spk}/{utt.utt_id}{suffix}"
-
-
-def _is_complete(clip: str) -> bool:
-    try:
-        return os.stat(clip).st_size > 0
-    except OSError:
-        return False
-
-
-def _print_need(missing: dict[str, dict[int, str]], folder: Path) -> None:
-    """Print what will be unpacked. Raises UserError if it needs more than the free space."""
-    need = sum(_size(Path(path), len(rows)) for path, rows in missing.items()) / 1e9
-    free, count = free_gb(folder), sum(map(len, missing.values()))
-    content = f"{count} clips of {len(missing)} Parquet file(s), about {need:.2g} GB"
-    if need > free:
-        raise UserError(
-            f"{folder}: {content}, cannot be unpacked here: {free:.1f} GB are free. Give another"
-            " folder with --set prepare.unpacked=DIR, or prepare a part of the recordings"
-            " (prepare.recordings_share)"
-        )
-    print(f"unpacking {content}, to {folder}; {free:.0f} GB are free", file=sys.stderr, flush=True)
-
-
-def _size(path: Path, rows: int) -> float:
-    """Bytes of the audio of so many rows of a Parquet file, by the sizes in its footer."""
-    with _open_parquet(path) as file:
-        groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
-        total = 0
-        for group in groups:
-            columns = [group.column(i) for i in range(group.num_columns)]
-            total += sum(c.total_uncompressed_size for c in columns if c.path_in_schema == BYTES)
-        return float(total * rows / max(1, file.metadata.num_rows))
-
-
-def _write_clips(missing: dict[str, dict[int, str]], nj: int) -> None:
-    total = sum(map(len, missing.values()))
-    with (
-        progress("unpack clips", total, "clips") as advance,
-        ThreadPoolExecutor(max(1, nj)) as pool,
-    ):
-        for written in pool.map(_write_clips_of_file, missing.items()):
-            advance(written)
-
-
-def _write_clips_of_file(item: tuple[str, dict[int, str]]) -> int:
-    path, clips = item
-    for parent in {os.path.dirname(clip) for clip in clips.values()}:
-        os.makedirs(parent, exist_ok=True)
-    with _open_parquet(Path(path)) as file:
-        for row, data in _audio_bytes(file, clips):
-            _write_clip(clips[row], data or b"")
-    return len(clips)
-
-
-def _audio_bytes(file: Any, rows: Container[int]) -> Iterator[tuple[int, bytes | None]]:
-    """Number and bytes of the rows; row groups without any of them are not read."""
-    first = 0
-    for group in range(file.num_row_groups):
-        size = file.metadata.row_group(group).num_rows
-        if any(row in rows for row in range(first, first + size)):
-            row = first
-            batches = file.iter_batches(ROWS, [group], columns=[BYTES], use_threads=False)
-            for batch in batches:
-                for value in batch.column("audio").field("bytes"):
-                    if row in rows:
-                        yield row, value.as_py()
-                    row += 1
-        first += size
-
-
-def _write_clip(clip: str, data: bytes) -> None:
-    """Write a file under a temporary name and rename it. Unlike others it is not synchronised."""
-    temporary = f"{clip}.{os.getpid()}.part"
-    with write_errors(Path(clip)):
-        with open(temporary, "wb") as file:
-            file.write(data)
-        os.replace(temporary, clip)

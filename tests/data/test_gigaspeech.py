@@ -12,7 +12,7 @@ import pytest
 from helpers import cut_clips, parquet_clips
 
 from serdesc import config as configs
-from serdesc.data import annotate, audio, check, datadir, gigaspeech, prepare
+from serdesc.data import annotate, audio, check, datadir, parquet, prepare
 from serdesc.data.corpora import Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -76,8 +76,8 @@ def test_clips_are_unpacked_once_and_a_stopped_run_resumes(
         written.append(clip)
         original(clip, data)
 
-    original, stop_after = gigaspeech._write_clip, 4
-    monkeypatch.setattr(gigaspeech, "_write_clip", write)
+    original, stop_after = parquet._write_clip, 4
+    monkeypatch.setattr(parquet, "_write_clip", write)
     config = configs.load(None, [*SETTINGS, *settings]).prepare
     with pytest.raises(KeyboardInterrupt):
         prepare.prepare("speechcraft", craft, tmp_path / "data", config, nj=1)
@@ -98,7 +98,7 @@ def test_a_disk_that_is_too_small_is_reported_before_unpacking(
     craft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = parquet_clips(craft, tmp_path / "parquet")
-    monkeypatch.setattr(gigaspeech, "free_gb", lambda folder: 1e-6)
+    monkeypatch.setattr(parquet, "free_gb", lambda folder: 1e-6)
     with pytest.raises(UserError, match="9 clips of 3 .* 0.0 GB are free. .*prepare.unpacked=DIR"):
         prepared(craft, tmp_path / "data", f"prepare.recordings={folder}")
     assert not (tmp_path / "data").exists()
@@ -109,16 +109,16 @@ def test_rows_without_audio_and_segments_without_row_are_rejected(
     craft: Path, tmp_path: Path
 ) -> None:
     import pyarrow
-    from pyarrow import parquet
+    from pyarrow.parquet import read_table, write_table
 
     folder = parquet_clips(craft, tmp_path / "parquet", rows_per_file=12)
     (path,) = folder.rglob("*.parquet")
-    rows = parquet.read_table(path).to_pylist()
+    rows = read_table(path).to_pylist()
     rows[0]["audio"]["bytes"] = None
     rows[1]["end_time"] += 2
     rows[2]["audio"]["path"] = None
     del rows[4]  # YOU0000000001_S0000000
-    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    write_table(pyarrow.Table.from_pylist(rows), path)
     shutil.copy(path, folder / "again.parquet")  # as a subset within another
     setting = f"prepare.recordings={folder}"
     for with_json in (True, False):
@@ -194,14 +194,20 @@ def test_wrong_parquet_files_are_named(
     setting = f"prepare.recordings={folder}"
     if find_spec("pyarrow"):
         import pyarrow
-        from pyarrow import parquet
+        from pyarrow.parquet import write_table
 
         with pytest.raises(UserError, match="a.parquet: not readable as Parquet .*download it"):
             prepared(craft, tmp_path / "data", setting)
-        parquet.write_table(pyarrow.table({"segment_id": ["a"], "wav": ["b"]}), path)
+        write_table(pyarrow.table({"segment_id": ["a"], "wav": ["b"]}), path)
         missing = "audio.bytes and audio.path and begin_time and end_time and text"
         with pytest.raises(UserError, match=f"{path}: no column {missing}, found segment_id, wav"):
             prepared(craft, tmp_path / "data", setting)
-    monkeypatch.setattr(gigaspeech, "find_spec", lambda name: None)
+        whole = next(parquet_clips(craft, tmp_path / "whole").rglob("*.parquet")).read_bytes()
+        path.write_bytes(
+            whole[: len(whole) // 3] + bytes(len(whole) // 3) + whole[-len(whole) // 3 :]
+        )
+        with pytest.raises(UserError, match="a.parquet: not readable as Parquet .*download it"):
+            prepared(craft, tmp_path / "data", setting)
+    monkeypatch.setattr(parquet, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"{path}: Parquet needs pyarrow.*pip install pyarrow"):
         prepared(craft, tmp_path / "data", setting)

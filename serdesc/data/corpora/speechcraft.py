@@ -28,7 +28,7 @@ import ijson
 
 from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.config import PrepareConfig
-from serdesc.data import gigaspeech
+from serdesc.data import gigaspeech, parquet
 from serdesc.data.corpora import Published, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.data.gigaspeech import SEGMENT, Segment
@@ -156,7 +156,7 @@ def unpack(
     utts: list[Utterance], config: PrepareConfig, folder: Path, nj: int
 ) -> Iterator[Utterance]:
     """The utterances, with clips of Parquet files unpacked: to prepare.unpacked, or to `folder`."""
-    return gigaspeech.unpack(utts, Path(config.unpacked or folder), nj)
+    return parquet.unpack(utts, Path(config.unpacked or folder), nj)
 
 
 def _utterance(
