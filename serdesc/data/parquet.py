@@ -161,7 +161,8 @@ def _write_clips(missing: dict[str, dict[int, str]], nj: int) -> None:
 def _write_clips_of_file(item: tuple[str, dict[int, str]]) -> int:
     path, clips = item
     for parent in {os.path.dirname(clip) for clip in clips.values()}:
-        os.makedirs(parent, exist_ok=True)
+        with write_errors(Path(parent)):
+            os.makedirs(parent, exist_ok=True)
     with _open(Path(path)) as file:
         for row, data in _audio_bytes(file, clips):
             _write_clip(clips[row], data or b"")

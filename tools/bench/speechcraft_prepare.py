@@ -28,7 +28,7 @@ import tempfile
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Iterator, TextIO
 
 import numpy as np
 import soundfile
@@ -112,7 +112,8 @@ class ParquetFiles:
     """Parquet files with the columns of speechcolab/gigaspeech."""
 
     def __init__(self, src: Path) -> None:
-        self.src, self.rows, self.files = src, [], 0
+        self.src, self.files = src, 0
+        self.rows: list[dict[str, Any]] = []
 
     def add(self, recording: dict[str, Any]) -> None:
         for row in recording["segments"]:
@@ -121,9 +122,13 @@ class ParquetFiles:
             rest = (recording["aid"], "N/A", "N/A", 0, 24, recording["path"])
             self.rows.append(dict(zip(COLUMNS, (*values, *rest))))
         if len(self.rows) >= ROWS:
-            self.close()
+            self.write()
 
     def close(self) -> None:
+        if self.rows:
+            self.write()
+
+    def write(self) -> None:
         import pyarrow
         from pyarrow import parquet
 
@@ -156,24 +161,12 @@ def make(src: Path, utterances: int, form: str) -> None:
         )
         while labelled < utterances:
             recordings += 1
-            aid = f"{('AUD', 'POD', 'YOU')[recordings % 3]}{recordings:010d}"
-            segments, end = [], 0.0
-            for i in range(SEGMENTS):
-                begin = end + rng.random()
-                end = begin + 1 + 6 * rng.random()
-                words = rng.choices(WORDS, k=int(3 * (end - begin)))
-                segments.append(segment(f"{aid}_S{i:07d}", begin, end, words))
+            recording = empty_recording(recordings)
+            for i, (row, words) in enumerate(segments(rng, recording["aid"])):
+                recording["segments"].append(row)
                 if i % 4 != 3 and labelled < utterances:
-                    write_labels(labels, captions, segments[-1]["sid"], words, rng, not labelled)
+                    write_labels(labels, captions, row["sid"], words, rng, not labelled)
                     labelled += 1
-            recording = {
-                "title": "N/A",
-                "url": "N/A",
-                "path": f"audio/youtube/P{recordings // 500:04d}/{aid}.opus",
-                "aid": aid,
-                "source": "audiobook",
-                "segments": segments,
-            }
             audio.add(recording)
             gigaspeech.write((",\n" if recordings > 1 else "") + json.dumps(recording))
         for file in (labels, captions):
@@ -186,6 +179,29 @@ def make(src: Path, utterances: int, form: str) -> None:
         f" recordings; {size:.0f} MB of JSON",
         flush=True,
     )
+
+
+def empty_recording(number: int) -> dict[str, Any]:
+    """A recording of GigaSpeech.json without segments."""
+    aid = f"{('AUD', 'POD', 'YOU')[number % 3]}{number:010d}"
+    return {
+        "title": "N/A",
+        "url": "N/A",
+        "path": f"audio/youtube/P{number // 500:04d}/{aid}.opus",
+        "aid": aid,
+        "source": "audiobook",
+        "segments": [],
+    }
+
+
+def segments(rng: random.Random, aid: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """The segments of a recording, and their words."""
+    end = 0.0
+    for i in range(SEGMENTS):
+        begin = end + rng.random()
+        end = begin + 1 + 6 * rng.random()
+        words = rng.choices(WORDS, k=int(3 * (end - begin)))
+        yield segment(f"{aid}_S{i:07d}", begin, end, words), words
 
 
 def segment(sid: str, begin: float, end: float, words: list[str]) -> dict[str, Any]:
