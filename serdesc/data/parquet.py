@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Container, Iterator, NamedTuple, Sequence
 
@@ -88,23 +89,26 @@ def _values(file: Any) -> Iterator[tuple[Any, ...]]:
 # ---- unpacking -----------------------------------------------------------------------------------
 
 
-def unpack(utterances: list[Utterance], folder: Path, nj: int) -> Iterator[Utterance]:
-    """The utterances; those in Parquet files with their clip as a file of `folder`.
+def unpack(utterances: list[Utterance], folder: Path, nj: int) -> None:
+    """Write the clips of utterances in Parquet files to files of `folder`; sets their paths.
 
-    A file that exists is not written again: it is complete, since it gets its name at the end.
-    Raises UserError if the disk is too small.
+    The utterances are replaced in the list, one at a time: there may be a million. A file that
+    exists is not written again: it is complete, since it gets its name at the end. Raises UserError
+    if the disk is too small.
     """
-    missing: dict[str, dict[int, str]] = {}  # Parquet file -> row -> file to write
-    for utt in utterances:
-        parquet, row, clip = _location(utt, folder)
-        if parquet and not _is_complete(clip):
-            missing.setdefault(parquet, {})[row] = clip
-    if missing:
-        _print_need(missing, folder)
-        _write_clips(missing, nj)
+    missing: dict[str, list[Utterance]] = {}  # Parquet file -> utterances without a file
     for utt in utterances:
         parquet, _, clip = _location(utt, folder)
-        yield replace(utt, wav=clip) if parquet else utt
+        if parquet and not _is_complete(clip):
+            missing.setdefault(parquet, []).append(utt)
+    if missing:
+        _print_need(missing, folder)
+        _write_clips(missing, folder, nj)
+        missing.clear()
+    for i, utt in enumerate(utterances):
+        parquet, _, clip = _location(utt, folder)
+        if parquet:
+            utterances[i] = replace(utt, wav=clip)
 
 
 def _location(utt: Utterance, folder: Path) -> tuple[str, int, str]:
@@ -123,9 +127,9 @@ def _is_complete(clip: str) -> bool:
         return False
 
 
-def _print_need(missing: dict[str, dict[int, str]], folder: Path) -> None:
+def _print_need(missing: dict[str, list[Utterance]], folder: Path) -> None:
     """Print what will be unpacked. Raises UserError if it needs more than the free space."""
-    need = sum(_size(Path(path), len(rows)) for path, rows in missing.items()) / 1e9
+    need = sum(_size(Path(path), len(utts)) for path, utts in missing.items()) / 1e9
     free, count = free_gb(folder), sum(map(len, missing.values()))
     content = f"{count} clips of {len(missing)} Parquet file(s), about {need:.2g} GB"
     if need > free:
@@ -148,18 +152,22 @@ def _size(path: Path, rows: int) -> float:
         return float(total * rows / max(1, file.metadata.num_rows))
 
 
-def _write_clips(missing: dict[str, dict[int, str]], nj: int) -> None:
+def _write_clips(missing: dict[str, list[Utterance]], folder: Path, nj: int) -> None:
     total = sum(map(len, missing.values()))
     with (
         progress("unpack clips", total, "clips") as advance,
         ThreadPoolExecutor(max(1, nj)) as pool,
     ):
-        for written in pool.map(_write_clips_of_file, missing.items()):
+        for written in pool.map(_write_clips_of_file, missing.items(), repeat(folder)):
             advance(written)
 
 
-def _write_clips_of_file(item: tuple[str, dict[int, str]]) -> int:
-    path, clips = item
+def _write_clips_of_file(item: tuple[str, list[Utterance]], folder: Path) -> int:
+    path, utterances = item
+    clips: dict[int, str] = {}
+    for utt in utterances:
+        _, row, clip = _location(utt, folder)
+        clips[row] = clip
     for parent in {os.path.dirname(clip) for clip in clips.values()}:
         with write_errors(Path(parent)):
             os.makedirs(parent, exist_ok=True)

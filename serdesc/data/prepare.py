@@ -56,7 +56,7 @@ def prepare(
     rejected: list[Rejected] = []
     listed = list(_usable(_selected(module.utterances(src, config), config), rejected))
     if hasattr(module, "unpack"):
-        listed = list(module.unpack(listed, config, (data / "audio").absolute(), nj))
+        module.unpack(listed, config, (data / "audio").absolute(), nj)
     checked = _check_audio(listed, config, module, data, nj)
     del listed  # a second copy of a large corpus
     accepted = list(_usable(checked, rejected))
@@ -115,6 +115,7 @@ def _check_audio(
         ProcessPoolExecutor(max(1, nj)) as pool,
     ):
         lengths = _lengths(headers, data / LENGTHS, nj, advance) if headers else {}
+        headers.clear()  # of a large corpus they need memory
         for utt in utterances:
             if utt.span or headers_only:
                 yield _check_header(utt, lengths[utt.recording or utt.utt_id], config)

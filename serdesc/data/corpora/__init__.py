@@ -6,8 +6,8 @@ convert(utt, folder)        optional: writes audio that libsndfile cannot read i
                             returns the utterance with its new wav
 unpack(utts, config, folder, nj)
                             optional: writes audio that is inside of other files to files, in
-                            `folder` if the configuration names no other; returns the utterances
-                            with their new wav
+                            `folder` if the configuration names no other; replaces utterances in
+                            the list by those with their new wav
 duplicates(src)             optional: groups of ids for which the release has the same audio
 identity(utt_id)            optional: session, speaker and sex that an id contains
 EMOTIONS                    optional: the release's labels -> serdesc's, or a list of serdesc's;

@@ -152,11 +152,9 @@ def utterances(
         yield Rejected(utt_id, str(metadata or folder), reason)
 
 
-def unpack(
-    utts: list[Utterance], config: PrepareConfig, folder: Path, nj: int
-) -> Iterator[Utterance]:
-    """The utterances, with clips of Parquet files unpacked: to prepare.unpacked, or to `folder`."""
-    return parquet.unpack(utts, Path(config.unpacked or folder), nj)
+def unpack(utts: list[Utterance], config: PrepareConfig, folder: Path, nj: int) -> None:
+    """Unpack clips of Parquet files, to prepare.unpacked or to `folder`."""
+    parquet.unpack(utts, Path(config.unpacked or folder), nj)
 
 
 def _utterance(
