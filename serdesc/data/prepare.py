@@ -58,7 +58,6 @@ def prepare(
     if hasattr(module, "unpack"):
         module.unpack(listed, config, (data / "audio").absolute(), nj)
     checked = _check_audio(listed, config, module, data, nj)
-    del listed  # a second copy of a large corpus
     accepted = list(_usable(checked, rejected))
     datadir.write_rejected(data, ((r.utt_id, r.path, r.reason) for r in rejected))
     if not accepted:
@@ -102,7 +101,7 @@ def _check_audio(
     """The utterances with their lengths, or rejected if their audio is unusable.
 
     Of segments, and of clips of a corpus with too much audio to read, only the header of the file
-    is read, once a file.
+    is read, once a file. The list of utterances is empty at the end.
     """
     headers_only = corpora.published(module).headers_only
     files: list[Utterance] = []
@@ -115,8 +114,10 @@ def _check_audio(
         ProcessPoolExecutor(max(1, nj)) as pool,
     ):
         lengths = _lengths(headers, data / LENGTHS, nj, advance) if headers else {}
-        headers.clear()  # of a large corpus they need memory
-        for utt in utterances:
+        headers.clear()
+        utterances.reverse()
+        while utterances:  # each is freed at once: a large corpus is not in memory twice
+            utt = utterances.pop()
             if utt.span or headers_only:
                 yield _check_header(utt, lengths[utt.recording or utt.utt_id], config)
         convert, folder = getattr(module, "convert", None), (data / "audio").absolute()
