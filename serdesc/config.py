@@ -46,8 +46,13 @@ class PrepareConfig:
     turns: Literal["all", "improvised"] = "all"  # IEMOCAP: which dialogues are used
     # speechcraft: GigaSpeech.json of all subsets or of M alone; empty: SRC/GigaSpeech.json.
     gigaspeech: str = ""
-    # speechcraft: folder that the paths in GigaSpeech.json are relative to; empty: its own folder.
+    # speechcraft: folder with GigaSpeech's audio as whole recordings (that the paths in
+    # GigaSpeech.json are relative to), Parquet files or clips; empty: that of GigaSpeech.json.
     recordings: str = ""
+    # speechcraft: folder to which clips of Parquet files are unpacked, once; empty: DATA/audio.
+    unpacked: str = ""
+    # speechcraft: this share of the recordings, fixed by the hash of their ids.
+    recordings_share: Share = 1.0
     # speechcraft: the reference caption; a description quotes no transcript.
     text: Literal["instruction", "description", "rendered"] = "instruction"
 
@@ -57,9 +62,9 @@ class FoldsConfig:
     """How the data is split into folds.
 
     session, speakers: each session, or each listed group of speakers, is the test part of one fold.
-    recordings: one fold; whole recordings, drawn by the seed, are its test part. split: one fold
-    with the corpus's own train, dev and test (utt2session). test: everything is the test part.
-    none: there is no test part.
+    recordings: one fold; whole recordings (in data without segments: speakers), drawn by the seed,
+    are its test part. split: one fold with the corpus's own train, dev and test (utt2session).
+    test: everything is the test part. none: there is no test part.
     """
 
     rule: Literal["session", "speakers", "recordings", "split", "test", "none"] = "session"

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SpeechCraft, the GigaSpeech-m part: 670,070 clips, of which 2000 are held out.
+#   ./run.sh --corpus ~/speechcraft --recordings ~/gigaspeech-m     # clips
 #   ./run.sh --corpus ~/speechcraft --gigaspeech ~/GigaSpeech/GigaSpeech.json
+#   ./run.sh --corpus ... --config conf/tenth.yaml          # a tenth of the hours
 #   ./run.sh --corpus ... --config conf/description.yaml    # without transcript
 #   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
 set -euo pipefail
@@ -9,7 +11,8 @@ stage=1                   # first stage
 stop_stage=7              # last stage
 corpus=                   # directory with Labels and Instructions
 gigaspeech=               # GigaSpeech.json; default: the one in the corpus
-config=conf/speechcraft.yaml  # also: conf/description.yaml
+recordings=               # GigaSpeech's audio; default: beside the .json
+config=conf/speechcraft.yaml  # also: conf/{tenth,description}.yaml
 set=()                    # key=value over the configuration; repeatable
 system=                   # system of the paper, of serdesc/systems/*.yaml
 init=none                 # start model, or none: encoder and LLM only
@@ -42,7 +45,8 @@ need_corpus "the directory with SpeechCraft's Labels and Instructions"
 if begin 1 "prepare $data and compare it with the published counts"; then
   run $train_cmd "$data/log/prepare.log" \
     serdesc prepare speechcraft "$corpus" "$data" "${conf[@]}" --nj "$nj" \
-    ${gigaspeech:+--set "prepare.gigaspeech=$gigaspeech"}
+    ${gigaspeech:+--set "prepare.gigaspeech=$gigaspeech"} \
+    ${recordings:+--set "prepare.recordings=$recordings"}
   run $train_cmd "$data/log/check.log" serdesc check "$data" --corpus speechcraft --nj "$nj"
   show "$data"/log/{prepare,check}.log
 fi

@@ -17,13 +17,13 @@ def plan(
         typer.Argument(metavar="CONFIG", help="YAML file, as for `train`.", show_default=False),
     ],
     data: Annotated[
-        Path,
+        Optional[Path],
         typer.Argument(
             metavar="DATA",
-            help="Data directory, with or without folds, or a folder of folds.",
+            help="Data directory, with or without folds, or a folder of folds; or use --hours.",
             show_default=False,
         ),
-    ],
+    ] = None,
     more: Annotated[
         Optional[list[Path]],
         typer.Option("--config", metavar="FILE", help="Further file or system. Repeatable."),
@@ -32,6 +32,22 @@ def plan(
         str,
         typer.Option("--gpu", metavar="CARD", help="A card of plan/cards.yaml, e.g. a100-40."),
     ] = "",
+    gpus: Annotated[
+        int, typer.Option("--gpus", metavar="N", min=1, help="GPUs per training, with torchrun.")
+    ] = 1,
+    hours: Annotated[
+        Optional[float],
+        typer.Option("--hours", metavar="H", min=0, help="Hours of speech, in place of DATA."),
+    ] = None,
+    clip_seconds: Annotated[
+        Optional[float],
+        typer.Option(
+            "--clip-seconds",
+            metavar="S",
+            min=0.1,
+            help="With --hours: length of a clip; by default 4, SpeechCraft's mean.",
+        ),
+    ] = None,
     memory: Annotated[
         Optional[float],
         typer.Option(
@@ -54,9 +70,16 @@ def plan(
     Example:
 
         serdesc plan egs/iemocap/conf/iemocap.yaml data/iemocap --gpu a100-40
+
+        serdesc plan egs/speechcraft/conf/tenth.yaml --hours 74 --gpu a100-80 --gpus 8
     """
     from serdesc import config as configs
+    from serdesc.errors import UserError
     from serdesc.plan import planner
+    from serdesc.plan.lengths import CLIP_SECONDS, AssumedData
 
+    if (data is None) == (hours is None):
+        raise UserError("give DATA or --hours H, one of the two: H hours of speech are assumed")
     resolved = configs.load([config, *(more or [])], settings)
-    planner.run(resolved, data, gpu, memory, calibrate, out)
+    source = data or AssumedData(hours or 0.0, clip_seconds or CLIP_SECONDS)
+    planner.run(resolved, source, gpu, gpus, memory, calibrate, out)

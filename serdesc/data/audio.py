@@ -63,12 +63,12 @@ def open_audio(path: str | Path) -> Iterator[Any]:
     """The file, opened by libsndfile. Errors of opening and reading are raised as AudioError."""
     import soundfile
 
-    if not Path(path).exists():
-        raise AudioError("no such file")
     try:
         with soundfile.SoundFile(path) as file:
             yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
+        if not Path(path).exists():
+            raise AudioError("no such file") from error
         raise AudioError(f"not readable as audio ({str(error).rstrip('.')})") from error
 
 

@@ -287,11 +287,12 @@ class _Statistics:
 def _check_audio(
     utterances: Sequence[Utterance], facts: Published, duplicates: Sequence[Sequence[str]], nj: int
 ) -> Iterator[Finding]:
-    """Findings of the utterances that are files of their own; segments are not read.
+    """Findings of the utterances that are files of their own.
 
-    duplicates: groups of ids for which the release itself has the same audio.
+    Segments are not read, nor clips of a corpus with too much audio (headers_only). duplicates:
+    groups of ids for which the release itself has the same audio.
     """
-    statistics = _all_statistics(utterances, nj)
+    statistics = {} if facts.headers_only else _all_statistics(utterances, nj)
     same = defaultdict(list)  # digest -> ids
     for utt in utterances:
         result = statistics.get(utt.wav)

@@ -14,13 +14,14 @@ A file without values is not written.
 
 Further files: `utt2measure.jsonl` (serdesc annotate: pitch, energy and speed as measured);
 `utt2sed.jsonl` (labels: in a part of a fold those of its reference captions, in the corpus's data
-directory those of the corpus); `reco2dur` (serdesc prepare: seconds of each recording).
+directory those of the corpus); `reco2dur` (serdesc prepare: seconds of each recording, or clip).
 Format: https://kaldi-asr.org/doc/data_prep.html
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Iterable, Sequence
 
@@ -52,7 +53,7 @@ MEASUREMENTS, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments
 LABELS_RECORD = "labelled.json"  # beside folds: the settings that made them
 REJECTED = "rejected.tsv"  # unusable utterances: id, path, reason
 # Settings of PrepareConfig that decide which utterances a corpus has and what they are called
-PREPARE_KEYS = ("excited", "turns", "text", "min_seconds", "max_seconds")
+PREPARE_KEYS = ("excited", "turns", "text", "recordings_share", "min_seconds", "max_seconds")
 MAX_ERRORS = 20  # shown by read
 
 Segment = tuple[str, float, float]  # recording, start, end in seconds
@@ -292,9 +293,9 @@ def write(folder: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
         if utt.span:
             segments[utt.utt_id] = f"{utt.recording} {utt.span[0]:.3f} {utt.span[1]:.3f}"
     _write_table(folder / SEGMENTS, segments)
-    measured = [(utt.utt_id, utt.measure) for utt in utterances if utt.measure is not None]
+    measured = ((utt.utt_id, utt.measure) for utt in utterances if utt.measure is not None)
     write_rows(folder / MEASUREMENTS, measured)
-    labelled = [(utt.utt_id, utt.labels.to_dict()) for utt in utterances if utt.labels is not None]
+    labelled = ((utt.utt_id, utt.labels.to_dict()) for utt in utterances if utt.labels is not None)
     write_rows(folder / LABELS, labelled)
     return utterances
 
@@ -314,10 +315,15 @@ def _write_table(path: Path, table: dict[str, str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_rows(path: Path, rows: list[tuple[str, dict[str, Any]]]) -> None:
-    """Write JSON lines of utterance ids and values; without rows the file is removed."""
-    if rows:
-        write_jsonl(path, [{"utt_id": utt_id, **row} for utt_id, row in rows])
+def write_rows(path: Path, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Write JSON lines of utterance ids and values; without rows the file is removed.
+
+    One row is in memory at a time.
+    """
+    lines = ({"utt_id": utt_id, **row} for utt_id, row in rows)
+    first = next(lines, None)
+    if first is not None:
+        write_jsonl(path, chain([first], lines))
     else:
         path.unlink(missing_ok=True)
 

@@ -167,15 +167,14 @@ def _by_speaker(
 
 
 def _draw_recordings(utterances: Sequence[Utterance], minimum: int, seed: int) -> set[str]:
-    """Ids of the utterances of whole recordings, drawn until there are at least `minimum`."""
+    """Ids of the utterances of whole recordings, drawn until there are at least `minimum`.
+
+    Utterances without a line in segments are grouped by speaker: clips of GigaSpeech have their
+    recording as speaker.
+    """
     members: dict[str, list[str]] = {}
     for utt in utterances:
-        if utt.recording is None:
-            raise UserError(
-                f"folds.rule is recordings, but '{utt.utt_id}' has no line in segments, so its"
-                " recording is unknown"
-            )
-        members.setdefault(utt.recording, []).append(utt.utt_id)
+        members.setdefault(utt.recording or utt.spk, []).append(utt.utt_id)
     recordings = sorted(members)
     drawn: set[str] = set()
     for i in np.random.default_rng(seed).permutation(len(recordings)):

@@ -21,6 +21,8 @@ from serdesc.progress import progress
 
 PREPARE_RECORD = "prepare.json"  # corpus of a data directory, and the settings that prepared it
 LENGTHS = "reco2dur"  # Kaldi's name: recording, seconds by its header
+CHUNK = 64  # headers that a thread reads at a time
+CLIP_TOLERANCE = 0.5  # seconds that a clip may differ from its metadata: cuts are rounded
 Convert = Callable[[Utterance, Path], Utterance]
 
 
@@ -42,7 +44,10 @@ def prepare(
     module = corpus_module(corpus)
     src = src.expanduser().absolute()  # paths in wav.scp must not depend on the working directory
     config = replace(
-        config, gigaspeech=_absolute(config.gigaspeech), recordings=_absolute(config.recordings)
+        config,
+        gigaspeech=_absolute(config.gigaspeech),
+        recordings=_absolute(config.recordings),
+        unpacked=_absolute(config.unpacked),
     )
     if hasattr(module, "make"):
         module.make(src, config, nj)
@@ -50,7 +55,9 @@ def prepare(
         raise UserError(f"{src}: no such folder. Give the folder that holds the corpus {corpus}")
     rejected: list[Rejected] = []
     listed = list(_usable(_selected(module.utterances(src, config), config), rejected))
-    checked = _check_audio(listed, config, getattr(module, "convert", None), data, nj, corpus)
+    if hasattr(module, "unpack"):
+        module.unpack(listed, config, (data / "audio").absolute(), nj)
+    checked = _check_audio(listed, config, module, data, nj)
     accepted = list(_usable(checked, rejected))
     datadir.write_rejected(data, ((r.utt_id, r.path, r.reason) for r in rejected))
     if not accepted:
@@ -89,28 +96,31 @@ def _usable(
 
 
 def _check_audio(
-    utterances: list[Utterance],
-    config: PrepareConfig,
-    convert: Convert | None,
-    data: Path,
-    nj: int,
-    corpus: str,
+    utterances: list[Utterance], config: PrepareConfig, module: ModuleType, data: Path, nj: int
 ) -> Iterator[Utterance | Rejected]:
     """The utterances with their lengths, or rejected if their audio is unusable.
 
-    Of segments only the header of the recording is read, once a recording.
+    Of segments, and of clips of a corpus with too much audio to read, only the header of the file
+    is read, once a file. The list of utterances is empty at the end.
     """
-    recordings = {utt.recording: utt.wav for utt in utterances if utt.recording}
-    files = [utt for utt in utterances if not utt.span]
+    headers_only = corpora.published(module).headers_only
+    files: list[Utterance] = []
+    if not headers_only:
+        files = [utt for utt in utterances if not utt.span]
+    headers = _header_files(utterances, headers_only)
+    name, total = module.__name__.rpartition(".")[2], len(headers) + len(files)
     with (
-        progress(f"prepare {corpus}", len(recordings) + len(files), "files") as advance,
+        progress(f"prepare {name}", total, "files") as advance,
         ProcessPoolExecutor(max(1, nj)) as pool,
     ):
-        lengths = _lengths(recordings, data / LENGTHS, nj, advance) if recordings else {}
-        for utt in utterances:
-            if utt.span:
-                yield _check_segment(utt, utt.span, lengths[utt.recording or ""], config)
-        folder = (data / "audio").absolute()
+        lengths = _lengths(headers, data / LENGTHS, nj, advance) if headers else {}
+        headers.clear()
+        utterances.reverse()
+        while utterances:  # each is freed at once: a large corpus is not in memory twice
+            utt = utterances.pop()
+            if utt.span or headers_only:
+                yield _check_header(utt, lengths[utt.recording or utt.utt_id], config)
+        convert, folder = getattr(module, "convert", None), (data / "audio").absolute()
         for result in pool.map(
             _check_file, files, repeat(config), repeat(convert), repeat(folder), chunksize=16
         ):
@@ -118,14 +128,24 @@ def _check_audio(
             advance(1)
 
 
+def _header_files(utterances: list[Utterance], headers_only: bool) -> dict[str, str]:
+    """Recording, or clip, -> its file, of which the header is read."""
+    headers: dict[str, str] = {}
+    for utt in utterances:
+        if utt.span or headers_only:
+            headers[utt.recording or utt.utt_id] = utt.wav
+    return headers
+
+
 def _lengths(
     recordings: dict[str, str], path: Path, nj: int, advance: Callable[[int], None]
 ) -> dict[str, float | str]:
-    """Seconds of each recording by its header, or the reason why it is unusable.
+    """Seconds of each recording or clip by its header, or the reason why it is unusable.
 
-    Each length is stored in `path` at once, so that a stopped run resumes. Remove the file if
+    Lengths are stored in `path` at once, so that a stopped run resumes. Remove the file if
     recordings have changed. Threads are used, not processes: each process would copy the utterances
-    of a large corpus, and opening files is waiting.
+    of a large corpus, and opening files is waiting. A thread takes several files: a local file
+    opens faster than threads change.
     """
     partial = path.with_name(f".{path.name}.partial")
     lengths: dict[str, float | str] = {}
@@ -139,12 +159,14 @@ def _lengths(
         partial.open("a", encoding="utf-8", buffering=1) as output,
         ThreadPoolExecutor(nj) as pool,
     ):
-        wavs = [recordings[name] for name in missing]
-        for name, length in zip(missing, pool.map(_seconds_or_reason, wavs)):
-            lengths[name] = length
-            if isinstance(length, float):
-                output.write(f"{name} {length!r}\n")
-            advance(1)
+        chunks = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
+        wavs = ([recordings[name] for name in chunk] for chunk in chunks)
+        for chunk, found in zip(chunks, pool.map(_seconds_or_reasons, wavs)):
+            for name, length in zip(chunk, found):
+                lengths[name] = length
+                if isinstance(length, float):
+                    output.write(f"{name} {length!r}\n")
+            advance(len(chunk))
     usable = sorted((name, value) for name, value in lengths.items() if isinstance(value, float))
     write_lines(path, (f"{name} {seconds!r}\n" for name, seconds in usable))
     partial.unlink()
@@ -162,20 +184,31 @@ def _stored_lengths(path: Path, recordings: dict[str, str]) -> dict[str, float]:
     return lengths
 
 
-def _seconds_or_reason(path: str) -> float | str:
-    try:
-        return audio.seconds(path)
-    except audio.AudioError as error:
-        return str(error)
+def _seconds_or_reasons(paths: list[str]) -> list[float | str]:
+    lengths: list[float | str] = []
+    for path in paths:
+        try:
+            lengths.append(audio.seconds(path))
+        except audio.AudioError as error:
+            lengths.append(str(error))
+    return lengths
 
 
-def _check_segment(
-    utt: Utterance, span: tuple[float, float], length: float | str, config: PrepareConfig
+def _check_header(
+    utt: Utterance, length: float | str, config: PrepareConfig
 ) -> Utterance | Rejected:
-    """length: of the recording, seconds, or the reason why it is unusable."""
+    """length: of the recording or clip, seconds, or the reason why it is unusable.
+
+    A clip's length must be that of its metadata (`utt.seconds`), if there are any.
+    """
     if isinstance(length, str):
         return Rejected(utt.utt_id, utt.wav, length)
-    start, end = span
+    if not utt.span:
+        if utt.seconds is not None and abs(length - utt.seconds) > CLIP_TOLERANCE:
+            reason = f"clip of {length:.2f} s, its metadata have {utt.seconds:.2f} s"
+            return Rejected(utt.utt_id, utt.wav, reason)
+        return _check_length(utt, length, config)
+    start, end = utt.span
     if end > length + audio.TOLERANCE:
         reason = f"segment ends at {end:.2f} s, its recording at {length:.2f} s"
         return Rejected(utt.utt_id, utt.wav, reason)

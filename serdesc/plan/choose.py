@@ -61,7 +61,10 @@ def accumulations(training: TrainingConfig) -> list[int]:
 
 
 def choose(config: Config, training: Training, decode: Decoding, room: float, gpu: bool) -> Choice:
-    """The first candidate that fits into `room` bytes; the smallest one if none fits."""
+    """The first candidate that fits into `room` bytes; the smallest one if none fits.
+
+    The batch of `config` is that of one process.
+    """
     batch = config.training.batch_size
     for quantization, checkpointing, accumulation_steps in candidates(config, gpu):
         part = -(-batch // accumulation_steps)

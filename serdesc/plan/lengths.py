@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from serdesc import models
 from serdesc.builtin import resolve
 from serdesc.captions import writer
-from serdesc.captions.fields import Fields
+from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.config import Config, TargetConfig
 from serdesc.data import annotate, datadir, folds
 from serdesc.data.audio import SAMPLE_RATE
@@ -22,6 +22,7 @@ from serdesc.models import prompt as prompts
 from serdesc.training.examples import caption_of
 
 WORDS_PER_SECOND = 2.5  # assumed if there is no transcript
+CLIP_SECONDS = 4.0  # assumed without data: SpeechCraft's mean, 740 h in 670,070 clips
 SAMPLE = 20_000  # a larger corpus is sampled down to this number of utterances
 # A marker, a line break, a Chinese or Japanese character, a word, a punctuation mark: 0.96 to 0.99
 # of Llama 3's tokens in MELD's transcripts and captions.
@@ -69,12 +70,57 @@ class DataParts:
     notes: tuple[str, ...] = ()
 
 
-def data_parts(data: Path, config: Config) -> DataParts:
+class AssumedData(NamedTuple):
+    """Replaces a data directory: hours of speech in clips of equal length."""
+
+    hours: float
+    clip_seconds: float
+
+    def __str__(self) -> str:
+        return f"--hours {self.hours:g}"
+
+
+def assumed_parts(data: AssumedData, config: Config) -> DataParts:
+    """Clips without texts in one fold; the test part is folds.test_utterances, or a fifth.
+
+    Training and test part also have a batch each of clips of the maximum length, which determine
+    the peak of memory. Raises UserError if there is no speech left for other clips.
+    """
+    longest = min(config.prepare.max_seconds, config.training.max_seconds)
+    long = max(config.training.batch_size, config.decoding.batch_size)
+    count = round((3600 * data.hours - 2 * long * longest) / data.clip_seconds)
+    by_rule = config.folds.rule == "recordings"
+    tested = config.folds.test_utterances if by_rule else count // 5
+    if not 0 < tested < count:
+        raise UserError(
+            f"{data}: too short for a test part of {tested} clips of {data.clip_seconds:g} s, the"
+            f" longest clips ({2 * long} of {longest:g} s) and a training part: plan with more"
+            " hours, or with a data directory"
+        )
+    seconds = [longest] * long + [data.clip_seconds] * count + [longest] * long
+    emotions = config.folds.labels or EMOTIONS
+    every: list[Utterance] = []
+    for i, length in enumerate(seconds):
+        emotion = emotions[i % len(emotions)]
+        every.append(Utterance(f"{i:09d}", "", "", seconds=length, emotion=emotion))
+    notes = [
+        f"there are no data: {data.hours:g} h are {len(every):,} clips of {data.clip_seconds:g} s"
+        f" (--clip-seconds), {2 * long} of them of {longest:g} s, in one fold with"
+        f" {long + tested:,} clips to test ({'folds.test_utterances' if by_rule else 'a fifth'})"
+    ]
+    if config.prepare.speeds:
+        notes.append("copies at the speeds of prepare.speeds are not extracted")
+    return DataParts(every, every[long + tested :], every[: long + tested], 1, tuple(notes))
+
+
+def data_parts(data: Path | AssumedData, config: Config) -> DataParts:
     """The utterances that `extract` uses, and the first fold: stored, or as `annotate` would split.
 
     DATA may contain folds only. Without usable folds, all utterances are train and test of one
     fold. Raises UserError if an utterance has no duration.
     """
+    if isinstance(data, AssumedData):
+        return assumed_parts(data, config)
     labels = config.folds.labels
     folders = [path for path in sorted(data.glob("fold*")) if _is_fold(path)]
     folds_only = bool(folders) and not (data / "wav.scp").exists()

@@ -20,14 +20,14 @@ from serdesc.files import free_gb, write_json
 from serdesc.models.describer import Describer, Phase
 from serdesc.plan import calibrate, cards, choose, lengths, memory, shapes, show, trace, work
 from serdesc.plan.cards import Speed
-from serdesc.plan.lengths import DataParts, Item
+from serdesc.plan.lengths import AssumedData, DataParts, Item
 from serdesc.plan.show import Tree
 
 ASSUMED = (
     "every epoch costs what the first does, and responses are as long as the references",
-    "one card, one process; GB are 10^9 bytes",
-    "memory is that of the longest utterances of DATA together, with fused attention; "
-    "bitsandbytes' own buffers are not counted",
+    "GB are 10^9 bytes",
+    "memory is that of one process and of the longest utterances of DATA together, with fused "
+    "attention; bitsandbytes' own buffers are not counted",
 )
 
 
@@ -46,6 +46,13 @@ class Inputs:
     test_scale: float
     prompt: int  # tokens
     emotions: int  # classes of the posterior
+    gpus: int  # processes of training, which share each batch
+
+    @property
+    def share(self) -> Config:
+        """The configuration with the utterances of a batch that one process gets."""
+        batch_size = -(-self.config.training.batch_size // self.gpus)
+        return replace(self.config, training=replace(self.config.training, batch_size=batch_size))
 
     def with_longest(self, utterances: list[Utterance], measured: list[Item]) -> list[Item]:
         """The measured items, with the longest utterances added or replaced.
@@ -61,11 +68,17 @@ class Inputs:
 
 
 def run(
-    config: Config, data: Path, gpu: str, room: float | None, calibrated: bool, out: Path | None
+    config: Config,
+    data: Path | AssumedData,
+    gpu: str,
+    gpus: int,
+    room: float | None,
+    calibrated: bool,
+    out: Path | None,
 ) -> None:
     """Print the plan, and write it to `out` as JSON if given."""
     device = runtime.start(config) if calibrated else None
-    tree = plan(config, data, gpu, room, device)
+    tree = plan(config, data, gpu, room, device, gpus)
     show.show(tree)
     if out:
         write_json(out, tree)
@@ -73,18 +86,20 @@ def run(
 
 def plan(
     config: Config,
-    data: Path,
+    data: Path | AssumedData,
     gpu: str = "",
     room: float | None = None,
     calibrated: torch.device | None = None,
+    gpus: int = 1,
 ) -> Tree:
     """The resource estimates of an experiment.
 
     `room`: limit of memory in GB; by default that of the GPU or the machine. `calibrated`: the
-    device to measure. Without `gpu` and `calibrated` there are no hours. Raises UserError for
-    models without an LLM, unknown cards and data without training utterances.
+    device to measure. Without `gpu` and `calibrated` there are no hours. `gpus`: processes of
+    training (torchrun). Raises UserError for models without an LLM, unknown cards, more processes
+    than utterances in a batch, and data without training utterances.
     """
-    inputs, sources, notes = _inputs(config, data)
+    inputs, sources, notes = _inputs(config, data, gpus)
     costs, curve = work.Costs.of(inputs.model), work.Curve.of(inputs.encoder)
     parameters = [part._asdict() for part in shapes.parts(inputs.encoder, inputs.model)]
     speed = _speed(inputs, gpu, calibrated)
@@ -93,7 +108,7 @@ def plan(
     spare = cards.CONTEXT if on_gpu else cards.PROGRAM
     live, feature_section = _features(inputs)
     train, decode = _peaks(inputs, live, on_gpu)
-    choice = choose.choose(config, train, decode, (limit - spare) * 1e9, on_gpu)
+    choice = choose.choose(inputs.share, train, decode, (limit - spare) * 1e9, on_gpu)
     if gpu and choice.quantization != config.llm.quantization:
         llm = replace(config.llm, quantization=choice.quantization)  # type: ignore[arg-type]
         speed = cards.card(gpu, replace(config, llm=llm))
@@ -105,10 +120,11 @@ def plan(
         "features": feature_section,
         "tokens": _tokens(inputs, costs, curve, choice),
         "memory": _memory(inputs, train, decode, choice, limit, spare),
-        "settings": [*choice.settings(config)],
+        "settings": choice.settings(config),
         "fits": choice.fits,
         "hours": hours,
         "machine": speed.name if speed else None,
+        "gpus": gpus,
         "assumed": [*ASSUMED, *notes, *speed_notes],
     }
 
@@ -122,8 +138,15 @@ def _peaks(inputs: Inputs, live: bool, on_gpu: bool) -> tuple[memory.Training, m
     return train, memory.decoding(passes, train, test_items, inputs.prompt, inputs.emotions)
 
 
-def _inputs(config: Config, data: Path) -> tuple[Inputs, dict[str, str], list[str]]:
+def _inputs(
+    config: Config, data: Path | AssumedData, gpus: int
+) -> tuple[Inputs, dict[str, str], list[str]]:
     """The inputs, the sources of the models' shapes, and notes on assumptions."""
+    if gpus > config.training.batch_size:
+        raise UserError(
+            f"--gpus {gpus}: more than the {config.training.batch_size} utterances of a batch"
+            " (training.batch_size): use fewer, or a larger batch"
+        )
     if config.model == "ssl_baseline":
         raise UserError(
             "model: 'ssl_baseline' has no LLM and no plan: `--config full` with the same encoder "
@@ -157,8 +180,12 @@ def _inputs(config: Config, data: Path) -> tuple[Inputs, dict[str, str], list[st
         test_scale=test_scale,
         prompt=lengths.prompt_tokens(tokenizer, config),
         emotions=len(emotions),
+        gpus=gpus,
     )
-    notes = dict.fromkeys([*parts.notes, note, *train_notes, *test_notes])
+    shared = "one card, one process"
+    if gpus > 1:
+        shared = f"training: {gpus} processes share each batch; exchanging gradients takes no time"
+    notes = dict.fromkeys([*parts.notes, shared, note, *train_notes, *test_notes])
     sources = {"encoder shape from": encoder_source, "llm shape from": llm_source}
     return inputs, sources, [line for line in notes if line]
 
@@ -182,7 +209,7 @@ def _speed(inputs: Inputs, gpu: str, calibrated: torch.device | None) -> Speed |
     if calibrated is None:
         return None
     training = inputs.config.training
-    part = -(-training.batch_size // training.gradient_accumulation_steps)
+    part = -(-inputs.share.training.batch_size // training.gradient_accumulation_steps)
     return calibrate.measure_speed(
         inputs.config, inputs.train, inputs.model.tokenizer, inputs.encoder, part, calibrated
     )
@@ -243,8 +270,8 @@ def _steps(
     inputs: Inputs, costs: work.Costs, phase: Phase, choice: choose.Choice
 ) -> Iterator[tuple[work.BatchShape, work.Passes]]:
     """Shape and FLOPs of each forward and backward pass of one epoch."""
-    config, accumulation_steps = inputs.config, choice.gradient_accumulation_steps
-    for shape in work.epoch(inputs.train, inputs.prompt, phase, config, accumulation_steps):
+    config, parts = inputs.config, inputs.gpus * choice.gradient_accumulation_steps
+    for shape in work.epoch(inputs.train, inputs.prompt, phase, config, parts):
         checkpointing, lora = choice.gradient_checkpointing, config.training.lora
         yield shape, costs.step(shape, phase, checkpointing, lora)
 
@@ -282,7 +309,7 @@ def _memory(
     room: float,
     spare: float,
 ) -> Tree:
-    config, part = inputs.config, choice.part(inputs.config)
+    config, part = inputs.share, choice.part(inputs.share)
     longest = max(map(_seconds, inputs.data.every))
     accumulation_steps = config.training.gradient_accumulation_steps
     configured_part = -(-config.training.batch_size // accumulation_steps)
@@ -322,7 +349,10 @@ def _hours(
     speed: Speed,
     live: bool,
 ) -> Tree:
-    """Hours of one fold, and of all folds with one extraction."""
+    """Hours of one fold, and of all folds with one extraction.
+
+    Only training is shared by several processes.
+    """
     llm = inputs.model.llm.get_base_model().config  # type: ignore[operator]
     launch = 3 * llm.num_hidden_layers * speed.launch
     training = 0.0
@@ -331,12 +361,13 @@ def _hours(
         seconds = 0.0
         for _, step in _steps(inputs, costs, phase, choice):
             seconds += max(step.both / speed.training, launch)
-        training += epochs * inputs.scale * seconds
+        training += epochs * inputs.scale * seconds / inputs.gpus
     cost = _decoding(inputs, costs)
     bandwidth_bound = work.bytes_per_step(inputs.model) / speed.bandwidth
     token = max(bandwidth_bound, llm.num_hidden_layers * speed.launch)
     encoded = _encoder_flops(inputs, curve) / speed.encoding
     live_encoding = _live_flops(inputs, curve) / speed.encoding * sum(epochs_of.values())
+    live_encoding /= inputs.gpus
     fold = training + (live_encoding if live else 0.0)
     decoding = cost["reading"] / speed.reading + cost["steps"] * token
     extraction = 0.0 if live else encoded

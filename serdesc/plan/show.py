@@ -121,6 +121,9 @@ def memory(tree: Tree) -> tuple[str, Rows]:
 def times(tree: Tree) -> tuple[str, Rows]:
     section, live = tree["hours"], tree["features"]["live"]
     condition = "" if live else ", if they were"
+    machine = tree["machine"]
+    if tree["gpus"] > 1:
+        machine = f"{tree['gpus']} {machine}: training on all, the rest on one"
     rows = [
         ["extraction, once", "live" if live else hours(section["extraction"])],
         ["training of a fold, all phases and epochs", hours(section["training"])],
@@ -131,7 +134,7 @@ def times(tree: Tree) -> tuple[str, Rows]:
             hours(section["live adds"]),
         ],
     ]
-    return f"time on {tree['machine']}", [["", "time"], *rows]
+    return f"time on {machine}", [["", "time"], *rows]
 
 
 def conclusion(tree: Tree) -> list[str]:

@@ -132,6 +132,52 @@ def voice(path: Path, seconds: float, seed: int) -> None:
     soundfile.write(path, rng.normal(0, 0.1, int(seconds * 16_000)), 16_000)
 
 
+def cut_clips(craft: Path, folder: Path, suffix: str) -> Path:
+    """The segments of the fixture craft as clips: their folder."""
+    for recording in json.loads((craft / "GigaSpeech.json").read_text())["audios"]:
+        wave, rate = soundfile.read(craft / recording["path"], dtype="int16")
+        (folder / recording["aid"]).mkdir(parents=True)
+        for row in recording["segments"]:
+            first, last = round(row["begin_time"] * rate), round(row["end_time"] * rate)
+            path = folder / recording["aid"] / f"{row['sid']}{suffix}"
+            opus = {"format": "OGG", "subtype": "OPUS"} if suffix == ".opus" else {}
+            soundfile.write(path, wave[first:last], rate, **opus)
+    return folder
+
+
+def parquet_clips(craft: Path, folder: Path, rows_per_file: int = 5) -> Path:
+    """The segments of the fixture craft as in speechcolab/gigaspeech: the folder of the files."""
+    import pyarrow
+    from pyarrow import parquet
+
+    clips, rows = cut_clips(craft, folder.with_name("cut"), ".wav"), []
+    for recording in json.loads((craft / "GigaSpeech.json").read_text())["audios"]:
+        for row in recording["segments"]:
+            path = clips / recording["aid"] / f"{row['sid']}.wav"
+            rows.append(
+                {
+                    "segment_id": row["sid"],
+                    "speaker": "N/A",
+                    "text": row["text_tn"],
+                    "audio": {"bytes": path.read_bytes(), "path": path.name},
+                    "begin_time": np.float32(row["begin_time"]),
+                    "end_time": np.float32(row["end_time"]),
+                    "audio_id": recording["aid"],
+                    "title": "x",
+                    "url": "N/A",
+                    "source": 0,
+                    "category": 24,
+                    "original_full_path": recording["path"],
+                }
+            )
+    (folder / "m").mkdir(parents=True)
+    for i in range(0, len(rows), rows_per_file):
+        table = pyarrow.Table.from_pylist(rows[i : i + rows_per_file])
+        path = folder / "m" / f"train-{i // rows_per_file:05d}.parquet"
+        parquet.write_table(table, path, row_group_size=2)
+    return folder
+
+
 def change(path: Path, how: Callable[[Any], Any]) -> None:
     path.write_text(json.dumps(how(json.loads(path.read_text()))))
 

@@ -168,7 +168,7 @@ def test_a_plan_of_what_cannot_be_split_says_why(corpus: Path) -> None:
     for settings, why in (
         (["folds.rule=test"], "fold1 has no training part"),
         (["folds.labels=[angry, excited]"], "no utterance is excited"),
-        (["folds.rule=recordings"], "has no line in segments"),
+        (["folds.rule=recordings"], "folds.test_utterances is 2000, but the data has only"),
     ):
         config = configs.load(settings=settings)
         found = lengths.data_parts(corpus, config)
@@ -177,6 +177,62 @@ def test_a_plan_of_what_cannot_be_split_says_why(corpus: Path) -> None:
         )
     with pytest.raises(UserError, match=r"no utterance has a label of folds.labels \['neutral'\]"):
         lengths.data_parts(corpus, configs.load(settings=["folds.labels=[neutral]"]))
+
+
+def test_hours_replace_data(tmp_path: Path, tiny_settings: list[str]) -> None:
+    """A plan from hours alone is that of a data directory with such clips."""
+    (tmp_path / "c.yaml").write_text("folds: {rule: recordings, test_utterances: 20}\n")
+    options = [part for setting in tiny_settings for part in ("--set", setting)]
+    arguments = ["plan", tmp_path / "c.yaml", "--gpu", "a100-80", *options]
+    out = tmp_path / "plan.json"
+    code, said = serdesc(*arguments, "--hours", 0.5, "--clip-seconds", 2, "--out", out)
+    assert code == 0 and "Assumed:" in said and "there are no data: 0.5 h are" in said
+    assumed = json.loads(out.read_text())
+    config = configs.load([tmp_path / "c.yaml"], tiny_settings)
+    parts = lengths.data_parts(lengths.AssumedData(0.5, 2.0), config)
+    assert sum(utt.seconds or 0 for utt in parts.every) == pytest.approx(1800, abs=1)
+    limit = min(config.prepare.max_seconds, config.training.max_seconds)
+    assert {utt.seconds for utt in parts.train} == {utt.seconds for utt in parts.test} == {2, limit}
+    assert len(parts.train) + len(parts.test) == len(parts.every)
+    long = [utt for utt in parts.test if utt.seconds == limit]
+    assert len(parts.test) == 20 + len(long) and len(long) >= config.training.batch_size
+    datadir.write(tmp_path / "data/fold1/train", parts.train)
+    datadir.write(tmp_path / "data/fold1/test", parts.test)
+    real = planner.plan(config, tmp_path / "data", gpu="a100-80")
+    for name in ("tokens", "memory", "hours"):
+        assert real[name] == assumed[name]
+    assert real["features"]["bytes"] == assumed["features"]["bytes"]
+    code, said = serdesc(*arguments, "--hours", 0.5)
+    assert code == 0 and "clips of 4 s" in said
+    for wrong in ((), (tmp_path, "--hours", 1)):
+        code, said = serdesc(*arguments, *wrong)
+        assert code == 2 and "give DATA or --hours H, one of the two" in said
+    code, said = serdesc(*arguments, "--hours", 0.01)
+    assert code == 2 and "--hours 0.01: too short for a test part of 20 clips of 4 s" in said
+    fifth = lengths.data_parts(lengths.AssumedData(0.5, 2.0), configs.load(settings=tiny_settings))
+    assert "(a fifth)" in fifth.notes[0] and len(fifth.test) > 0.2 * len(fifth.every)
+
+
+def test_several_gpus_share_a_batch(tmp_path: Path) -> None:
+    """Each has its part of the batch: less memory; and a step lasts at least as long as launching
+    its kernels.
+    """
+    settings = ["folds.rule=recordings", "folds.test_utterances=20"]
+    config, data = configs.load(settings=settings), lengths.AssumedData(2, 4.0)
+    one, eight = (planner.plan(config, data, "a100-80", gpus=gpus) for gpus in (1, 8))
+    assert (one["memory"]["part"], eight["memory"]["part"]) == (8, 1)
+    assert eight["memory"]["training"] < one["memory"]["training"]
+    assert eight["memory"]["as configured"] == eight["memory"]["training"]
+    assert 1 < one["hours"]["training"] / eight["hours"]["training"] < 8
+    assert one["hours"]["decoding"] == eight["hours"]["decoding"]
+    assert "training: 8 processes share each batch" in " ".join(eight["assumed"])
+    assert "one card, one process" in one["assumed"]
+    steps = planner.plan(
+        replace(config, training=replace(config.training, batch_size=16)), data, "t4", gpus=8
+    )
+    assert steps["memory"]["part"] <= 2
+    with pytest.raises(UserError, match="--gpus 9: more than the 8 utterances of a batch"):
+        planner.plan(config, data, "a100-80", gpus=9)
 
 
 def test_faults_of_a_plan_are_named(corpus: Path, tmp_path: Path, tiny_settings: list[str]) -> None:

@@ -518,3 +518,12 @@ def test_seeds_and_parts(recipe: str) -> None:
     assert ["--part dev" in reports[0], "--part test" in reports[1]] == [True] * 2
     assert all(" exp/t " in line for line in reports), "the seeds are reported together"
     assert len(folders("baselines", "--seeds", "1 2", "--baselines", "true")) == 1
+
+
+def test_speechcraft_passes_the_folder_of_the_clips(tmp_path: Path) -> None:
+    """A relative one is that of the caller's directory."""
+    script, options = ROOT / "egs/speechcraft/run.sh", ["--dry-run", "--recordings", "clips"]
+    code, output = run_script(script, *options, "--config", "conf/tenth.yaml", cwd=tmp_path)
+    (line,) = commands(output.splitlines(), "prepare")
+    assert code == 0 and line.endswith(f" --set prepare.recordings={tmp_path}/clips")
+    assert " data/tenth --config conf/tenth.yaml " in line

@@ -4,6 +4,10 @@ utterances(src, config)     the corpus's utterances, and those that cannot be us
 make(src, config, nj)       optional: generates a corpus that is not downloaded
 convert(utt, folder)        optional: writes audio that libsndfile cannot read into `folder`;
                             returns the utterance with its new wav
+unpack(utts, config, folder, nj)
+                            optional: writes audio that is inside of other files to files, in
+                            `folder` if the configuration names no other; replaces utterances in
+                            the list by those with their new wav
 duplicates(src)             optional: groups of ids for which the release has the same audio
 identity(utt_id)            optional: session, speaker and sex that an id contains
 EMOTIONS                    optional: the release's labels -> serdesc's, or a list of serdesc's;
@@ -47,6 +51,7 @@ class Published:
     broken_clips: Mapping[str, str] = field(default_factory=dict)  # id -> defect in the release
     speakers_in_several_parts: bool = False  # in the official split
     loose_boundaries: bool = False  # a transcript may be longer than its clip
+    headers_only: bool = False  # prepare and check read headers, not samples: too much audio
 
 
 _FORMER_FIELDS = {

@@ -10,40 +10,44 @@ folders of these names, JSON or TSV:
     Instructions   likewise, with transcript; without such a file the captions are the
                    `llama-instruction` of the Labels
 
-Times and paths are from GigaSpeech.json (https://github.com/SpeechColab/GigaSpeech), which is read
-as a stream. GigaSpeech has no speakers: the recording is used as the speaker. Sex and age group are
-labels of each segment, so they are in the labels only.
+The audio is GigaSpeech's, as whole recordings or as clips (serdesc/data/gigaspeech.py). Whole
+recordings give a data directory with `segments`, clips one without; the files text, utt2spk,
+utt2emo, utt2emphasis, utt2cap and utt2sed.jsonl and the folds are the same, and utt2dur up to the
+rounding of the clips. GigaSpeech has no speakers: the recording is used as the speaker. Sex and age
+group are labels of each segment, so they are in the labels only.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator
+from typing import Any, Iterator
 
 import ijson
 
 from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.config import PrepareConfig
+from serdesc.data import gigaspeech, parquet
 from serdesc.data.corpora import Published, Rejected
 from serdesc.data.datadir import Utterance
+from serdesc.data.gigaspeech import SEGMENT, Segment
 from serdesc.errors import UserError
 from serdesc.files import read_text
 
 # Reasons of rejection; serdesc check compares them with rejected.tsv.
 NO_SEGMENT = "no such segment in it"
+NO_CLIP = "no clip of it"
 OTHER_CORPUS = "the id has no GigaSpeech segment (AUD0000000001_S0000001) in it"
 PUBLISHED = Published(
     total=670_070,
     loose_boundaries=True,
-    reasons_of_subsets=(NO_SEGMENT, OTHER_CORPUS, "no such file"),
+    headers_only=True,
+    reasons_of_subsets=(NO_SEGMENT, OTHER_CORPUS, NO_CLIP, "no such file"),
 )
 KINDS = ("label", "description", "instruction")
-SEGMENT = re.compile(r"(?:AUD|POD|YOU)\d{10}_S\d{7}")
 # key of a label string -> field, and its values in lower case -> those of the field
 VOCABULARY: dict[str, tuple[str, dict[str, str]]] = {
     "age": ("age", {**dict(zip(AGES, AGES)), "youth adult": "young adult"}),
@@ -115,7 +119,7 @@ def entries(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open("rb") as file:
         start = file.read(200).lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"{"):
-        with _open_json(path) as file:
+        with gigaspeech.open_json(path) as file:
             yield from ijson.kvitems(file, "", use_float=True, buf_size=1 << 20)
     elif b"\t" in start.split(b"\n")[0]:
         for line in read_text(path).split("\n"):
@@ -127,30 +131,6 @@ def entries(path: Path) -> Iterator[tuple[str, Any]]:
             f"{path}: begins with {start[:60]!r}, which is neither a JSON object {{id: text}} or"
             " {id: {key: text}} nor a line `id<TAB>text`: write it as one of these"
         )
-
-
-@contextmanager
-def _open_json(path: Path) -> Iterator[BinaryIO]:
-    """A JSON file, after its byte order mark. JSON errors in the block are raised as UserError."""
-    with path.open("rb") as file:
-        file.seek(3 if file.read(3) == b"\xef\xbb\xbf" else 0)
-        try:
-            yield file
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            file.seek(0)
-            first = file.readline(1 << 20)
-            raise UserError(
-                f"{path}: begins with {first[:60]!r} but is not one JSON object ({error}):"
-                f" {_remedy(first)}"
-            ) from error
-
-
-def _remedy(line: bytes) -> str:
-    try:
-        json.loads(line)
-    except ValueError:  # also of a wrong encoding
-        return "download it again"
-    return "its first line is a complete JSON value (JSON lines): write all of them as one object"
 
 
 # ---- utterances ----------------------------------------------------------------------------------
@@ -169,103 +149,68 @@ def utterances(
 
 def _labelled(src: Path, config: PrepareConfig) -> Iterator[Utterance | Rejected]:
     """The labelled segments in GigaSpeech's order, then the labels without a segment."""
-    labels, captions = _annotations(src, config.text)
-    gigaspeech = Path(config.gigaspeech) if config.gigaspeech else src / "GigaSpeech.json"
-    folder = Path(config.recordings) if config.recordings else gigaspeech.parent
-    for recording in _recordings(gigaspeech):
-        wav = str(folder / recording["path"])
-        for segment in recording["segments"]:
-            try:
-                label = labels.pop(segment["sid"], None)
-                span = (float(segment["begin_time"]), float(segment["end_time"]))
-            except (KeyError, TypeError, ValueError) as error:
-                raise UserError(
-                    f"{gigaspeech}: segment {str(segment)[:80]} of {recording['aid']} has no sid,"
-                    f" begin_time and end_time in seconds ({error!r}): not GigaSpeech's format"
-                ) from error
-            if label is not None:
-                caption = captions.pop(segment["sid"], "") if captions is not None else None
-                yield _utterance(segment, span, recording["aid"], wav, label, caption)
+    labels, captions = _annotations(src, config)
+    path = Path(config.gigaspeech or src / "GigaSpeech.json")
+    folder = Path(config.recordings or path.parent)
+    metadata = path if config.gigaspeech or path.exists() else None
+    for segment in gigaspeech.segments(folder, metadata, labels):
+        label = labels.pop(segment.sid, None)
+        if label is not None:
+            caption = captions.pop(segment.sid, "") if captions is not None else None
+            yield _utterance(segment, label, caption, str(folder))
     for utt_id in labels:
         reason = NO_SEGMENT if SEGMENT.fullmatch(utt_id) else OTHER_CORPUS
-        yield Rejected(utt_id, str(gigaspeech), reason)
+        yield Rejected(utt_id, str(metadata or folder), reason)
+
+
+def unpack(utts: list[Utterance], config: PrepareConfig, folder: Path, nj: int) -> None:
+    """Unpack clips of Parquet files, to prepare.unpacked or to `folder`."""
+    parquet.unpack(utts, Path(config.unpacked or folder), nj)
 
 
 def _utterance(
-    segment: dict[str, Any],
-    span: tuple[float, float],
-    recording: str,
-    wav: str,
-    label: str,
-    caption: str | None,
+    segment: Segment, label: str, caption: str | None, folder: str
 ) -> Utterance | Rejected:
     """caption: None if captions are rendered; empty if the corpus has none for this segment."""
-    utt_id = segment["sid"]
+    utt_id, recording, wav, span, text_tn, is_clip = segment
+    if not wav:
+        return Rejected(utt_id, folder, NO_CLIP)
     try:
         fields, text = parse_labels(label)
     except ValueError as error:
         return Rejected(utt_id, wav, " ".join(str(error).split()))
-    text = text or normalise(segment.get("text_tn") or "")
+    text = text or normalise(text_tn)
     if not text:
         return Rejected(utt_id, wav, "no transcript in the labels or in GigaSpeech")
     if caption == "":
         return Rejected(utt_id, wav, "no caption of it (prepare.text)")
-    if not 0 <= span[0] < span[1]:
+    if span and not 0 <= span[0] < span[1]:
         return Rejected(utt_id, wav, f"segment goes from {span[0]:g} to {span[1]:g} s")
+    seconds = span[1] - span[0] if is_clip and span else None
     return Utterance(
         utt_id,
         wav,
         recording,
         text=text,
+        seconds=seconds,
         emotion=fields.emotion,
         caption=caption,
         labels=fields,
-        recording=recording,
-        span=span,
+        recording=None if is_clip else recording,
+        span=None if is_clip else span,
     )
-
-
-def _recordings(path: Path) -> Iterator[dict[str, Any]]:
-    """The recordings of GigaSpeech.json, read one at a time: the file has several gigabytes."""
-    if not path.exists():
-        raise UserError(
-            f"{path}: no such file. Give GigaSpeech's metadata with --set"
-            " prepare.gigaspeech=/path/to/GigaSpeech.json"
-        )
-    empty = True
-    with _open_json(path) as file:
-        for recording in ijson.items(file, "audios.item", use_float=True, buf_size=1 << 20):
-            empty = False
-            _check_recording(path, recording)
-            yield recording
-        if empty:
-            file.seek(0)
-            raise UserError(
-                f"{path}: begins with {file.read(60)!r} and has no recording in a list `audios`:"
-                " not GigaSpeech's format"
-            )
-
-
-def _check_recording(path: Path, recording: Any) -> None:
-    keys = list(recording) if isinstance(recording, dict) else []
-    missing = [key for key in ("aid", "path", "segments") if key not in keys]
-    if missing:
-        content = ", ".join(recording) if isinstance(recording, dict) else str(recording)[:60]
-        raise UserError(
-            f"{path}: a recording without {' and '.join(missing)}, found {content}: not"
-            " GigaSpeech's format"
-        )
 
 
 # ---- the three downloads -------------------------------------------------------------------------
 
 
-def _annotations(src: Path, text: str) -> tuple[dict[str, str], dict[str, str] | None]:
+def _annotations(src: Path, config: PrepareConfig) -> tuple[dict[str, str], dict[str, str] | None]:
     """Label string and caption of each id; None instead of captions if they are rendered.
 
-    text: prepare.text. The label string is empty for an id of another corpus: it will be rejected.
+    Segments outside of prepare.recordings_share are omitted. The label string is empty for an id of
+    another corpus: it will be rejected.
     """
-    files = _files(src)
+    files, text = _files(src), config.text
     if not files["label"]:
         raise UserError(
             f"{src}: no file or folder named Labels in it (.json, .tsv or .txt): give the folder"
@@ -278,6 +223,8 @@ def _annotations(src: Path, text: str) -> tuple[dict[str, str], dict[str, str] |
     for path in files["label"]:
         for key, value in entries(path):
             utt_id = _segment_id(key)
+            if not in_share(gigaspeech.recording_of(utt_id), config.recordings_share):
+                continue
             if utt_id in labels:
                 raise UserError(
                     f"{path}: '{key}' is also in another file or line of the Labels: remove one of"
@@ -322,6 +269,17 @@ def _files(src: Path) -> dict[str, list[Path]]:
             if kinds:
                 files[kinds[0]].append(path)
     return files
+
+
+@lru_cache(maxsize=1 << 16)
+def in_share(recording: str, share: float) -> bool:
+    """Whether a recording is in this share of all recordings, by the hash of its id alone.
+
+    The first 8 bytes of the id's SHA-256, as a fraction of 2^64, are below the share. A smaller
+    share is a part of a larger one.
+    """
+    start = hashlib.sha256(recording.encode()).digest()[:8]
+    return int.from_bytes(start, "big") < share * 2**64
 
 
 def _segment_id(key: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from helpers import LABELS, change, voice
+from helpers import LABELS, ROOT, change, voice
 
 from serdesc import config as configs
 from serdesc.captions import reader
@@ -23,6 +23,7 @@ from serdesc.files import write_lines
 from serdesc.scoring import normalise
 from serdesc.training.examples import caption_of
 
+RECORDINGS = ("POD0000000000", "YOU0000000001", "AUD0000000002")  # of the fixture craft
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -382,7 +383,7 @@ def test_a_stopped_preparation_goes_on_and_ends_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(prepare, "_check_segment", killed)
+        patched.setattr(prepare, "_check_header", killed)
         with pytest.raises(KeyboardInterrupt):
             prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
     assert [path.name for path in stopped.iterdir()] == ["reco2dur"]
@@ -427,8 +428,33 @@ def test_whole_recordings_are_held_out(craft: Path) -> None:
     assert held[0] == held[1] != held[2]
     with pytest.raises(UserError, match="only 60 utterances of 20 recordings"):
         folds.split(utterances, FoldsConfig(rule="recordings", test_utterances=60), seed=1)
-    with pytest.raises(UserError, match="no line in segments"):
-        folds.split([Utterance("a", "", "a")], rule, seed=1)
+    clips = [Utterance(utt.utt_id, "", utt.spk) for utt in utterances]  # without segments
+    assert {u.utt_id for u in folds.split(clips, rule, seed=1)[0].test} == held[0]
+
+
+def test_a_share_of_the_recordings_depends_on_their_ids_alone(craft: Path, tmp_path: Path) -> None:
+    ids = [f"POD{i:010d}" for i in range(20_000)]
+    tenth = {name for name in ids if speechcraft.in_share(name, 0.1)}
+    assert len(tenth) == 2015 and sorted(tenth)[:3] == [ids[0], ids[12], ids[15]]
+    assert tenth < {name for name in ids if speechcraft.in_share(name, 0.2)}
+    assert all(speechcraft.in_share(name, 1.0) for name in ids)
+    assert not any(speechcraft.in_share(name, 0.0) for name in ids)
+    shares = {name: speechcraft.in_share(name, 0.5) for name in RECORDINGS}
+    assert set(shares.values()) == {True, False}
+    config = PrepareConfig(recordings_share=0.5)
+    accepted, rejected = prepare.prepare("speechcraft", craft, tmp_path / "data", config, nj=1)
+    assert {utt.recording for utt in accepted} == {name for name in shares if shares[name]}
+    assert not rejected and (tmp_path / "data/rejected.tsv").read_text().count("\n") == 1
+    settings = ["folds.rule=recordings", "folds.test_utterances=1", "measure.source=corpus"]
+    with pytest.raises(UserError, match="prepare.recordings_share 0.5, the configuration has 1.0"):
+        annotate.annotate(tmp_path / "data", configs.load(None, settings), nj=1)
+
+
+def test_the_tenth_is_the_recipes_configuration_with_a_share() -> None:
+    folder = ROOT / "egs/speechcraft/conf"
+    full, tenth = (configs.load([folder / f"{name}.yaml"]) for name in ("speechcraft", "tenth"))
+    assert tenth.prepare.recordings_share == 0.1 and tenth.folds.test_utterances == 2000
+    assert replace(tenth, prepare=replace(tenth.prepare, recordings_share=1.0)) == full
 
 
 def test_ser_sed_is_trained_on_descriptions_and_full_on_instructions(
