@@ -125,7 +125,7 @@ def plan(
         "hours": hours,
         "machine": speed.name if speed else None,
         "gpus": gpus,
-        "assumed": [*ASSUMED, *notes, *speed_notes],
+        "assumed": [*ASSUMED, *notes, *speed_notes, *_weight_of_kl(config)],
     }
 
 
@@ -188,6 +188,21 @@ def _inputs(
     notes = dict.fromkeys([*parts.notes, shared, note, *train_notes, *test_notes])
     sources = {"encoder shape from": encoder_source, "llm shape from": llm_source}
     return inputs, sources, [line for line in notes if line]
+
+
+def _weight_of_kl(config: Config) -> list[str]:
+    """What beta amounts to for a latent dimension, and with the other reduction over K."""
+    training, k = config.training, config.branch.latent
+    if config.model != "describer" or not training.beta:
+        return []
+    weights = {"sum": training.beta, "mean": training.beta / k}
+    other = {"sum": "mean", "mean": "sum"}[training.kl]
+    over = "mean over frames" if training.loss == "mean" else "sum over frames (eq4)"
+    return [
+        f"KL: beta {training.beta:g}, {training.kl} over K = {k}, {over}: each latent dimension has"
+        f" the weight {weights[training.kl]:.3g}; with training.kl={other} it would be"
+        f" {weights[other]:.3g}"
+    ]
 
 
 def _seconds(utt: Utterance) -> float:

@@ -252,3 +252,21 @@ def test_faults_of_a_plan_are_named(corpus: Path, tmp_path: Path, tiny_settings:
     (corpus / "utt2dur").unlink()
     code, said = serdesc(*arguments)
     assert code == 2 and "add utt2dur" in said
+
+
+@pytest.mark.parametrize(
+    "settings, weight, other",
+    [
+        ([], "0.0025", "training.kl=sum it would be 0.01"),
+        (["training.kl=sum", "training.loss=eq4"], "0.01", "training.kl=mean it would be 0.0025"),
+    ],
+)
+def test_a_plan_says_what_beta_amounts_to(
+    corpus: Path, tiny_settings: list[str], settings: list[str], weight: str, other: str
+) -> None:
+    """beta 1e-2 and K = 4."""
+    config = configs.load(settings=[*tiny_settings, *settings])
+    assert config.branch.latent == 4
+    (note,) = [n for n in planner.plan(config, corpus)["assumed"] if n.startswith("KL: beta 0.01")]
+    assert f"has the weight {weight};" in note and note.endswith(other)
+    assert ("eq4" in note) == (len(settings) == 2)
