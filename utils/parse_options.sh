@@ -28,7 +28,8 @@ while [ $# -gt 0 ]; do
   [[ $_value =~ ^(/.*|none|live)?$ ]] || case $_name in
     corpus | list | refs | gigaspeech | recordings | dump | librispeech | speechocean)
       _value=$_caller$2 ;;
-    config | init) [[ -e $_recipe/../../serdesc/builtin/$2 || ! -e $2 ]] || _value=$_caller$2 ;;
+    config | init | model)
+      [[ -e $_recipe/../../serdesc/builtin/$2 || ! -e $2 ]] || _value=$_caller$2 ;;
   esac
   [[ ! $_value =~ JOB([^A-Za-z0-9_]|$) ]] ||
     _fail "$1 $_value: JOB is replaced by the job's number in log names and commands; rename it"

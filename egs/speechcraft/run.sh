@@ -16,6 +16,7 @@ config=conf/speechcraft.yaml  # also: conf/{tenth,description}.yaml
 set=()                    # key=value over the configuration; repeatable
 system=                   # system of the paper, of serdesc/systems/*.yaml
 init=none                 # start model, or none: encoder and LLM only
+model=                    # decode with this model, such as an adapted one
 tag=                      # name in exp/; default: system or configuration
 dump=                     # default: dump/hubert-large/<configuration>
 max_disk=500              # GB of features to store; more are computed live
@@ -59,7 +60,7 @@ if begin 3 "extract the outputs of all encoder layers to $dump"; then
     "${conf[@]}" --shard "JOB/$nj" ${max_disk:+--max-disk "$max_disk"}
   show "$dump/log/extract.1.log"
 fi
-if begin 4 "train, alternating content and descriptor phases"; then
+if [ -z "$model" ] && begin 4 "train, alternating content and descriptor phases"; then
   for of in "${trained[@]}"; do  # exp/<tag>, or exp/<tag>/seed<s>
     run $cuda_cmd "$of/fold1/train.log" "${launch[@]}" serdesc train \
       "$data/fold1/train" "$dump" "$of/fold1" "${conf[@]}" $(set_seed "$of") "${allow[@]}"
@@ -67,7 +68,8 @@ if begin 4 "train, alternating content and descriptor phases"; then
 fi
 if begin 5 "decode the held-out recordings: $parts"; then
   for of in "${decoded[@]//JOB/1}"; do  # exp/<tag>/fold1/decode_test ...
-    run $cuda_cmd "$of/decode.log" serdesc decode "$data/fold1/${of##*_}" "$dump" "${of%/*}"
+    run $cuda_cmd "$of/decode.log" serdesc decode "$data/fold1/${of##*_}" "$dump" \
+      "${model:-${of%/*}}" --out "$of/hyp.jsonl"
   done
 fi
 if begin 6 "score the captions, and baselines on the same clips"; then

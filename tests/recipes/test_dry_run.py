@@ -511,7 +511,7 @@ def test_seeds_and_parts(recipe: str) -> None:
         (f"{fold}/{part} ", f"exp/t/seed{s}/{fold}") for part in ("dev", "test") for s in (1, 2)
     ]
     for line, (data, exp) in zip(decoded, expected, strict=True):
-        assert data in line and line.endswith(exp), line
+        assert data in line and f" {exp}" in line, line
     scored = folders("score", "--seeds", "1 2", "--parts", "dev test")
     assert f"--hyp exp/t/seed2/{fold}/decode_dev/hyp.jsonl" in scored[1] and len(scored) == 4
     reports = folders("report", "--seeds", "1 2", "--parts", "dev test")
@@ -527,3 +527,12 @@ def test_speechcraft_passes_the_folder_of_the_clips(tmp_path: Path) -> None:
     (line,) = commands(output.splitlines(), "prepare")
     assert code == 0 and line.endswith(f" --set prepare.recordings={tmp_path}/clips")
     assert " data/tenth --config conf/tenth.yaml " in line
+
+
+def test_speechcraft_decodes_with_an_adapted_model() -> None:
+    lines = dry_run("speechcraft", "--model", "/m/fold1", "--tag", "after")
+    assert not commands(lines, "train") and "stage 4" not in stages(lines)
+    (decode,) = commands(lines, "decode")
+    assert " /m/fold1 --out exp/after/fold1/decode_test/hyp.jsonl" in decode
+    (score,) = commands(lines, "score")
+    assert "--hyp exp/after/fold1/decode_test/hyp.jsonl" in score
