@@ -134,7 +134,9 @@ def test_score_depends_writes_what_report_pools(lab: Lab, model: str) -> None:
     code, output = serdesc("report", str(exp.parent))
     assert code == 0, output
     results = (exp.parent / "RESULTS.md").read_text()
-    assert "one descriptor is replaced" in results and "right descriptors (a correlation)" in results
+    assert (
+        "one descriptor is replaced" in results and "right descriptors (a correlation)" in results
+    )
 
 
 def test_errors_name_the_next_step(lab: Lab) -> None:
