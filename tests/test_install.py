@@ -76,7 +76,7 @@ def test_scoring_needs_only_its_own_requirements(parts: Path, tmp_path: Path) ->
     (tmp_path / "hyp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     script = (
         "import sys, json\n"
-        "for name in ('torch', 'transformers', 'peft', 'safetensors'): sys.modules[name] = None\n"
+        "for name in ('torch', 'transformers', 'peft', 'safetensors', 'pyarrow'): sys.modules[name] = None\n"
         "from typer.testing import CliRunner; from serdesc.cli import app\n"
         "done = CliRunner().invoke(app, sys.argv[1:]); print(done.output, file=sys.stderr)\n"
         "assert done.exit_code == 0, done.output\n"

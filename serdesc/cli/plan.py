@@ -70,8 +70,6 @@ def plan(
     Example:
 
         serdesc plan egs/iemocap/conf/iemocap.yaml data/iemocap --gpu a100-40
-
-        serdesc plan egs/speechcraft/conf/tenth.yaml --hours 74 --gpu a100-80 --gpus 8
     """
     from serdesc import config as configs
     from serdesc.errors import UserError

@@ -174,7 +174,7 @@ def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -
     assert len(rows) == 6 and all(row["response"] for row in rows)
     assert not (folder / "dump").exists() and not (folder / "data/small/fold1/train").exists()
     assert (
-        "encoder hubert-mini, LLM llama-mini" in (folder / "exp/zero_shot/RESULTS.md").read_text()
+        "hubert-mini, llama-mini" in (folder / "exp/zero_shot/RESULTS.md").read_text()
     )
     scores = {
         score["metric"]: score
