@@ -257,17 +257,43 @@ COMPARED = ("encoder", "branch", "adapter", "llm", "prompt", "training")
 
 
 def _differences(corpus: CorpusRuns) -> list[str]:
-    """How each experiment differs from the paper's protocol; equal experiments in one line."""
+    """How the experiments differ from the paper's protocol: all of them, and each beyond that.
+
+    Experiments with equal differences are in one line.
+    """
+    differences = {experiment.path.name: _difference(experiment) for experiment in corpus.every}
+    common = _common(list(differences.values()))
+    lines = [f"{corpus.name}, all: differ from the paper: {'; '.join(common)}"] if common else []
     names: dict[str, list[str]] = {}
     for experiment in corpus.every:
-        names.setdefault(_difference(experiment), []).append(experiment.path.name)
-    return [f"{corpus.name}, {', '.join(group)}: {text}" for text, group in names.items()]
+        text = _own(experiment, differences[experiment.path.name], common)
+        names.setdefault(text, []).append(experiment.path.name)
+    return lines + [f"{corpus.name}, {', '.join(group)}: {text}" for text, group in names.items()]
 
 
-def _difference(experiment: Experiment) -> str:
+def _common(differences: Sequence[Sequence[str] | None]) -> list[str]:
+    """The differences that all of several experiments have."""
+    if len(differences) < 2:
+        return []
+    shared = set.intersection(*(set(of_one or ()) for of_one in differences))
+    return [text for text in differences[0] or () if text in shared]
+
+
+def _own(experiment: Experiment, differences: Sequence[str] | None, common: Sequence[str]) -> str:
     folds = ", ".join(experiment.fold_numbers)
-    if not experiment.config:
+    if differences is None:
         return f"folds {folds}; there is no config.yaml with its settings"
+    own = [text for text in differences if text not in common]
+    text = "; ".join(own) or "in nothing that is configured"
+    if common:
+        return f"folds {folds}; beyond that: {'; '.join(own) or 'nothing'}"
+    return f"folds {folds}; differs from the paper: {text}"
+
+
+def _difference(experiment: Experiment) -> list[str] | None:
+    """`key value (paper: value)` of each setting that differs; None without a configuration."""
+    if not experiment.config:
+        return None
     system = str(experiment.config.get("system") or "")
     shipped = [Path(system)] if system in configs.systems() else None
     reference = asdict(configs.load(shipped))
@@ -276,8 +302,7 @@ def _difference(experiment: Experiment) -> str:
         for key, value in _leaves(experiment.config.get(section, {}), section):
             if value != _lookup(reference, key):
                 differences.append(f"{key} {value} (paper: {_lookup(reference, key)})")
-    text = "; ".join(differences) or "in nothing that is configured"
-    return f"folds {folds}; differs from the paper: {text}"
+    return differences
 
 
 def _leaves(tree: Any, key: str) -> list[tuple[str, Any]]:

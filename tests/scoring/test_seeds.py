@@ -162,3 +162,19 @@ def test_the_papers_questions_are_answered_over_speakers(tmp_path: Path) -> None
         "two branches" in n
         for n in tables.table(1, [f"toy={tmp_path}"], "test", "utterance", Config()).notes
     )
+
+
+def test_differences_that_all_experiments_have_are_stated_once(tmp_path: Path) -> None:
+    import yaml
+
+    for system in ("full", "no_disentanglement"):
+        score_folds(tmp_path / system, system, (1,))
+        for path in (tmp_path / system).glob("fold*/config.yaml"):
+            record = yaml.safe_load(path.read_text())
+            record["adapter"]["k"] = 3
+            record["branch"]["latent"] = 64 if system == "full" else 128
+            path.write_text(yaml.safe_dump(record))
+    notes = tables.table(3, [f"toy={tmp_path}"], "test", "utterance", Config()).notes
+    assert "toy, all: differ from the paper: adapter.k 3 (paper: 5)" in notes
+    assert "toy, full: folds 1, 2; beyond that: branch.latent 64 (paper: 128)" in notes
+    assert "toy, no_disentanglement: folds 1, 2; beyond that: nothing" in notes
