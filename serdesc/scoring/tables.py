@@ -283,11 +283,10 @@ def _own(experiment: Experiment, differences: Sequence[str] | None, common: Sequ
     folds = ", ".join(experiment.fold_numbers)
     if differences is None:
         return f"folds {folds}; there is no config.yaml with its settings"
-    own = [text for text in differences if text not in common]
-    text = "; ".join(own) or "in nothing that is configured"
+    own = "; ".join(text for text in differences if text not in common)
     if common:
-        return f"folds {folds}; beyond that: {'; '.join(own) or 'nothing'}"
-    return f"folds {folds}; differs from the paper: {text}"
+        return f"folds {folds}; beyond that: {own or 'nothing'}"
+    return f"folds {folds}; differs from the paper: {own or 'in nothing that is configured'}"
 
 
 def _difference(experiment: Experiment) -> list[str] | None:
