@@ -173,9 +173,7 @@ def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -
     rows = read_jsonl(folder / "exp/zero_shot/fold1/decode_test/hyp.jsonl")
     assert len(rows) == 6 and all(row["response"] for row in rows)
     assert not (folder / "dump").exists() and not (folder / "data/small/fold1/train").exists()
-    assert (
-        "hubert-mini, llama-mini" in (folder / "exp/zero_shot/RESULTS.md").read_text()
-    )
+    assert "hubert-mini, llama-mini" in (folder / "exp/zero_shot/RESULTS.md").read_text()
     scores = {
         score["metric"]: score
         for score in read_json(folder / "exp/zero_shot/score_test.json")["scores"]
