@@ -126,6 +126,7 @@ def test_a_record_without_the_reduction_of_the_kl_was_trained_with_the_sum(tmp_p
     assert configs.load(own).training.kl == "mean"
 
 
+@pytest.mark.slow
 def test_resuming_with_another_reduction_of_the_kl_is_refused(folder: Path) -> None:
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     settings += ["--set", "training.kl=mean"]

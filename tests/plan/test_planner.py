@@ -179,6 +179,7 @@ def test_a_plan_of_what_cannot_be_split_says_why(corpus: Path) -> None:
         lengths.data_parts(corpus, configs.load(settings=["folds.labels=[neutral]"]))
 
 
+@pytest.mark.slow
 def test_hours_replace_data(tmp_path: Path, tiny_settings: list[str]) -> None:
     """A plan from hours alone is that of a data directory with such clips."""
     (tmp_path / "c.yaml").write_text("folds: {rule: recordings, test_utterances: 20}\n")
@@ -213,6 +214,7 @@ def test_hours_replace_data(tmp_path: Path, tiny_settings: list[str]) -> None:
     assert "(a fifth)" in fifth.notes[0] and len(fifth.test) > 0.2 * len(fifth.every)
 
 
+@pytest.mark.slow
 def test_several_gpus_share_a_batch(tmp_path: Path) -> None:
     """Each has its part of the batch: less memory; and a step lasts at least as long as launching
     its kernels.

@@ -85,6 +85,7 @@ def test_deviations_over_seeds_and_over_folds_are_apart(tmp_path: Path) -> None:
     assert "80 x 3" in text and "seed1 seed2 seed3" in text and "± over seeds" in text
 
 
+@pytest.mark.slow
 def test_a_row_says_what_was_run_and_marks_use_all_seeds(tmp_path: Path) -> None:
     for system in ("full", "no_disentanglement"):
         score_folds(tmp_path / system, system, (1, 2, 3))
@@ -147,6 +148,7 @@ def test_what_was_run_in_words(system: str, text: str, tmp_path: Path) -> None:
     assert "mean over K" not in protocol.described(record)
 
 
+@pytest.mark.slow
 def test_the_papers_questions_are_answered_over_speakers(tmp_path: Path) -> None:
     for system in ("full", "no_disentanglement", "no_bottleneck"):
         score_folds(tmp_path / system, system, (1, 2))
