@@ -20,6 +20,8 @@ from serdesc.files import read_json, read_jsonl, write_json
 from serdesc.inference import dependence
 from serdesc.inference.dependence import DependenceTest, replacements, wording_of
 
+pytestmark = pytest.mark.slow
+
 FULL = Fields("a b", "sad", "low", "normal", "fast", "young adult", "female", ("b",))
 
 
