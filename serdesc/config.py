@@ -17,7 +17,7 @@ from serdesc.configfile import Range, rename_keys, system_files
 from serdesc.errors import UserError
 from serdesc.files import write_text
 
-__all__ = ["Config", "differences", "dump", "load", "rename_keys", "systems"]
+__all__ = ["Config", "differences", "dump", "leaves", "load", "rename_keys", "systems"]
 
 SYSTEM = "You are a helpful language and speech assistant."
 INSTRUCTION = (
@@ -315,19 +315,19 @@ def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None =
 
 def differences(recorded: Config, config: Config) -> list[str]:
     """`key value, the configuration has value` for each key that differs."""
-    flat = dict(_leaves(dataclasses.asdict(config), ""))
+    flat = dict(leaves(dataclasses.asdict(config)))
     texts = []
-    for key, value in _leaves(dataclasses.asdict(recorded), ""):
+    for key, value in leaves(dataclasses.asdict(recorded)):
         if value != flat[key]:
             texts.append(f"{key} {value}, the configuration has {flat[key]}")
     return texts
 
 
-def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of every key."""
     for name, value in tree.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

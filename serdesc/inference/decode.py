@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Sequence, TextIO
 
 from serdesc import config as configs
 from serdesc import runtime
@@ -166,9 +166,7 @@ def decode(
             for batch in remaining:
                 rows = _decode_usable(model, features, batch, emotions, rejected)
                 done |= {row["utt_id"]: row for row in rows}
-                with write_errors(partial):
-                    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                    file.flush()
+                append_rows(file, partial, rows)
                 advance(len(batch))
     decoded = sorted({utt.utt_id for utt in utterances} & done.keys())
     if rejected and not decoded:
@@ -202,6 +200,13 @@ def _decode_usable(
             rejected.append(error)
             batch = [utt for utt in batch if utt.utt_id != error.utt_id]
     return []
+
+
+def append_rows(file: TextIO, partial: Path, rows: Sequence[Row]) -> None:
+    """Append lines to an open file of finished batches, at once."""
+    with write_errors(partial):
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.flush()
 
 
 def read_partial(partial: Path) -> dict[str, Row]:

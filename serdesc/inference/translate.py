@@ -6,7 +6,6 @@ weights, the prompt and the hash of OUT, which scores state in their signature.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Sequence
@@ -21,8 +20,8 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features.batches import split_batches
 from serdesc.features.encoder import load_pretrained, weights_digest
-from serdesc.files import exclusive_lock, file_digest, write_errors, write_json, write_text
-from serdesc.inference.decode import has_resumable_output, partial_of, read_partial
+from serdesc.files import exclusive_lock, file_digest, write_json, write_text
+from serdesc.inference.decode import append_rows, has_resumable_output, partial_of, read_partial
 from serdesc.models.llm import quantization_options
 from serdesc.models.prompt import build_prompt
 from serdesc.progress import progress
@@ -122,12 +121,11 @@ def _translate(
         with partial.open("a", encoding="utf-8") as file:
             for batch in split_batches(remaining, translator.config.batch_size):
                 texts = translator([str(utt.caption) for utt in batch])
-                with write_errors(partial):
-                    for utt, text in zip(batch, texts):
-                        row = {"utt_id": utt.utt_id, "text": text}
-                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                        done[utt.utt_id] = text
-                    file.flush()
+                rows = []
+                for utt, text in zip(batch, texts):
+                    rows.append({"utt_id": utt.utt_id, "text": text})
+                    done[utt.utt_id] = text
+                append_rows(file, partial, rows)
                 advance(len(batch))
     return {utt.utt_id: done[utt.utt_id] for utt in utterances}
 

@@ -8,7 +8,6 @@ checkpoint/state.json               progress and a hash of each file; written la
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from serdesc import models
 from serdesc.config import Config
 from serdesc.errors import FailedError, UserError
 from serdesc.features.live import Features
-from serdesc.files import apply_umask, read_json, write_errors, write_json
+from serdesc.files import apply_umask, file_digest, read_json, write_errors, write_json
 from serdesc.models import Model
 from serdesc.models import llm as llms
 
@@ -191,7 +190,7 @@ def load_model(
 
 
 def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return file_digest(path)[:16]
 
 
 def _moments(optimizers: Optimizers) -> dict[str, Tensor]:

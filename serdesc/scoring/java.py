@@ -7,7 +7,6 @@ wrappers are not used because they write into site-packages.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Sequence
 
 from serdesc.errors import FailedError
+from serdesc.files import file_digest
 
 MIN_VERSION = 11
 REMEDY = "any from 11 to 21 will do, on Debian `apt install default-jre-headless`"
@@ -75,7 +75,7 @@ def jars() -> Path:
 def digest(*place: str) -> str:
     """Eight digits of the sha256 of a jar in `jars()`, for signatures; "none" if it is missing."""
     try:
-        return hashlib.sha256(jars().joinpath(*place).read_bytes()).hexdigest()[:8]
+        return file_digest(jars().joinpath(*place))[:8]
     except (NotComputed, OSError):
         return "none"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -273,7 +272,7 @@ class ScoreInputs:
 
     @classmethod
     def of(cls, hyp: Path, utterances: Sequence[Utterance], settings: Any) -> ScoreInputs:
-        sha256 = hashlib.sha256(hyp.read_bytes()).hexdigest()
+        sha256 = files.file_digest(hyp)
         key = files.digest(sha256, datadir.identity(utterances), settings, __version__)
         return cls(hyp.name, sha256, key)
 
@@ -290,7 +289,7 @@ def check_not_stale(out: Path) -> None:
     """Raises UserError if the hypotheses have changed since they were scored."""
     of = read_json(out).get("of") or {}
     hyp = out.parent / of.get("answers", "")
-    if hyp.is_file() and hashlib.sha256(hyp.read_bytes()).hexdigest() != of["sha256"]:
+    if hyp.is_file() and files.file_digest(hyp) != of["sha256"]:
         raise UserError(f"{out}: {hyp.name} has been decoded again since: rerun the score stage")
 
 

@@ -295,26 +295,10 @@ def _difference(experiment: Experiment) -> list[str] | None:
         return None
     system = str(experiment.config.get("system") or "")
     shipped = [Path(system)] if system in configs.systems() else None
-    reference = asdict(configs.load(shipped))
+    reference = dict(configs.leaves(asdict(configs.load(shipped))))
     differences: list[str] = []
     for section in COMPARED:
-        for key, value in _leaves(experiment.config.get(section, {}), section):
-            if value != _lookup(reference, key):
-                differences.append(f"{key} {value} (paper: {_lookup(reference, key)})")
+        for key, value in configs.leaves(experiment.config.get(section, {}), f"{section}."):
+            if value != reference.get(key):
+                differences.append(f"{key} {value} (paper: {reference.get(key)})")
     return differences
-
-
-def _leaves(tree: Any, key: str) -> list[tuple[str, Any]]:
-    """(dotted key, value) of every setting below `key`."""
-    if not isinstance(tree, dict):
-        return [(key, tree)]
-    leaves: list[tuple[str, Any]] = []
-    for name, value in tree.items():
-        leaves += _leaves(value, f"{key}.{name}")
-    return leaves
-
-
-def _lookup(tree: Any, key: str) -> Any:
-    for name in key.split("."):
-        tree = tree.get(name) if isinstance(tree, dict) else None
-    return tree
