@@ -30,6 +30,8 @@ def start(config: Config) -> torch.device:
         torch.set_num_threads(config.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Otherwise every new tensor is filled with NaN first: 600 kernels a step of a small model.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     name = config.device
     if name == "auto":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"

@@ -11,6 +11,11 @@ from torch.nn import functional
 from serdesc.config import AdapterConfig
 
 
+def token_count(frames: int, k: int) -> int:
+    """U: speech tokens of an utterance of `frames` frames, k of which are joined; at least one."""
+    return max(1, frames // k)
+
+
 class Adapter(nn.Module):
     def __init__(self, latent: int, llm_width: int, config: AdapterConfig) -> None:
         super().__init__()
@@ -20,10 +25,6 @@ class Adapter(nn.Module):
             nn.ReLU(),
             nn.Linear(config.hidden, llm_width),
         )
-
-    def tokens(self, frames: Tensor) -> Tensor:
-        """U of each utterance (B,): frames // k, at least one."""
-        return (frames // self.k).clamp_min(1)
 
     def forward(self, z: Tensor) -> Tensor:
         # at entry, z is (B, T, K); DownSample: concatenate k frames, drop the rest

@@ -6,7 +6,6 @@ tokens, H LLM width, N input positions, M target tokens, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Sequence
 
 import torch
@@ -16,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from serdesc.config import Config
 from serdesc.models import llm as llms
-from serdesc.models.adapter import Adapter
+from serdesc.models.adapter import Adapter, token_count
 from serdesc.models.bottleneck import Bottleneck, Latent, reduce_kl
 from serdesc.models.prompt import Prompt, build_prompt
 
@@ -27,7 +26,7 @@ TRAINED: dict[str, tuple[str, ...]] = {
     "descriptor": ("descriptor",),
     "joint": ("content", "descriptor"),
 }
-IGNORE = -100  # label of a position without loss
+Side = Literal["left", "right"]
 
 
 class Branch(nn.Module):
@@ -56,18 +55,20 @@ class SpeechTokens(NamedTuple):
 
     s_con: Tensor  # (B, U, H)
     s_des: Tensor | None  # (B, U, H); None: the model has one group of speech tokens
-    tokens: Tensor  # (B,), U of each utterance
     kl: Tensor  # sum over the frames of the sampled branches
     latents: dict[str, Tensor] = {}  # as in Loss
 
 
-@dataclass
-class Row:
-    """One row of the LLM's input, before padding."""
+class Rows(NamedTuple):
+    """The LLM's input: a row of N positions for each utterance, padded. M: label tokens of all
+    rows, row after row.
+    """
 
-    embeds: Tensor  # (N, H)
-    mask: Tensor  # (N,), attention mask
-    labels: Tensor  # (N,)
+    embeds: Tensor  # (B, N, H)
+    mask: Tensor  # (B, N), attention mask
+    labels: Tensor  # (M,)
+    predicting: Tensor  # (M,), index into the B * N positions of the one before each label
+    counts: list[int]  # label tokens of each row
 
 
 class Describer(nn.Module):
@@ -112,6 +113,10 @@ class Describer(nn.Module):
         """M of a target, its end token included."""
         return len(self._encode(target)) + 1
 
+    def token_counts(self, frames: Tensor) -> list[int]:
+        """U of each utterance."""
+        return [token_count(t, self.config.adapter.k) for t in frames.tolist()]
+
     def branch(self, name: str) -> Branch:
         return {"content": self.content, "descriptor": self.descriptor}[name]
 
@@ -140,38 +145,40 @@ class Describer(nn.Module):
     # -----------------------------------------------------------------------------
 
     def speech_tokens(
-        self, name: str, x: Tensor, frames: Tensor, eps: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, Tensor, Latent]:
-        """s (B, U, H) of a branch, U of each utterance (B,), and latents; z = mu without eps."""
+        self, name: str, x: Tensor, mask: Tensor, eps: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Latent]:
+        """s (B, U, H) of a branch, and latents; z = mu without eps. mask (B, T): frame_mask."""
         branch = self.branch(name)
         latent = branch.bottleneck(x)  # (B, T, K)
         z = latent.mu
         if eps is not None:
             z = latent.sample(pad_sequence(list(eps), batch_first=True).to(x))
         # Zero the padding frames before the adapter, so that padding has no effect.
-        z = z * frame_mask(frames, x.shape[2])[..., None]
-        return branch.adapter(z), branch.adapter.tokens(frames), latent
+        return branch.adapter(z * mask[..., None]), latent
 
     def encode_speech(
         self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
     ) -> SpeechTokens:
-        """Both groups of speech tokens; s_des is zero in the content phase (Section 3.5)."""
-        s_con, tokens, latent_con = self.speech_tokens("content", x, frames, noise.get("content"))
+        """Both groups of speech tokens; s_des is zero in the content phase (Section 3.5).
+
+        x (B, L, T, D) on the model's device; frames (B,) on the CPU, so that nothing waits for it.
+        """
+        mask = frame_mask(frames, x.shape[2]).to(x.device)  # (B, T)
+        s_con, latent_con = self.speech_tokens("content", x, mask, noise.get("content"))
         latents = {"content": latent_con}
         s_des = torch.zeros_like(s_con)
         if phase != "content":
-            s_des, _, latents["descriptor"] = self.speech_tokens(
-                "descriptor", x, frames, noise.get("descriptor")
+            s_des, latents["descriptor"] = self.speech_tokens(
+                "descriptor", x, mask, noise.get("descriptor")
             )
         kl, sums = x.new_zeros(()), {}
-        mask = frame_mask(frames, x.shape[2])  # (B, T)
         for name in self.sampled_branches(phase):
             per_dimension = latents[name].kl()  # (B, T, K)
             kl = kl + (reduce_kl(per_dimension, self.config.training.kl) * mask).sum()
             mu = latents[name].mu.detach()
             quantities = torch.stack([per_dimension.detach(), mu, mu.square()])  # (3, B, T, K)
             sums[name] = (quantities * mask[..., None]).sum((1, 2))
-        return SpeechTokens(s_con, s_des, tokens, kl, sums)
+        return SpeechTokens(s_con, s_des, kl, sums)
 
     # ---- training
     # ----------------------------------------------------------------------------------
@@ -187,86 +194,85 @@ class Describer(nn.Module):
         """Sums of -log p(target) (Eq. 4) and of the KL (Eq. 2) of the branches that the phase
         trains.
 
-        x (B, L, T, D), frames (B,), eps[branch][i] (T_i, K).
+        x (B, L, T, D); frames (B,) on the CPU; eps[branch][i] (T_i, K).
         """
-        x, frames = x.to(self.device), frames.to(self.device)
-        speech = self.encode_speech(x, frames, phase, eps or {})
+        speech = self.encode_speech(x.to(self.device), frames, phase, eps or {})
         prompt = self.content_prompt if phase == "content" else self.prompt
         attend = phase != "content" or self.config.prompt.attend_zeros
-        rows = self.build_rows(prompt, speech, targets, attend)
-        nll, count = self.nll(rows)
-        return Loss(nll, speech.kl, count, int(frames.sum()), len(rows), speech.latents)
+        rows = self.build_rows(prompt, speech, self.token_counts(frames), targets, attend)
+        nll = self.token_losses(rows).sum()
+        return Loss(nll, speech.kl, len(rows.labels), int(frames.sum()), len(x), speech.latents)
 
     def build_rows(
         self,
         prompt: Prompt,
         speech: SpeechTokens,
+        tokens: Sequence[int],
         targets: Sequence[str | None],
         attend: bool = True,
-    ) -> list[Row]:
-        """The LLM's input for each utterance; without padding of the speech tokens."""
-        rows = []
-        for i, (u, target) in enumerate(zip(speech.tokens.tolist(), targets, strict=True)):
-            s_des = None if speech.s_des is None else speech.s_des[i, :u]
-            rows.append(self.build_row(prompt, speech.s_con[i, :u], s_des, target, attend))
-        return rows
+        padding: Side = "right",
+    ) -> Rows:
+        """Prompt(S) of each utterance, followed by its target and end token in training.
 
-    def build_row(
-        self,
-        prompt: Prompt,
-        s_con: Tensor,
-        s_des: Tensor | None,
-        target: str | None,
-        attend: bool = True,
-    ) -> Row:
-        """Prompt(S) of one utterance, followed by the target and its end token in training.
-
-        s_con, s_des (U, H); without s_des, the line feed before it is omitted too. attend: whether
-        the descriptor tokens are attended to.
+        tokens: U of each utterance. Without s_des, the line feed before it is omitted too. attend:
+        whether the descriptor tokens are attended to. Where each token stands is worked out on the
+        CPU, so that the embeddings of the whole batch are looked up and put in place at once.
         """
-        answer = [] if target is None else [*self._encode(target), prompt.end]
-        ids = [*prompt.before, *prompt.between, *prompt.after, *answer]
-        text = llms.embeddings(self.llm)(torch.tensor(ids, device=self.device))
-        sizes = [len(prompt.before), len(prompt.between), len(prompt.after), len(answer)]
-        before, between, after, tail = text.split(sizes)
-        if s_des is None:
-            between, s_des = between[:0], s_con[:0]
-        parts = [before, s_con.to(text.dtype), between, s_des.to(text.dtype), after, tail]
-        embeds = torch.cat(parts)  # (N, H)
-        mask = torch.ones(len(embeds), dtype=torch.long, device=self.device)
-        if not attend:
-            start = len(before) + len(s_con) + len(between)
-            mask[start : start + len(s_des)] = 0
-        labels = torch.full((len(embeds),), IGNORE, device=self.device)
-        answer_ids = torch.tensor(answer, dtype=torch.long, device=self.device)
-        labels[len(embeds) - len(answer) :] = answer_ids
-        return Row(embeds, mask, labels)
+        groups = [speech.s_con] if speech.s_des is None else [speech.s_con, speech.s_des]
+        texts = [prompt.before, *[prompt.between] * (len(groups) - 1), prompt.after]
+        answers = [[] if t is None else [*self._encode(t), prompt.end] for t in targets]
+        fixed = sum(len(text) for text in texts)
+        pairs = list(zip(tokens, answers, strict=True))
+        lengths = [fixed + len(groups) * u + len(answer) for u, answer in pairs]
+        b, n = len(pairs), max(lengths)
+        mask = torch.zeros(b, n, dtype=torch.long)
+        ids: list[int] = []  # of text
+        text_at: list[int] = []  # index into the B * N positions
+        speech_at: list[list[int]] = [[] for _ in groups]
+        predicting: list[int] = []
+        for i, (u, answer) in enumerate(pairs):
+            begin = n - lengths[i] if padding == "left" else 0
+            mask[i, begin : begin + lengths[i]] = 1
+            at = i * n + begin
+            for g, text in enumerate([*texts, answer]):
+                ids += text
+                text_at += range(at, at + len(text))
+                at += len(text)
+                if g < len(groups):
+                    # The tokens of padding frames go to one more position, which is cut off.
+                    surplus = groups[g].shape[1] - u
+                    speech_at[g] += [*range(at, at + u), *[b * n] * surplus]
+                    if g == 1 and not attend:
+                        mask[i, at - i * n : at - i * n + u] = 0
+                    at += u
+            predicting += range(at - len(answer) - 1, at - 1)
+        labels = [token for answer in answers for token in answer]
+        places = [*text_at, *[at for group in speech_at for at in group]]
+        lists = [ids, places, labels, predicting]
+        on_device = torch.tensor([i for one in lists for i in one]).to(self.device)  # one transfer
+        ids_, places_, labels_, predicting_ = on_device.split([len(one) for one in lists])
+        words = llms.embeddings(self.llm)(ids_)  # (text tokens, H)
+        parts = torch.cat([words, *[s.flatten(0, 1).to(words.dtype) for s in groups]])
+        flat = parts.new_zeros(b * n + 1, self.llm_width).index_copy_(0, places_, parts)
+        embeds = flat[:-1].view(b, n, self.llm_width)
+        counts = [len(answer) for answer in answers]
+        return Rows(embeds, mask.to(self.device), labels_, predicting_, counts)
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def nll(self, rows: list[Row]) -> tuple[Tensor, int]:
-        """Sum of -log p over the label tokens of all rows (Eq. 4), and their number."""
-        losses, _ = self.token_losses(rows)
-        return losses.sum(), len(losses)
-
-    def token_losses(self, rows: list[Row]) -> tuple[Tensor, Tensor]:
-        """-log p of every label token, row after row, and their positions (B, N - 1).
-
-        Logits are computed at label positions only.
-        """
-        embeds = pad_sequence([row.embeds for row in rows], batch_first=True)  # (B, N, H)
-        mask = pad_sequence([row.mask for row in rows], batch_first=True)
-        labels = pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE)
-        labels = labels[:, 1:]  # position n predicts token n + 1
+    def token_losses(self, rows: Rows) -> Tensor:
+        """-log p of every label token (M,) (Eq. 4). Logits are computed where a label follows."""
         model = self.llm.get_base_model()  # type: ignore[operator]
         hidden = model.model(
-            inputs_embeds=embeds, attention_mask=mask, position_ids=positions(mask), use_cache=False
-        )
-        has_label = labels != IGNORE
-        logits = model.lm_head(hidden.last_hidden_state[:, :-1][has_label]).float()  # (labels, V)
-        losses = functional.cross_entropy(logits, labels[has_label], reduction="none")
-        return losses, has_label
+            inputs_embeds=rows.embeds,
+            attention_mask=rows.mask,
+            position_ids=positions(rows.mask),
+            use_cache=False,
+        ).last_hidden_state
+        before_labels = hidden.flatten(0, 1).index_select(0, rows.predicting)  # (M, H)
+        logits = model.lm_head(before_labels).float()  # (M, V)
+        return functional.cross_entropy(logits, rows.labels, reduction="none")
 
     # ---- decoding
     # ----------------------------------------------------------------------------------
@@ -274,12 +280,15 @@ class Describer(nn.Module):
     @torch.inference_mode()
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
         """Greedy decoding with z = mu and both token groups in one pass."""
-        rows = self.build_rows(self.prompt, self._encode_for_inference(x, frames), [None] * len(x))
+        speech = self._encode_for_inference(x, frames)
+        rows = self.build_rows(
+            self.prompt, speech, self.token_counts(frames), [None] * len(x), padding="left"
+        )
         return self.decode_rows(rows, max_new_tokens)
 
     def _encode_for_inference(self, x: Tensor, frames: Tensor) -> SpeechTokens:
         self.eval()
-        return self.encode_speech(x.to(self.device), frames.to(self.device), "descriptor", {})
+        return self.encode_speech(x.to(self.device), frames, "descriptor", {})
 
     @torch.inference_mode()
     def log_likelihoods(
@@ -288,19 +297,17 @@ class Describer(nn.Module):
         """log p(answer | speech) of every answer to each utterance, end token included; z = mu."""
         speech = self._encode_for_inference(x, frames)
         results: list[list[float]] = []
-        for i, candidates in enumerate(answers):
-            rows = self.build_rows(self.prompt, _repeat(speech, i, len(candidates)), candidates)
-            losses, has_label = self.token_losses(rows)
-            by_row = losses.split(has_label.sum(1).tolist())
-            results.append([-float(row.sum()) for row in by_row])
+        for i, (u, candidates) in enumerate(zip(self.token_counts(frames), answers)):
+            times = len(candidates)
+            rows = self.build_rows(self.prompt, repeat(speech, i, times), [u] * times, candidates)
+            by_row = self.token_losses(rows).split(rows.counts)
+            results.append((-torch.stack([row.sum() for row in by_row])).tolist())
         return results
 
-    def decode_rows(self, rows: list[Row], max_new_tokens: int) -> list[str]:
-        """Greedy decoding of prepared rows, padded on the left."""
+    def decode_rows(self, rows: Rows, max_new_tokens: int) -> list[str]:
+        """Greedy decoding of rows that are padded on the left."""
         from transformers import GenerationConfig
 
-        embeds = pad_sequence([row.embeds for row in rows], batch_first=True, padding_side="left")
-        mask = pad_sequence([row.mask for row in rows], batch_first=True, padding_side="left")
         pad = self.tokenizer.pad_token_id
         greedy = GenerationConfig(
             do_sample=False,
@@ -309,7 +316,7 @@ class Describer(nn.Module):
             pad_token_id=self.prompt.end if pad is None else pad,
         )
         ids = self.llm.generate(  # type: ignore[operator]
-            inputs_embeds=embeds, attention_mask=mask, generation_config=greedy
+            inputs_embeds=rows.embeds, attention_mask=rows.mask, generation_config=greedy
         )
         return [self._decode(row) for row in ids.tolist()]
 
@@ -321,14 +328,14 @@ class Describer(nn.Module):
         return text.strip()
 
 
-def _repeat(speech: SpeechTokens, i: int, times: int) -> SpeechTokens:
+def repeat(speech: SpeechTokens, i: int, times: int) -> SpeechTokens:
     """Utterance i, repeated."""
 
-    def repeat(t: Tensor) -> Tensor:
+    def of_group(t: Tensor) -> Tensor:
         return t[i : i + 1].expand(times, *t.shape[1:])
 
-    s_des = None if speech.s_des is None else repeat(speech.s_des)
-    return SpeechTokens(repeat(speech.s_con), s_des, repeat(speech.tokens), speech.kl)
+    s_des = None if speech.s_des is None else of_group(speech.s_des)
+    return SpeechTokens(of_group(speech.s_con), s_des, speech.kl)
 
 
 def frame_mask(frames: Tensor, length: int) -> Tensor:

@@ -39,5 +39,6 @@ class Undivided(Describer):
         self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
     ) -> SpeechTokens:
         summed = weighted_sum(x, self.layer_weights, self.config.branch.layer_norm)  # (B, T, D)
-        s = self.adapter(summed * frame_mask(frames, x.shape[2])[..., None])  # (B, U, H)
-        return SpeechTokens(s, None, self.adapter.tokens(frames), x.new_zeros(()))
+        mask = frame_mask(frames, x.shape[2]).to(x.device)
+        s = self.adapter(summed * mask[..., None])  # (B, U, H)
+        return SpeechTokens(s, None, x.new_zeros(()))

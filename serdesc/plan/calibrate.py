@@ -20,10 +20,11 @@ from serdesc.config import Config
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.features.batches import pad
 from serdesc.features.encoder import Encoder
-from serdesc.models.describer import Describer, Phase, noise
+from serdesc.models.adapter import token_count
+from serdesc.models.describer import Describer, Phase, SpeechTokens, noise
 from serdesc.plan import cards, shapes, trace
 from serdesc.plan.cards import Speed
-from serdesc.plan.lengths import Item, speech_tokens
+from serdesc.plan.lengths import Item
 from serdesc.plan.work import BatchShape, Costs, bytes_per_step, padded
 from serdesc.training.phases import phases_of
 
@@ -197,10 +198,11 @@ def _answer(
 ) -> dict[str, Timed]:
     """Prefill of a decoding batch, and one decoding step (with bytes in place of FLOPs)."""
     model.eval()
-    u, b = speech_tokens(item.frames, model.config), model.config.decoding.batch_size
+    u, b = token_count(item.frames, model.config.adapter.k), model.config.decoding.batch_size
     with torch.inference_mode():
-        s = torch.full((u, model.llm_width), 0.01, device=device)
-        rows = [model.build_row(model.prompt, s, s if model.groups == 2 else None, None)] * b
+        s = torch.full((b, u, model.llm_width), 0.01, device=device)
+        speech = SpeechTokens(s, s if model.groups == 2 else None, s.new_zeros(()))
+        rows = model.build_rows(model.prompt, speech, [u] * b, [None] * b, padding="left")
         few, many = (_seconds(partial(model.decode_rows, rows, count), device) for count in TOKENS)
     token = max(many - few, 1e-6) / (TOKENS[1] - TOKENS[0])
     prefill = costs.body(BatchShape(b, prompt + model.groups * u, 0, u, b)) + b * costs.label

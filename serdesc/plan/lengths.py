@@ -257,11 +257,6 @@ def longest(measured: Sequence[Item], count: int, phase: str, config: Config) ->
     return sorted(measured, key=row_length, reverse=True)[:count]
 
 
-def speech_tokens(frames: int, config: Config) -> int:
-    """U of an utterance of T frames, as computed by the adapter."""
-    return max(1, frames // config.adapter.k)
-
-
 def groups(config: Config) -> int:
     """Groups of speech tokens in the LLM's input."""
     return models.model_class(config).groups

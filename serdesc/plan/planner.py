@@ -17,6 +17,7 @@ from serdesc.features import batches
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 from serdesc.files import free_gb, write_json
+from serdesc.models.adapter import token_count
 from serdesc.models.describer import Describer, Phase
 from serdesc.plan import calibrate, cards, choose, lengths, memory, shapes, show, trace, work
 from serdesc.plan.cards import Speed
@@ -265,7 +266,7 @@ def _epoch(inputs: Inputs, costs: work.Costs, phase: Phase, choice: choose.Choic
     """Tokens and FLOPs of one epoch of a phase."""
     speech = target = padded = 0
     for item in inputs.train:
-        speech += lengths.speech_tokens(item.frames, inputs.config)
+        speech += token_count(item.frames, inputs.config.adapter.k)
         target += item.tokens(phase)
     flops = work.Passes(0, 0)
     for shape, step in _steps(inputs, costs, phase, choice):

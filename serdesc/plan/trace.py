@@ -16,14 +16,13 @@ from typing import Any, Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from serdesc.features.encoder import Encoder
-from serdesc.models.describer import Describer, Phase, Row, SpeechTokens, positions
+from serdesc.models.adapter import token_count
+from serdesc.models.describer import Describer, Phase, Rows, SpeechTokens, positions, repeat
 from serdesc.runtime import DTYPES
 
 # Fused as on a GPU: the (T, T) attention weights are never stored.
@@ -159,9 +158,16 @@ class Weightless:
         self.model.eval()
         with self.mode, Tally() as tally:
             x = self._x(batch)
-            rows = self._rows(x, batch, "descriptor", answered=False)[0]
-            hidden = _hidden(self.model, rows)
-            self.model.llm.get_base_model().lm_head(hidden[:, -1])  # type: ignore[operator]
+            speech = self._encode_speech(x, batch, "descriptor")
+            rows = self._rows(speech, batch, answered=False)
+            llm = self.model.llm.get_base_model()  # type: ignore[operator]
+            hidden = llm.model(
+                inputs_embeds=rows.embeds,
+                attention_mask=rows.mask,
+                position_ids=positions(rows.mask),
+                use_cache=False,
+            ).last_hidden_state
+            llm.lm_head(hidden[:, -1])
         return PassCost(tally.peak, tally.flops)
 
     @torch.no_grad()
@@ -170,37 +176,26 @@ class Weightless:
         self.model.eval()
         with self.mode, Tally() as tally:
             x = self._x([clip])
-            rows = self._rows(x, [clip], "descriptor")[0]
-            _nll(self.model, rows * answers, answers * self._labels([clip]))
+            speech = repeat(self._encode_speech(x, [clip], "descriptor"), 0, answers)
+            self.model.token_losses(self._rows(speech, [clip] * answers))
         return PassCost(tally.peak, tally.flops)
 
     def _x(self, batch: Sequence[Clip]) -> Tensor:
         frames = max(clip.frames for clip in batch)
         return torch.empty(len(batch), self.model.layers, frames, self.model.width)  # (B, L, T, D)
 
-    def _labels(self, batch: Sequence[Clip]) -> int:
-        return sum(self.model.label_count(clip.target) for clip in batch)
-
     def _loss(self, batch: Sequence[Clip], phase: Phase) -> Tensor:
         """The sum of Describer.forward, without operations that depend on tensor values."""
         x = self._x(batch)  # lives until the forward pass ends
-        rows, kl = self._rows(x, batch, phase)
-        return _nll(self.model, rows, self._labels(batch)) + kl
-
-    def _rows(
-        self, x: Tensor, batch: Sequence[Clip], phase: Phase, answered: bool = True
-    ) -> tuple[list[Row], Tensor]:
-        """The LLM's input, with the target after the prompt if `answered`, and the KL."""
-        model = self.model
         speech = self._encode_speech(x, batch, phase)
-        rows = []
-        for i, clip in enumerate(batch):
-            u = max(1, clip.frames // model.config.adapter.k)
-            s_con = speech.s_con[i, :u]  # (U, H)
-            s_des = None if speech.s_des is None else speech.s_des[i, :u]
-            target = clip.target if answered else None
-            rows.append(model.build_row(model.prompt, s_con, s_des, target))
-        return rows, speech.kl
+        return self.model.token_losses(self._rows(speech, batch)).sum() + speech.kl
+
+    def _rows(self, speech: SpeechTokens, batch: Sequence[Clip], answered: bool = True) -> Rows:
+        """The LLM's input, with the target after the prompt if `answered`."""
+        model = self.model
+        tokens = [token_count(clip.frames, model.config.adapter.k) for clip in batch]
+        targets = [clip.target if answered else None for clip in batch]
+        return model.build_rows(model.prompt, speech, tokens, targets)
 
     def _encode_speech(self, x: Tensor, batch: Sequence[Clip], phase: Phase) -> SpeechTokens:
         """The speech tokens; in training with noise, which is freed on return."""
@@ -209,26 +204,6 @@ class Weightless:
         for name in model.sampled_branches(phase) if model.training else ():
             noise[name] = [torch.empty(clip.frames, model.config.branch.latent) for clip in batch]
         return model.encode_speech(x, frames, phase, noise)
-
-
-def _hidden(model: Describer, rows: list[Row]) -> Tensor:
-    embeds = pad_sequence([row.embeds for row in rows], batch_first=True)  # (B, N, H)
-    mask = pad_sequence([row.mask for row in rows], batch_first=True)
-    llm = model.llm.get_base_model().model  # type: ignore[operator]
-    hidden: Tensor = llm(
-        inputs_embeds=embeds, attention_mask=mask, position_ids=positions(mask), use_cache=False
-    ).last_hidden_state
-    return hidden
-
-
-def _nll(model: Describer, rows: list[Row], count: int) -> Tensor:
-    """Eq. (4) of `count` label tokens; their positions do not affect the cost."""
-    hidden = _hidden(model, rows)[:, :-1].flatten(0, 1)[torch.arange(count)]
-    llm = model.llm.get_base_model()  # type: ignore[operator]
-    logits = llm.lm_head(hidden).float()  # (labels, V)
-    return functional.cross_entropy(
-        logits, torch.zeros(count, dtype=torch.long), reduction="none"
-    ).sum()
 
 
 @torch.no_grad()

@@ -19,9 +19,10 @@ from serdesc.data.audio import SAMPLE_RATE
 from serdesc.features import batches
 from serdesc.features.encoder import Encoder
 from serdesc.features.live import batch_by_length
+from serdesc.models.adapter import token_count
 from serdesc.models.describer import TRAINED, Describer, Phase
 from serdesc.plan import trace
-from serdesc.plan.lengths import Item, groups, in_order, speech_tokens
+from serdesc.plan.lengths import Item, groups, in_order
 from serdesc.training.phases import phases_of
 
 
@@ -138,11 +139,11 @@ def padded(batch: Sequence[Item], prompt: int, phase: Phase, config: Config) -> 
     """The shape of a batch with its padding; `prompt`: tokens of the prompt."""
     longest = t = labels = 0
     for item in batch:
-        speech = groups(config) * speech_tokens(item.frames, config)
+        speech = groups(config) * token_count(item.frames, config.adapter.k)
         longest = max(longest, prompt + speech + item.tokens(phase))
         t = max(t, item.frames)
         labels += item.tokens(phase)
-    return BatchShape(len(batch), longest, t, speech_tokens(t, config), labels)
+    return BatchShape(len(batch), longest, t, token_count(t, config.adapter.k), labels)
 
 
 def parts(batch: Sequence[Item], accumulation_steps: int) -> list[Sequence[Item]]:

@@ -38,18 +38,17 @@ ACTIVE_VARIANCE = 0.01
 class BatchLoss(NamedTuple):
     """Losses of a batch, and how the branches that the phase trains use their latents."""
 
-    llm: float
-    kl: float
-    latents: dict[str, dict[str, float]]
+    losses: Tensor  # LLM loss and KL (2,)
+    latents: dict[str, Tensor]  # latent_use of each branch
 
 
-def latent_use(means: Tensor) -> dict[str, float]:
-    """KL per frame and dimension, and active dimensions, from means over frames (3, K) of KL, mu
-    and mu^2.
+def latent_use(means: Tensor) -> Tensor:
+    """KL per frame and dimension, and active dimensions (2,), from means over frames (3, K) of KL,
+    mu and mu^2.
     """
-    kl, mu, mu_squared = means.cpu()
-    active = int((mu_squared - mu.square() > ACTIVE_VARIANCE).sum())
-    return {"kl_per_dimension": round(float(kl.mean()), 6), "active_dimensions": active}
+    kl, mu, mu_squared = means
+    active = (mu_squared - mu.square() > ACTIVE_VARIANCE).sum()
+    return torch.stack([kl.mean(), active.to(kl)])
 
 
 def rounded(values: Sequence[float]) -> list[float]:
@@ -77,6 +76,7 @@ class Trainer:
                 lr=0.0,
                 betas=(0.9, 0.999),
                 weight_decay=config.training.weight_decay,
+                fused=model.device.type == "cuda",
             )
 
     def run(self, data: Sequence[Example]) -> None:
@@ -175,10 +175,15 @@ class Trainer:
             self.model.train_phase(phase)
             self.phase = phase
         optimizer.zero_grad()
-        losses = self._backward(current, step, batch)
-        llm_loss, kl_loss = losses.llm, losses.kl
+        done = self._backward(current, step, batch)
         max_norm = self.config.training.max_grad_norm
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters[phase], max_norm))
+        gradient_norm = torch.nn.utils.clip_grad_norm_(self.parameters[phase], max_norm)
+        # Read at once: the device is waited for one time in a step.
+        read = torch.cat([done.losses, gradient_norm[None], *done.latents.values()]).tolist()
+        llm_loss, kl_loss, norm, *uses = read
+        latents = {}
+        for name, kl, active in zip(done.latents, uses[::2], uses[1::2]):
+            latents[name] = {"kl_per_dimension": round(kl, 6), "active_dimensions": int(active)}
         if not norm < float("inf"):
             raise FailedError(
                 f"{self.exp}: the gradient norm is {norm} in {phase} epoch {epoch + 1}, step"
@@ -200,7 +205,7 @@ class Trainer:
             "vib_loss": round(llm_loss + self.config.training.beta * kl_loss, 6),
             "grad_norm": round(norm, 6),
             "lr": lr,
-            "latents": losses.latents,
+            "latents": latents,
         }
         if step == self.steps_per_epoch - 1:
             weights = self.model.weights_of_layers(phase)
@@ -236,10 +241,8 @@ class Trainer:
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
         all_reduce_sum([losses, *sums.values(), *gradients])
-        llm_total, kl_total = losses.tolist()
-        frames = float(counts[2])
-        latents = {name: latent_use(total / frames) for name, total in sums.items()}
-        return BatchLoss(llm_total, kl_total, latents)
+        latents = {name: latent_use(total / counts[2]) for name, total in sums.items()}
+        return BatchLoss(losses, latents)
 
     def _no_latents(self, phase: Phase) -> dict[str, Tensor]:
         shape = (3, self.config.branch.latent)
@@ -278,11 +281,11 @@ class Trainer:
         loss mean: label tokens and frames; loss eq4: utterances.
         """
         frames = float(sum(x.shape[1] for x in features))
-        counts = torch.tensor([float(len(local))] * 2 + [frames], device=self.model.device)
+        divisors = [float(len(local))] * 2
         if self.config.training.loss == "mean":
             targets = [example.target(current.phase, current.epoch) for example in local]
-            counts[0] = sum(self.model.label_count(target) for target in targets)
-            counts[1] = frames
+            divisors = [sum(self.model.label_count(target) for target in targets), frames]
+        counts = torch.tensor([*divisors, frames], dtype=torch.float32, device=self.model.device)
         all_reduce_sum([counts])
         return counts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Sequence
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from serdesc.features.batches import pad
 from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck
-from serdesc.models.describer import Describer, Phase, noise
+from serdesc.models.describer import Describer, Phase, Side, SpeechTokens, noise
 
 
 @pytest.mark.slow
@@ -105,33 +105,66 @@ def test_loss_is_the_sum_over_utterances_whatever_the_padding(
 
 def test_nll_equals_the_llms_own_loss_on_all_positions(model: Describer) -> None:
     model.eval()
-    row = model.build_row(
-        model.prompt, torch.randn(4, model.llm_width), torch.randn(4, model.llm_width), "hello"
-    )
-    nll, count = model.nll([row])
-    theirs = model.llm(inputs_embeds=row.embeds[None], labels=row.labels[None]).loss
-    assert count == 6
-    torch.testing.assert_close(nll / count, theirs)
+    rows = model.build_rows(model.prompt, random_speech(model, 1, 4), [4], ["hello"])
+    labels = torch.full(rows.mask.shape, -100)
+    labels[:, -6:] = rows.labels
+    theirs = model.llm(inputs_embeds=rows.embeds, labels=labels).loss
+    assert rows.counts == [6]
+    torch.testing.assert_close(model.token_losses(rows).mean(), theirs)
+
+
+def random_speech(model: Describer, utterances: int, tokens: int) -> SpeechTokens:
+    shape = utterances, tokens, model.llm_width
+    return SpeechTokens(torch.randn(shape), torch.randn(shape), torch.zeros(()))
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_rows_are_the_parts_of_the_prompt_one_after_the_other(
+    model: Describer, padding: Side, groups: int
+) -> None:
+    prompt, speech, tokens = model.prompt, random_speech(model, 2, 5), [5, 3]
+    if groups == 1:
+        speech = speech._replace(s_des=None)
+    rows = model.build_rows(prompt, speech, tokens, ["a cat", None], False, padding)
+    embed = model.llm.get_input_embeddings()
+    answer = [*model.tokenizer.encode("a cat", add_special_tokens=False), prompt.end]
+    assert rows.counts == [len(answer), 0] and rows.labels.tolist() == answer
+    for i, (u, ids) in enumerate(zip(tokens, [answer, []])):
+        parts = [embed(torch.tensor(prompt.before)), speech.s_con[i, :u]]
+        attended = [len(prompt.before) + u]
+        if speech.s_des is not None:
+            parts += [embed(torch.tensor(prompt.between)), speech.s_des[i, :u]]
+            attended = [attended[0] + len(prompt.between), u]
+        parts.append(embed(torch.tensor([*prompt.after, *ids], dtype=torch.long)))
+        row = torch.cat(parts)
+        mask = torch.ones(len(row), dtype=torch.long)
+        mask[attended[0] : sum(attended)] = 0 if groups == 2 else 1
+        begin = len(rows.embeds[i]) - len(row) if padding == "left" else 0
+        here = slice(begin, begin + len(row))
+        assert torch.equal(rows.embeds[i, here], row) and torch.equal(rows.mask[i, here], mask)
+        assert int(rows.mask[i].sum()) == int(mask.sum())
+        assert float(rows.embeds[i].abs().sum()) == pytest.approx(float(row.abs().sum()), rel=1e-5)
+    end = rows.embeds.shape[1]  # the first row is the longest, so no padding follows it
+    assert rows.predicting.tolist() == list(range(end - len(answer) - 1, end - 1))
 
 
 def test_descriptor_tokens_are_zero_in_the_content_phase_and_matter_in_the_other(
     model: Describer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Tensor] = []
-    row = model.build_row
-    monkeypatch.setattr(
-        model,
-        "build_row",
-        lambda prompt, s_con, s_des, *rest, **more: (
-            seen.append(s_des),
-            row(prompt, s_con, s_des, *rest, **more),
-        )[1],
-    )
+    seen: list[Tensor | None] = []
+    build_rows = model.build_rows
+
+    def spy(prompt: Any, speech: SpeechTokens, *rest: Any) -> Any:
+        seen.append(speech.s_des)
+        return build_rows(prompt, speech, *rest)
+
+    monkeypatch.setattr(model, "build_rows", spy)
     x, frames = pad(random_features(12, 33))
     model(x, frames, TARGETS[:2], "content")
-    assert [s.shape[0] for s in seen] == [2, 6] and all(bool((s == 0).all()) for s in seen)
+    assert seen[0] is not None and seen[0].shape[1] == 6 and bool((seen[0] == 0).all())
     before = model(x, frames, TARGETS[:2], "descriptor").llm
-    assert all(bool((s != 0).any()) for s in seen[2:])
+    assert seen[1] is not None and bool((seen[1] != 0).any())
     with torch.no_grad():
         model.descriptor.adapter.layers[2].bias += 1
     assert model(x, frames, TARGETS[:2], "descriptor").llm != before

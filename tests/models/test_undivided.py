@@ -34,10 +34,10 @@ def test_one_group_of_tokens_stands_where_content_stood(undivided: Undivided) ->
         and heard.s_con.shape == (1, 6, undivided.llm_width)
         and float(heard.kl) == 0
     )
-    row = undivided.build_rows(undivided.prompt, heard, [None])[0]
+    row = undivided.build_rows(undivided.prompt, heard, [6], [None]).embeds[0]
     before, after = len(undivided.prompt.before), len(undivided.prompt.after)
-    assert len(row.embeds) == before + 6 + after  # neither the line feed nor a second group
-    torch.testing.assert_close(row.embeds[before : before + 6], heard.s_con[0])
+    assert len(row) == before + 6 + after  # neither the line feed nor a second group
+    torch.testing.assert_close(row[before : before + 6], heard.s_con[0])
     torch.testing.assert_close(undivided.layer_weights.softmax(0), torch.full((L,), 1 / L))
 
 

@@ -16,6 +16,8 @@ from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
+from serdesc.models.adapter import token_count
+from serdesc.models.describer import SpeechTokens
 from serdesc.plan import lengths, work
 
 CPU = torch.device("cpu")
@@ -27,17 +29,14 @@ def test_tokens_are_those_that_the_model_gets(corpus: Path, tiny_settings: list[
     measured, scale, notes = lengths.items(datadir.read(corpus), encoder, model.tokenizer, config)
     real = models.initialise(config, stores.Live(Encoder.load(config.encoder, CPU)), CPU)
     for item in measured:
-        u = lengths.speech_tokens(item.frames, config)
-        row = real.build_row(
-            real.prompt,
-            torch.zeros(u, real.llm_width),
-            torch.zeros(u, real.llm_width),
-            item.caption,
-        )
+        u = token_count(item.frames, config.adapter.k)
+        zeros = torch.zeros(1, u, real.llm_width)
+        speech = SpeechTokens(zeros, zeros, torch.zeros(()))
+        rows = real.build_rows(real.prompt, speech, [u], [item.caption])
         shape = work.padded(
             [item], lengths.prompt_tokens(model.tokenizer, config), "descriptor", config
         )
-        assert (shape.n, shape.labels) == (len(row.embeds), int((row.labels >= 0).sum()))
+        assert (shape.n, shape.labels) == (rows.embeds.shape[1], len(rows.labels))
     assert scale == 1 and notes == [
         "some labels are missing (serdesc annotate): captions of seven fields are assumed"
     ]
