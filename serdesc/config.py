@@ -79,14 +79,22 @@ class FoldsConfig:
 
 @dataclass(frozen=True)
 class MeasureConfig:
-    """Acoustic measures behind the labels of pitch, energy and speed."""
+    """Acoustic measures behind the labels of pitch, energy, speed and traits; all are signed."""
 
     # corpus: nothing is measured; labels and captions are the corpus's own.
     source: Literal["measured", "corpus"] = "measured"
-    # piptrack: SpeechCraft's spectral measure; f0: median F0 of the voiced frames (pyin), Hz.
-    pitch: Literal["piptrack", "f0"] = "piptrack"
+    # f0: median F0 of the voiced frames (pyin), Hz. piptrack, also called speechcraft:
+    # SpeechCraft's spectral measure, which follows the timbre more than the F0.
+    pitch: Literal["f0", "piptrack"] = "f0"
+    f0_confidence: Share = 0.02  # frames of a lower pyin probability count as unvoiced
+    voiced_seconds: NotNegative = 0.2  # less voiced speech gets no pitch label
     # phoneme: SpeechCraft's seconds per phoneme; syllable: syllables per second.
     speed: Literal["phoneme", "syllable"] = "phoneme"
+    # Time that speed counts. gated: 20 ms frames within 25 dB of the loud ones; whole: pauses too.
+    speech_time: Literal["gated", "whole"] = "gated"
+    # relative: mean RMS after normalisation, whatever the gain (SpeechCraft's); level: active
+    # speech level in dB, for recordings of one gain. Encoders that normalise cannot hear a level.
+    energy: Literal["relative", "level"] = "relative"
     seconds: Positive = 5.0  # only the first seconds are measured, except for speed
     trim: bool = False  # remove silence at both ends first; changes the energy
     language: str = "en-us"  # language of espeak-ng, which counts the phonemes
@@ -245,6 +253,8 @@ class ScoringConfig:
     unit: Literal["speaker", "utterance"] = "speaker"  # unit that is resampled
     # style: captions without the transcript that they quote; full: with it.
     caption_text: Literal["style", "full"] = "style"
+    # F0 tracker of --faithful: praat, world or pyin, but never the labels' own (pyin: pitch f0).
+    f0: Literal["praat", "world", "pyin"] = "praat"
     language: Literal["en", "zh"] = "en"  # of the captions
     segmentation: Literal["characters", "jieba", "mixed"] = (
         "characters"  # zh; mixed: Latin words whole

@@ -41,7 +41,13 @@ RENAMED = {
 }
 
 # Keys that the records of earlier versions (EXP/config.yaml) lack, and what those versions did.
-FORMER = {"training": {"kl": "sum"}}
+FORMER = {
+    "training": {"kl": "sum"},
+    "measure": {"pitch": "piptrack", "speech_time": "whole"},
+}
+
+# Other words for a value: key -> word -> the value that is recorded and signed.
+SYNONYMS = {"measure.pitch": {"speechcraft": "piptrack"}}
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,7 @@ def convert(kind: Any, value: Any, location: str, errors: list[str]) -> Any:
         kind, allowed = arguments
         return _number_in_range(kind, allowed, value, location, errors)
     if origin is Literal:
+        value = SYNONYMS.get(location, {}).get(value, value)
         if value not in arguments:
             errors.append(f"{location}: '{value}' is not one of {', '.join(map(str, arguments))}")
         return value

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Along the data flow. A module may import from levels before its own, and from its own level.
 LEVELS = (
     ("errors",),
-    ("files", "builtin", "plugins"),
+    ("files", "builtin", "plugins", "f0"),
     ("configfile",),
     ("config",),
     ("progress", "captions"),

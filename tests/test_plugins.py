@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -17,9 +18,12 @@ import pytest
 from serdesc import config as configs
 from serdesc.captions import reader, traits, writer
 from serdesc.captions.fields import EMOTIONS, PITCH, Fields
-from serdesc.captions.traits import melody
+from serdesc.captions.traits import Trait, intonation, melody
 from serdesc.config import TargetConfig
 from serdesc.data import descriptors
+from serdesc.data.datadir import Utterance
+from serdesc.errors import FailedError
+from serdesc.scoring import metrics
 
 CORPUS = """
 from serdesc.data.datadir import Utterance
@@ -237,3 +241,36 @@ def test_melody_is_the_deviation_of_f0_in_semitones() -> None:
         moving.astype(np.float32), None, configs.load(settings=["measure.traits=[melody]"]).measure
     )
     assert measured["melody"] == pytest.approx(melody.measure(moving), abs=0.05)
+
+
+def test_intonation_is_where_the_f0_goes() -> None:
+    """Two seconds of harmonics whose F0 follows a curve in semitones over 150 Hz."""
+    t = np.arange(2 * 16_000) / 16_000
+    curves = {
+        "rising": np.where(t < 1.4, 0, 8 * (t - 1.4)),
+        "falling": np.where(t < 1.4, 3, 3 - 8 * (t - 1.4)),
+        "flat": 0.3 * np.sin(2 * np.pi * t),
+        "varied": np.where(t < 1.2, 4 * np.sin(2 * np.pi * t), 0),
+    }
+    for expected, semitones in curves.items():
+        phase = 2 * np.pi * np.cumsum(150 * 2 ** (semitones / 12)) / 16_000
+        wave = sum(0.1 * np.sin(k * phase) / k for k in range(1, 15)).astype(np.float32)
+        assert intonation.measure(wave) == expected
+    assert intonation.measure(np.zeros(16_000, np.float32)) is None
+    settings = configs.load(settings=["measure.traits=[intonation]"]).measure
+    utterances = [Utterance("a", "", "s", measure=descriptors.measure(wave, None, settings))]
+    thresholds = descriptors.fit(utterances)
+    assert descriptors.labels(utterances[0], thresholds).intonation == "varied"
+    assert "intonation" not in thresholds.more
+
+
+def test_a_trait_has_three_ordered_values_or_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="a, b, c, d: a measured number has three values"):
+        Trait(values=("a", "b", "c", "d"), phrases={}, measure=lambda wave: 1.0)
+    names = {metric.name for metric in metrics.every()}
+    assert "melody_kappa" in names and "intonation_kappa" not in names
+    wrong = replace(intonation.TRAIT, measure=lambda wave: "sideways")
+    monkeypatch.setitem(traits.by_name(), "intonation", wrong)
+    settings = configs.load(settings=["measure.traits=[intonation]"]).measure
+    with pytest.raises(FailedError, match="intonation: its function returned 'sideways'"):
+        descriptors.measure(np.zeros(16_000, np.float32), None, settings)

@@ -55,7 +55,7 @@ ENGLISH: list[Case] = [
             "young adult",
             "male",
             ("never",),
-            (("melody", "lively"),),
+            (("intonation", "rising"), ("melody", "lively")),
         ),
         (
             'A young man with a high voice speaks loudly and fast. He stresses "never" and says "I'
@@ -65,7 +65,11 @@ ENGLISH: list[Case] = [
             'A young man with a high voice speaks quickly and loudly, stressing "never". He says "I'
             ' never said that okay" and sounds angry.'
         ),
-        {"posterior": {"angry": 0.7, "happy": 0.1, "neutral": 0.1, "sad": 0.1}, "melody": "lively"},
+        {
+            "posterior": {"angry": 0.7, "happy": 0.1, "neutral": 0.1, "sad": 0.1},
+            "intonation": "rising",
+            "melody": "lively",
+        },
     ),
     (
         Fields(
@@ -77,7 +81,7 @@ ENGLISH: list[Case] = [
             "elderly",
             "female",
             ("lost",),
-            (("melody", "monotonous"),),
+            (("intonation", "falling"), ("melody", "monotonous")),
         ),
         (
             'An elderly woman with a low voice speaks softly and slowly. She says "We lost 27 of'
@@ -90,6 +94,7 @@ ENGLISH: list[Case] = [
         {
             "posterior": {"angry": 0.05, "happy": 0.05, "neutral": 0.5, "sad": 0.4},
             "emotion": "neutral",
+            "intonation": "varied",
             "melody": "plain",
         },
     ),
@@ -103,7 +108,7 @@ ENGLISH: list[Case] = [
             "child",
             "female",
             ("tomorrow",),
-            (("melody", "lively"),),
+            (("intonation", "rising"), ("melody", "lively")),
         ),
         (
             'A girl speaks with a high voice, at normal volume and pace. She says "See you'
@@ -113,7 +118,11 @@ ENGLISH: list[Case] = [
             'A happy girl with a high voice says "see you tomorrow" at a normal pace and volume.'
             ' She stresses "you tomorrow".'
         ),
-        {"posterior": {"angry": 0.0, "happy": 1.0, "neutral": 0.0, "sad": 0.0}, "melody": "lively"},
+        {
+            "posterior": {"angry": 0.0, "happy": 1.0, "neutral": 0.0, "sad": 0.0},
+            "intonation": "rising",
+            "melody": "lively",
+        },
     ),
     (
         Fields(
@@ -125,7 +134,7 @@ ENGLISH: list[Case] = [
             "middle-aged",
             "male",
             None,
-            (("melody", "plain"),),
+            (("intonation", "flat"), ("melody", "plain")),
         ),
         (
             'A middle-aged man speaks at normal pitch, volume and pace. He says "It is on the'
@@ -144,13 +153,14 @@ ENGLISH: list[Case] = [
             "teenager",
             "female",
             ("alone",),
-            (("melody", "plain"),),
+            (("intonation", "flat"), ("melody", "plain")),
         ),
         'A teenage girl speaks loudly and fast. She says "Leave me alone, please." She is angry.',
         'A teenage girl speaks loudly and fast. She says "Leave me alone, please." She is angry.',
         {
             "posterior": {"angry": 0.3, "happy": 0.2, "neutral": 0.3, "sad": 0.2},
             "emphasis": ["alone"],
+            "intonation": "varied",
             "melody": "plain",
         },
     ),
@@ -164,7 +174,7 @@ ENGLISH: list[Case] = [
             "elderly",
             "male",
             ("know",),
-            (("melody", "monotonous"),),
+            (("intonation", "falling"), ("melody", "monotonous")),
         ),
         (
             "An old man speaks quietly and slowly in a low voice. He says \"Well, uh, I don't"
@@ -176,6 +186,7 @@ ENGLISH: list[Case] = [
         ),
         {
             "posterior": {"angry": 0.1, "happy": 0.1, "neutral": 0.2, "sad": 0.6},
+            "intonation": "falling",
             "melody": "monotonous",
         },
     ),

@@ -102,7 +102,7 @@ def _compare_with_measures(request: Request, train: Path, path: Path, nj: int) -
     from serdesc.scoring import faithfulness, terminal
 
     config, answers = request.config, request.answers[1]
-    rows = faithfulness.rows(request.data, train, answers, config.measure, nj)
+    rows = faithfulness.rows(request.data, train, answers, config, nj)
     agreements = faithfulness.write(path, rows, config.scoring)
     terminal.print_table(faithfulness.cells(agreements), faithfulness.TITLE, labels=2)
 
@@ -140,6 +140,9 @@ def _score(request: Request, path: Path, keep: bool) -> None:
         typer.echo(f"{path}: kept, of the same answers, labels and settings")
         return
     evaluation = evaluate.evaluate(request)
+    if request.learnt:
+        learnt = ", ".join(f"{key} {value}" for key, value in request.learnt.items())
+        typer.echo(f"the model learnt labels by other measures than these: {learnt}", err=True)
     for kind, ids in evaluation.errors.items():
         treatment = "left out" if kind == ERRORS[-1] else "counted as wrong"
         typer.echo(f"{len(ids)} {kind}, {treatment}: {' '.join(ids)}", err=True)

@@ -19,7 +19,7 @@ from serdesc.captions import writer
 from serdesc.config import Config, EncoderConfig, MeasureConfig
 from serdesc.data import audio, datadir, descriptors, folds, prepare
 from serdesc.data.datadir import Utterance
-from serdesc.data.descriptors import Thresholds
+from serdesc.data.descriptors import Measured, Thresholds
 from serdesc.errors import UserError
 from serdesc.files import read_json, write_json, write_text
 from serdesc.progress import progress
@@ -41,6 +41,8 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
     read = datadir.read(data) if from_corpus else _measured(data, config.measure, nj)
     utterances = datadir.with_seconds(read)
     _write_adjusted(utterances, config.encoder, out)
+    if not from_corpus:
+        print_without_pitch(data, utterances, config.measure)
     split = folds.split(utterances, config.folds, config.seed)
     _remove_stale(out, split)
     settings = {
@@ -91,6 +93,23 @@ def with_corpus_labels(utt: Utterance, text: str) -> Utterance:
     fields = utt.labels or descriptors.labels(utt, descriptors.NO_THRESHOLDS)
     fields = replace(fields, transcript=None if text == "description" else utt.text)
     return replace(utt, labels=fields, caption=utt.caption or writer.render(fields, utt.utt_id))
+
+
+def print_without_pitch(data: Path, utterances: list[Utterance], config: MeasureConfig) -> None:
+    """Print how many utterances have no pitch label, and how many an unknown sex."""
+    unvoiced = sum("pitch" not in (utt.measure or {}) for utt in utterances)
+    if unvoiced:
+        why = f"less than {config.voiced_seconds:g} s are voiced"
+        if config.pitch == "piptrack":
+            why = "they have no spectral peak"
+        share = 100 * unvoiced / len(utterances)
+        print(f"{data}: {unvoiced} utterances ({share:.1f} %) get no pitch label: {why}")
+    unknown = sum(utt.gender is None for utt in utterances)
+    if unknown:
+        print(
+            f"{data}: {unknown} utterances of unknown sex: their pitch is compared with that of all"
+            " speakers"
+        )
 
 
 def _prepare_record(data: Path, config: Config) -> dict[str, Any]:
@@ -182,7 +201,7 @@ def _measure_all(
     utterances: list[Utterance],
     config: MeasureConfig,
     nj: int,
-    stored: dict[str, dict[str, float]],
+    stored: dict[str, Measured],
     reasons: dict[str, str],
 ) -> None:
     """Add each utterance to `stored` or, if its audio is unusable, to `reasons`."""
@@ -202,7 +221,7 @@ def _measure_all(
             datadir.write_rows(data / datadir.MEASUREMENTS, sorted(stored.items()))
 
 
-def _measure(utt: Utterance, config: MeasureConfig) -> dict[str, float] | str:
+def _measure(utt: Utterance, config: MeasureConfig) -> Measured | str:
     """Measurements, or the reason why the audio is unusable."""
     try:
         return descriptors.measure(audio.load(utt.wav, span=utt.span), utt.text, config)

@@ -75,7 +75,7 @@ class Utterance:
     description: str | None = None  # caption without transcript, of a corpus that has both
     gender: str | None = None
     age: float | None = None  # years
-    measure: dict[str, float] | None = None  # name -> measured value, see descriptors.measure
+    measure: dict[str, Any] | None = None  # name -> measured value, see descriptors.measure
     labels: Fields | None = None  # in a part of a fold: the caption's; before: the corpus's
     uniq: str | None = None  # id of the original, if this is a speed-perturbed copy
     recording: str | None = None  # id, if the utterance is a segment of it; None: all of `wav`

@@ -1,14 +1,14 @@
-"""Pitch, energy and speed by SpeechCraft's measures, and their labels by thresholds.
+"""Pitch, energy and speed of recordings, and their labels by thresholds.
 
-    pitch   mean over frames of the mean positive value of librosa.piptrack, Hz; it depends on
-            brightness as much as on F0 and is 430-1700 Hz for speech
-    energy  mean frame RMS of the wave at zero mean and unit variance: gain does not change it,
-            pauses and dynamics do
-    speed   seconds a phoneme, over the whole recording
+    pitch   f0: median F0 of the voiced frames, Hz. piptrack: SpeechCraft's, the mean over frames
+            of the mean positive value of librosa.piptrack; it depends on brightness as much as on
+            F0 and is 430-1700 Hz for speech
+    energy  relative: mean frame RMS of the wave at zero mean and unit variance; gain does not
+            change it, pauses and dynamics do. level: active speech level, dB of full scale
+    speed   seconds of speech a phoneme; `rate`, syllables a second of speech, by
+            measure.speed: syllable. Pauses count with measure.speech_time: whole, SpeechCraft's
 
-`measure.pitch: f0` measures the median F0 of voiced frames instead (pyin, Hz);
-`measure.speed: syllable` measures `rate`, syllables a second.
-Source: Jin et al., "SpeechCraft", ACM MM 2024.
+Source of SpeechCraft's measures: Jin et al., "SpeechCraft", ACM MM 2024.
 """
 
 from __future__ import annotations
@@ -18,22 +18,28 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
+from serdesc import f0
 from serdesc.captions import traits
 from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields, age_group
 from serdesc.config import MeasureConfig
 from serdesc.data import audio, espeak
 from serdesc.data.datadir import Utterance
-from serdesc.errors import UserError
+from serdesc.errors import FailedError, UserError
 
+Measured = dict[str, Any]  # measure -> number, or the class of a trait without an order
 Bounds = tuple[float, float]  # of the middle value
 
-# Percentiles that bound normal pitch, by gender; energy and speed are divided at the tertiles.
-PITCH_PERCENTILES = {"female": (10.0, 60.0), "male": (40.0, 90.0)}
 THIRDS = (100 / 3, 200 / 3)
+# Percentiles that bound normal pitch, by gender, and over all speakers for one of unknown gender;
+# energy and speed are divided at the tertiles.
+UNKNOWN = "unknown"
+PITCH_PERCENTILES = {"female": (10.0, 60.0), "male": (40.0, 90.0), UNKNOWN: THIRDS}
+FRAME = 320  # samples of a frame of the gate: 20 ms
+PAUSE = 10 ** (-25 / 20)  # frames 25 dB below the level of the loud frames are pauses
 # espeak-ng's mnemonics of vowels and diphthongs begin with one of these.
 _VOWELS = frozenset("aeiouyAEIOUVY03@&")
 
@@ -60,37 +66,75 @@ def compile_librosa(config: MeasureConfig = MeasureConfig()) -> None:
         measure(np.random.default_rng(0).uniform(-0.1, 0.1, audio.SAMPLE_RATE), None, config)
 
 
-def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> dict[str, float]:
+def measure(wave: np.ndarray, text: str | None, config: MeasureConfig) -> Measured:
     """Measured values of (S,) samples at 16 kHz; a value that cannot be measured is omitted.
 
     Speed needs a text with phonemes. Raises UserError for an unknown trait.
     """
     from librosa.effects import trim
-    from librosa.feature import rms
 
     if config.trim:
         wave, _ = trim(wave)
     start = wave[: int(config.seconds * audio.SAMPLE_RATE)]
-    measured: dict[str, float] = {}
-    pitch = median_f0(start) if config.pitch == "f0" else _piptrack_pitch(start)
-    if pitch is not None:
+    measured: Measured = {}
+    if (pitch := _pitch(start, config)) is not None:
         measured["pitch"] = round(pitch, 3)
-    standard = (start - start.mean()) / np.sqrt(start.var() + 1e-7)
-    measured["energy"] = round(float(rms(y=standard).mean()), 6)
+    if (energy := _energy(start, config)) is not None:
+        measured["energy"] = round(energy, 6)
     seconds = len(wave) / audio.SAMPLE_RATE
-    if text and config.speed == "syllable":
+    if config.speech_time == "gated":
+        seconds = float(speech_frames(wave).sum() * FRAME / audio.SAMPLE_RATE)
+    if text and seconds and config.speed == "syllable":
         if count := syllables(text, config.language):
             measured["rate"] = round(count / seconds, 6)
-    elif text and (phonemes := espeak.phonemes(text, config.language)):
+    elif text and seconds and (phonemes := espeak.phonemes(text, config.language)):
         measured["speed"] = round(seconds / len(phonemes), 6)
     for name in config.traits:
         if name not in traits.by_name():
             raise UserError(
                 f"measure.traits: no trait '{name}'; known are {', '.join(traits.by_name())}"
             )
-        if (value := traits.by_name()[name].measure(wave)) is not None:
-            measured[name] = round(value, 6)
+        trait = traits.by_name()[name]
+        value = trait.measure(wave)
+        if isinstance(value, str) and value not in trait.values:
+            raise FailedError(
+                f"trait {name}: its function returned '{value}', which is none of its values "
+                f"({', '.join(trait.values)})"
+            )
+        if value is not None:
+            measured[name] = value if isinstance(value, str) else round(value, 6)
     return measured
+
+
+def levels(wave: np.ndarray) -> np.ndarray:
+    """RMS of each frame of 20 ms (frames,); a remainder of samples is left out."""
+    frames = wave[: len(wave) // FRAME * FRAME].reshape(-1, FRAME)
+    return np.asarray(np.sqrt((frames**2).mean(axis=1) + 1e-12))
+
+
+def speech_frames(wave: np.ndarray) -> np.ndarray:
+    """(frames,) whether the level of a frame is within 25 dB of the loud ones (95th percentile)."""
+    level = levels(wave)
+    if not len(level):
+        return np.zeros(0, bool)
+    return np.asarray(level > PAUSE * np.percentile(level, 95))
+
+
+def _pitch(wave: np.ndarray, config: MeasureConfig) -> float | None:
+    if config.pitch == "piptrack":
+        return _piptrack_pitch(wave)
+    return f0.median(f0.track(wave, "pyin", config.f0_confidence), config.voiced_seconds)
+
+
+def _energy(wave: np.ndarray, config: MeasureConfig) -> float | None:
+    """Mean RMS of the normalised wave, or the mean power of speech frames in dB."""
+    if config.energy == "level":
+        speech = levels(wave)[speech_frames(wave)]
+        return float(10 * np.log10((speech**2).mean())) if len(speech) else None
+    from librosa.feature import rms
+
+    standard = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
+    return float(rms(y=standard).mean())
 
 
 def syllables(text: str, language: str) -> int:
@@ -110,14 +154,6 @@ def _piptrack_pitch(wave: np.ndarray) -> float | None:
     return float((pitches.sum(axis=0)[voiced] / positive.sum(axis=0)[voiced]).mean())
 
 
-def median_f0(wave: np.ndarray) -> float | None:
-    """Median F0 of the voiced frames, Hz; None if no frame is voiced."""
-    import librosa
-
-    f0, voiced, _ = librosa.pyin(wave, fmin=60, fmax=500, sr=audio.SAMPLE_RATE)
-    return float(np.median(f0[voiced])) if voiced.any() else None
-
-
 # ---- thresholds ----------------------------------------------------------------------------------
 
 
@@ -125,7 +161,7 @@ def median_f0(wave: np.ndarray) -> float | None:
 class Thresholds:
     """Bounds of the middle value; None if the training part has no measurements of it."""
 
-    pitch: dict[str, Bounds]  # by gender
+    pitch: dict[str, Bounds]  # by gender; `unknown`: over all speakers
     energy: Bounds | None
     speed: Bounds | None
     rate: Bounds | None = None
@@ -156,7 +192,7 @@ def fit(training: Sequence[Utterance]) -> Thresholds:
         )
     pitch = {}
     for gender, percentiles in PITCH_PERCENTILES.items():
-        speakers = [utt for utt in training if utt.gender == gender]
+        speakers = [utt for utt in training if gender in (utt.gender, UNKNOWN)]
         if bounds := _bounds(speakers, "pitch", percentiles):
             pitch[gender] = bounds
     more = {}
@@ -175,9 +211,9 @@ def fit(training: Sequence[Utterance]) -> Thresholds:
 def _bounds(
     utterances: Sequence[Utterance], name: str, percentiles: Bounds = THIRDS
 ) -> Bounds | None:
-    """Percentiles of a measured value; None if no utterance has it."""
+    """Percentiles of a measured number; None if no utterance has it."""
     values = [utt.measure[name] for utt in utterances if utt.measure and name in utt.measure]
-    if not values:
+    if not values or isinstance(values[0], str):
         return None
     low, high = np.percentile(values, percentiles)
     return float(low), float(high)
@@ -197,8 +233,9 @@ def labels(utt: Utterance, thresholds: Thresholds) -> Fields:
     """The fields of an utterance: measured ones by the thresholds, the others from metadata."""
     measured = utt.measure or {}
     pitch = energy = speed = None
-    if "pitch" in measured and utt.gender in thresholds.pitch:
-        pitch = bin3(measured["pitch"], thresholds.pitch[utt.gender], PITCH)
+    bounds = thresholds.pitch.get(utt.gender or UNKNOWN)
+    if "pitch" in measured and bounds:
+        pitch = bin3(measured["pitch"], bounds, PITCH)
     if "energy" in measured and thresholds.energy:
         energy = bin3(measured["energy"], thresholds.energy, ENERGY)
     if "speed" in measured and thresholds.speed:  # seconds a phoneme: a low value is fast
@@ -206,9 +243,12 @@ def labels(utt: Utterance, thresholds: Thresholds) -> Fields:
     if "rate" in measured and thresholds.rate:
         speed = bin3(measured["rate"], thresholds.rate, SPEED)
     more = []
-    for name, bounds in sorted(thresholds.more.items()):
-        if name in measured:
-            more.append((name, bin3(measured[name], bounds, traits.by_name()[name].values)))
+    for name, trait in sorted(traits.by_name().items()):
+        value = measured.get(name)
+        if isinstance(value, str):
+            more.append((name, value))
+        elif value is not None and name in thresholds.more:
+            more.append((name, bin3(value, thresholds.more[name], trait.values)))
     return Fields(
         transcript=utt.text,
         emotion=utt.emotion,

@@ -1,10 +1,11 @@
 """Counterfactual test: change the sound and test whether the caption follows.
 
-Pitch is shifted, tempo is stretched, and loudness is compressed or expanded within the utterance.
-The descriptor of the changed property should follow; transcript, gender and emotion should stay the
-same. Utterances whose descriptor is at the end of its scale already are counted apart. Beside it
-stands in how many utterances the labels' own measure followed, since SpeechCraft's pitch is not an
-F0 and need not rise with it.
+Pitch and tempo are changed in the time domain by Praat (extra `praat`): pitch-synchronous
+overlap-add moves the F0 and keeps the formants, overlap-add changes the tempo alone. Loudness is
+compressed or expanded within the utterance by a gain over time. The descriptor of the changed
+property should follow; transcript, gender and emotion should stay the same. Utterances whose
+descriptor is at the end of its scale already are counted apart. Beside it stands in how many
+utterances the labels' own measure followed: SpeechCraft's pitch is no F0 and need not rise with it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 
 from serdesc import config as configs
-from serdesc import runtime
+from serdesc import f0, runtime
 from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields
 from serdesc.config import MeasureConfig
 from serdesc.data import audio, descriptors
@@ -35,7 +36,7 @@ from serdesc.scoring.hypotheses import read_hypotheses
 
 SCALES = {"pitch": PITCH, "speed": SPEED, "energy": ENERGY}  # from the lowest to the highest value
 WINDOW = 1600  # samples of the loudness window: 0.1 s
-VERSION = 1  # of the changes; recordings and hypotheses of other versions are not reused
+VERSION = 2  # of the changes; recordings and hypotheses of other versions are not reused
 
 Row = dict[str, Any]  # result of one change
 Transform = Callable[[np.ndarray], np.ndarray]  # wave at 16 kHz -> wave
@@ -43,20 +44,36 @@ Transform = Callable[[np.ndarray], np.ndarray]  # wave at 16 kHz -> wave
 
 def _pitch_shift(semitones: float) -> Transform:
     def transform(wave: np.ndarray) -> np.ndarray:
-        from librosa.effects import pitch_shift
+        from parselmouth.praat import call
 
-        return np.asarray(pitch_shift(wave, sr=audio.SAMPLE_RATE, n_steps=semitones))
+        sound = _sound(wave)
+        manipulation = call(sound, "To Manipulation", f0.HOP_SECONDS, f0.FLOOR, f0.CEILING)
+        tier = call(manipulation, "Extract pitch tier")
+        call(tier, "Multiply frequencies", sound.xmin, sound.xmax, 2 ** (semitones / 12))
+        call([tier, manipulation], "Replace pitch tier")
+        return _samples(call(manipulation, "Get resynthesis (overlap-add)"))
 
     return transform
 
 
 def _time_stretch(rate: float) -> Transform:
     def transform(wave: np.ndarray) -> np.ndarray:
-        from librosa.effects import time_stretch
+        from parselmouth.praat import call
 
-        return np.asarray(time_stretch(wave, rate=rate))
+        return _samples(
+            call(_sound(wave), "Lengthen (overlap-add)", f0.FLOOR, f0.CEILING, 1 / rate)
+        )
 
     return transform
+
+
+def _sound(wave: np.ndarray) -> Any:
+    parselmouth = f0.installed("parselmouth", "praat", "praat-parselmouth")
+    return parselmouth.Sound(wave.astype(float), audio.SAMPLE_RATE)
+
+
+def _samples(sound: Any) -> np.ndarray:
+    return np.asarray(sound.values[0], np.float32)
 
 
 def _dynamics(power: float) -> Transform:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from serdesc import config as configs
 from serdesc import files
-from serdesc.config import Config
+from serdesc.config import Config, MeasureConfig
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -123,6 +123,16 @@ class Request:
             fields["missing"] = "wrong"
         return fields
 
+    @property
+    def learnt(self) -> dict[str, str]:
+        """Measures of the labels that the model was trained on, where these labels have others."""
+        return Provenance.of(self.data, self.config).learnt(self.trained_measures)
+
+    @property
+    def trained_measures(self) -> MeasureConfig | None:
+        """Measures of the labels that the model was trained on; None if that is not known."""
+        return self.config.measure if own_config(self.hyp) else None
+
 
 def _translation(refs: Path, digest: str) -> dict[str, str]:
     """The LLM, its weights and the prompt of references that `serdesc translate` wrote."""
@@ -133,6 +143,13 @@ def _translation(refs: Path, digest: str) -> dict[str, str]:
     prompt = files.digest(record["translation"])[:8]
     text = f"{record['llm']} {record['weights'][:8]} prompt {prompt}"
     return {"translated": text if record.get("sha256") == digest else f"{text} edited"}
+
+
+def _sex_of(metric: Metric, utterances: Sequence[Utterance]) -> dict[str, str]:
+    """Whose pitch that of speakers of unknown sex was compared with, if there are such labels."""
+    compares_pitch = metric.captions or metric.settings.get("field") == "pitch"
+    pooled = any(utt.gender is None and utt.labels and utt.labels.pitch for utt in utterances)
+    return {"unknown_sex": "all speakers"} if compares_pitch and pooled else {}
 
 
 def own_config(hyp: Path) -> list[Path]:
@@ -167,7 +184,8 @@ def evaluate(request: Request) -> Evaluation:
         if not rows and not note:
             continue
         signed = {
-            **provenance.signature_fields(metric),
+            **provenance.signature_fields(metric, request.trained_measures),
+            **_sex_of(metric, utterances),
             **fields,
             **scoring.target_signature(metric, config.target, config.scoring),
         }

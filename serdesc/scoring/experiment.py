@@ -20,7 +20,7 @@ from serdesc.files import read_json, read_jsonl
 from serdesc.scoring.bootstrap import Rows, total
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import ROWS, check_not_stale, read_rows
+from serdesc.scoring.score import ROWS, check_not_stale, completed, read_rows
 
 # rows that `score --faithful` and `score --depends` write
 FAITHFULNESS, DEPENDENCE = f"faithfulness.{ROWS}", f"depends.{ROWS}"
@@ -85,10 +85,11 @@ class Experiment:
         signatures: dict[str, str] = {}
         for fold in self.folds:
             for row in read_json(fold / f"decode_{self.part}" / "score.json")["scores"]:
-                signature = signatures.setdefault(row["metric"], row["signature"])
-                if signature != row["signature"]:
+                of_fold = completed(row["signature"])
+                signature = signatures.setdefault(row["metric"], of_fold)
+                if signature != of_fold:
                     raise UserError(
-                        f"{fold}: {row['metric']} was scored as {row['signature']}, "
+                        f"{fold}: {row['metric']} was scored as {of_fold}, "
                         f"another fold as {signature}: these are not comparable. "
                         "Score all folds with one configuration."
                     )

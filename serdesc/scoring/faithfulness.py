@@ -2,27 +2,30 @@
 
 Measures are binned at the percentiles of the training part. A model that only learnt the biases of
 the labels would agree with the measures that the labels were computed from, so other measures come
-first: pitch as the median F0 (pyin), speed as syllables per second of speech, energy as the share
-of pauses and as the range of the level. SpeechCraft's energy is independent of gain: few pauses and
-an even level mean high energy. Agreement with the labels' own measures is reported too, named as
-such.
+first: pitch as the median F0 by a tracker that made no label (scoring.f0), speed as syllables per
+second of speech, energy as the share of pauses and as the range of the level. The default energy
+is independent of gain: few pauses and an even level mean high energy. Agreement with the labels'
+own measures is reported too, named as such.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 
+from serdesc import f0
 from serdesc.captions.fields import ENERGY, PITCH, SPEED, VALUES, Fields
-from serdesc.config import MeasureConfig, ScoringConfig
+from serdesc.config import Config, ScoringConfig
 from serdesc.data import audio, datadir, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.f0 import Tracker
 from serdesc.files import digest, write_json, write_jsonl
 from serdesc.progress import progress
 from serdesc.scoring import typeset
@@ -31,20 +34,18 @@ from serdesc.scoring.cache import ResultCache
 from serdesc.scoring.classes import accuracy, kappa
 from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import ROWS, beside
+from serdesc.scoring.score import ROWS, Provenance, beside
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FRAME = 320  # samples: 20 ms
-PAUSE = 10 ** (-25 / 20)  # frames 25 dB below the level of the loud frames are pauses
 CACHE = "utt2sound.jsonl"
-VERSION = 1  # of `measure_wave`, part of the cache key
+VERSION = 2  # of `measure_wave`, part of the cache key
 BLOCK = 64  # utterances whose measures are written to the cache at once
 INDEPENDENT, SAME_AS_LABELS, METADATA = "independent", "same as the labels", "metadata"
 # measure -> field, its values in ascending order of the measure, heading in tables
 INDEPENDENT_MEASURES: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "f0": ("pitch", PITCH, "median F0 (pyin), by sex"),
+    "f0": ("pitch", PITCH, "median F0 ({tracker}), by sex"),
     "rate": ("speed", SPEED, "syllables a second of speech"),
     "pauses": ("energy", ENERGY[::-1], "share of pauses"),
     "range": ("energy", ENERGY[::-1], "range of the level"),
@@ -56,7 +57,7 @@ class Agreement:
     """Agreement of one field with one measure, in percent; `shuffled`: with permuted claims."""
 
     field: str
-    measure: str
+    measure: str  # the heading in tables
     kind: str
     n: int  # claims with a measured value
     agreement: float
@@ -67,7 +68,7 @@ class Agreement:
 
 
 def measure_wave(
-    wave: np.ndarray, text: str | None, config: MeasureConfig = MeasureConfig()
+    wave: np.ndarray, text: str | None, tracker: Tracker, language: str = "en-us"
 ) -> dict[str, float]:
     """Measures of a 16 kHz wave (samples,); one that cannot be computed is absent.
 
@@ -75,23 +76,31 @@ def measure_wave(
     the 10th and 95th percentile of the level in speech).
     """
     out: dict[str, float] = {}
-    if (f0 := descriptors.median_f0(wave)) is not None:
-        out["f0"] = round(f0, 3)
-    frames = wave[: len(wave) // FRAME * FRAME].reshape(-1, FRAME)
-    level = np.sqrt((frames**2).mean(axis=1) + 1e-12)
-    is_speech = level > PAUSE * np.percentile(level, 95) if len(level) else np.zeros(0, bool)
+    if (hertz := f0.median(f0.track(wave, tracker))) is not None:
+        out["f0"] = round(hertz, 3)
+    level, is_speech = descriptors.levels(wave), descriptors.speech_frames(wave)
     if is_speech.any():
         low, high = np.percentile(level[is_speech], [10, 95])
         out["pauses"] = round(float(1 - is_speech.mean()), 6)
         out["range"] = round(float(20 * np.log10(high / low)), 4)
-        syllables = descriptors.syllables(text, config.language) if text else 0
+        syllables = descriptors.syllables(text, language) if text else 0
         if syllables:
-            out["rate"] = round(syllables / (is_speech.sum() * FRAME / audio.SAMPLE_RATE), 4)
+            seconds = is_speech.sum() * descriptors.FRAME / audio.SAMPLE_RATE
+            out["rate"] = round(syllables / seconds, 4)
     return out
 
 
+def check_tracker(tracker: Tracker, measure: Mapping[str, Any]) -> None:
+    """Raises UserError if the tracker made the labels (`measure`: the settings of the labels)."""
+    if tracker == "pyin" and measure.get("pitch") == "f0":
+        raise UserError(
+            "--faithful with scoring.f0=pyin: the pitch labels are by pyin too (measure.pitch f0),"
+            " which would compare a tracker with itself. Use --set scoring.f0=praat"
+        )
+
+
 def measure_utterances(
-    data: Path, utterances: Sequence[Utterance], config: MeasureConfig, nj: int
+    data: Path, utterances: Sequence[Utterance], tracker: Tracker, language: str, nj: int
 ) -> dict[str, dict[str, float]]:
     """Utterance -> measures, computed with `nj` processes and cached in the parent of the folds.
 
@@ -99,17 +108,21 @@ def measure_utterances(
     """
     parent = data.parent.parent if data.parent.name.startswith("fold") else data
     cache = ResultCache(parent / CACHE)
-    keys = {utt.utt_id: _identity(utt, config) for utt in utterances}
+    keys = {utt.utt_id: _identity(utt, tracker, language) for utt in utterances}
     unique = {utt.utt_id: utt for utt in utterances}
     todo = [utt for utt in unique.values() if keys[utt.utt_id] not in cache.results]
     unusable: list[audio.AudioError] = []
     if todo:
-        descriptors.compile_librosa(replace(config, pitch="f0"))
+        f0.track(np.zeros(audio.SAMPLE_RATE), tracker)  # an absent tracker is reported at once
+        descriptors.compile_librosa()
         with (
             progress("measure", len(todo), "utterances") as advance,
             ProcessPoolExecutor(max(1, nj)) as pool,
         ):
-            results = zip(todo, pool.map(_measure, todo, [config] * len(todo), chunksize=8))
+            results = zip(
+                todo,
+                pool.map(partial(_measure, tracker=tracker, language=language), todo, chunksize=8),
+            )
             while block := list(islice(results, BLOCK)):
                 measured = {keys[utt.utt_id]: row for utt, row in block if isinstance(row, dict)}
                 cache.add(measured)
@@ -119,7 +132,7 @@ def measure_utterances(
     return {utt_id: cache.results[key] for utt_id, key in keys.items() if key in cache.results}
 
 
-def _identity(utt: Utterance, config: MeasureConfig) -> str:
+def _identity(utt: Utterance, tracker: Tracker, language: str) -> str:
     """Cache key of an utterance's measures; size and time of its file stand for the contents."""
     path = Path(utt.wav)
     stat = path.stat() if path.exists() else None
@@ -129,25 +142,31 @@ def _identity(utt: Utterance, config: MeasureConfig) -> str:
         stat and [stat.st_size, stat.st_mtime_ns],
         utt.span,
         utt.text,
-        config.language,
+        language,
+        tracker,
     )
 
 
-def _measure(utt: Utterance, config: MeasureConfig) -> dict[str, float] | audio.AudioError:
+def _measure(
+    utt: Utterance, tracker: Tracker, language: str
+) -> dict[str, float] | audio.AudioError:
     try:
-        return measure_wave(audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id), utt.text, config)
+        wave = audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id)
+        return measure_wave(wave, utt.text, tracker, language)
     except audio.AudioError as error:
         return error
 
 
 def rows(
-    data: Path, train: Path, hyps: Mapping[str, Hypothesis], config: MeasureConfig, nj: int
+    data: Path, train: Path, hyps: Mapping[str, Hypothesis], config: Config, nj: int
 ) -> list[dict[str, Any]]:
     """One row per utterance and measure: the field, the claimed and the true value.
 
     No row if either is missing or the audio cannot be used. Percentiles come from the utterances of
-    `train`; raises UserError if it is no directory.
+    `train`; raises UserError if it is no directory, or if scoring.f0 made the labels.
     """
+    tracker, labelled = config.scoring.f0, Provenance.of(data, config).measure
+    check_tracker(tracker, labelled)
     tested = datadir.read(data)
     if not train.is_dir():
         raise UserError(
@@ -155,7 +174,8 @@ def rows(
             "(data/X/fold1/test), or give --train DIR"
         )
     trained = datadir.originals(datadir.read(train))
-    measured = measure_utterances(data, [*trained, *tested], config, nj)
+    language = labelled["language"]
+    measured = measure_utterances(data, [*trained, *tested], tracker, language, nj)
     bounds = _bounds(trained, measured)
     out: list[dict[str, Any]] = []
     for utt in tested:
@@ -165,6 +185,8 @@ def rows(
             claimed = getattr(hyps[utt.utt_id].fields, field)
             if true is not None and claimed is not None:
                 row = {"utt_id": utt.utt_id, "spk": utt.spk, "measure": name, "field": field}
+                if name == "f0":
+                    row["tracker"] = tracker
                 out.append({**row, "kind": kind, "claimed": claimed, "true": true})
     return out
 
@@ -197,7 +219,8 @@ def _bounds(
             values = [
                 measured[utt.utt_id][name]
                 for utt in trained
-                if name in measured.get(utt.utt_id, ()) and sex in ("", utt.gender)
+                if name in measured.get(utt.utt_id, ())
+                and (sex in ("", descriptors.UNKNOWN) or sex == utt.gender)
             ]
             if values:
                 low, high = np.percentile(values, percentiles)
@@ -211,7 +234,7 @@ def _binned(
     name: str,
     bounds: Mapping[str, tuple[float, float]],
 ) -> str | None:
-    key = f"{name} {utt.gender}" if name == "f0" else name
+    key = f"{name} {utt.gender or descriptors.UNKNOWN}" if name == "f0" else name
     if name not in measures or key not in bounds:
         return None
     return descriptors.bin3(measures[name], bounds[key], INDEPENDENT_MEASURES[name][1])
@@ -239,7 +262,10 @@ def _agreement(
     counted = _counted(share, rows, claims)
     kappa_value = _value(weighted, _counted(weighted, rows, claims))
     by_chance = 100 * sum(claims.count(v) * truths.count(v) for v in VALUES[field]) / n**2
-    measure = INDEPENDENT_MEASURES[name][2] if kind == INDEPENDENT else kind
+    measure = kind
+    if kind == INDEPENDENT:
+        tracker = rows[0].get("tracker", "pyin")  # rows of versions before 0.4.0 name none
+        measure = INDEPENDENT_MEASURES[name][2].format(tracker=tracker)
     return Agreement(
         field=field,
         measure=measure,

@@ -19,6 +19,7 @@ from serdesc.config import (
     TargetConfig,
     rename_keys,
 )
+from serdesc.configfile import FORMER
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
@@ -33,6 +34,7 @@ from serdesc.scoring.metric import Metric
 ROWS = "rows.jsonl"
 BY_DESCRIPTORS = "emotion by descriptors"  # key of score.json
 MEASURED = ("pitch", "energy", "speed")  # fields whose labels are binned measures
+SIGNED_MEASURES = ("source", "pitch", "speed", "speech_time", "energy", "traits")  # in all cases
 
 
 @dataclass(frozen=True)
@@ -206,16 +208,16 @@ class Provenance:
         stored = read_json(path) if path.exists() else {}
         rename_keys(stored.get("settings", {}), str(path), "prepare")
         folds = FoldsConfig(**stored["folds"]) if "folds" in stored else config.folds
-        return cls(
-            {**asdict(config.prepare), **stored.get("settings", {})},
-            folds,
-            stored.get("measure", asdict(config.measure)),
-        )
+        measure = asdict(config.measure)
+        if "measure" in stored:  # by an earlier version, perhaps, with fewer keys
+            measure = {**asdict(MeasureConfig()), **FORMER["measure"], **stored["measure"]}
+        return cls({**asdict(config.prepare), **stored.get("settings", {})}, folds, measure)
 
-    def signature_fields(self, metric: Metric) -> dict[str, str]:
-        """The folds, and the non-default settings that the metric depends on.
+    def signature_fields(self, metric: Metric, trained: MeasureConfig | None) -> dict[str, str]:
+        """The folds, and the settings that the metric depends on.
 
-        Settings of `measure` are included only if the metric uses labels that are binned measures.
+        The measures behind the labels are included if the metric uses them; with `trained`, those
+        of the labels that the model learnt, where they differ.
         """
         fields = {
             "fold_rule": self.folds.rule,
@@ -223,20 +225,53 @@ class Provenance:
             "labels": "+".join(self.folds.labels) or "all",
         }
         choices = {key: self.prepare[key] for key in datadir.PREPARE_KEYS}
-        fields |= _non_default(choices, PrepareConfig(), "")
-        measured = (*MEASURED, *self.measure.get("traits", ()))
+        fields |= _settings(choices, PrepareConfig(), "")
+        measured = (*MEASURED, *self.measure["traits"])
         if metric.captions or metric.settings.get("field") in measured:
-            fields |= _non_default(self.measure, MeasureConfig(), "measure_")
+            # Of a corpus's own labels the configuration says no more than what it sets.
+            always = SIGNED_MEASURES if self.measure["source"] == "measured" else ("source",)
+            fields |= _settings(self.measure, MeasureConfig(), "measure_", always)
+            fields |= self.learnt(trained)
+        return fields
+
+    def learnt(self, trained: MeasureConfig | None) -> dict[str, str]:
+        """Measures of the labels that a model was trained on, where they are not those of these."""
+        fields = {}
+        for key, value in asdict(trained or MeasureConfig()).items():
+            if trained and key in SIGNED_MEASURES and value != self.measure[key]:
+                fields[f"trained_{key}"] = _text(value)
         return fields
 
 
-def _non_default(values: Mapping[str, Any], defaults: Any, prefix: str) -> dict[str, str]:
-    fields: dict[str, str] = {}
+def _settings(
+    values: Mapping[str, Any], defaults: Any, prefix: str, always: Container[str] = ()
+) -> dict[str, str]:
+    """Settings for a signature: those of `always`, and others that are not the default."""
+    fields = {}
     for key, value in values.items():
-        if value != asdict(defaults)[key]:
-            text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
-            fields[prefix + key] = text
+        if key in always or value != asdict(defaults)[key]:
+            fields[prefix + key] = _text(value)
     return fields
+
+
+def _text(value: Any) -> str:
+    return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def completed(signature: str) -> str:
+    """A signature with the measures that versions before 0.4.0 left out: SpeechCraft's."""
+    parts = dict(part.partition(":")[::2] for part in signature.split("|"))
+    uses_measures = "target" in parts or parts.get("field") in MEASURED
+    if not uses_measures or "measure_source" in parts:
+        return signature
+    former = {**asdict(MeasureConfig()), **FORMER["measure"]}
+    measures = {f"measure_{key}": _text(former[key]) for key in SIGNED_MEASURES}
+    signed: dict[str, str] = {}
+    for key, value in parts.items():
+        if key in ("target", "unit") and not measures.keys() <= signed.keys():
+            signed |= {name: parts.get(name, text) for name, text in measures.items()}
+        signed.setdefault(key, value)
+    return "|".join(f"{key}:{value}" for key, value in signed.items())
 
 
 def target_signature(

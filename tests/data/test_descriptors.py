@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -11,14 +13,16 @@ import numpy as np
 import pytest
 
 from serdesc import config as configs
+from serdesc import f0
 from serdesc.data import descriptors, espeak
 from serdesc.data.datadir import Utterance
+from serdesc.errors import UserError
 
 
 def test_pitch_measure_rises_with_the_tone_and_energy_ignores_gain() -> None:
     t = np.arange(16_000) / 16_000
     low, high = (np.sin(2 * np.pi * f * t).astype(np.float32) for f in (300.0, 900.0))
-    settings = configs.MeasureConfig()
+    settings = configs.MeasureConfig(pitch="piptrack")
     assert abs(descriptors.measure(low, None, settings)["pitch"] - 300) < 15
     assert abs(descriptors.measure(high, None, settings)["pitch"] - 900) < 15
     a, b = descriptors.measure(high, None, settings), descriptors.measure(
@@ -51,19 +55,15 @@ def test_a_true_f0_and_syllables_by_key() -> None:
         measured = descriptors.measure(
             wave,
             "my sister is painting seven windows",
-            configs.MeasureConfig(pitch="f0", speed="syllable"),
+            configs.MeasureConfig(speed="syllable", speech_time="whole"),
         )
         assert measured["pitch"] == pytest.approx(hertz, rel=0.02) and measured[
             "rate"
         ] == pytest.approx(10 / 2)
         assert "speed" not in measured
     slow = librosa.effects.time_stretch(wave, rate=0.5)
-    assert descriptors.measure(slow, "seven", configs.MeasureConfig(speed="syllable"))[
-        "rate"
-    ] == pytest.approx(2 / 4)
-    assert "pitch" not in descriptors.measure(
-        np.zeros(16_000, np.float32), None, configs.MeasureConfig(pitch="f0")
-    )
+    by_syllable = configs.MeasureConfig(speed="syllable", speech_time="whole")
+    assert descriptors.measure(slow, "seven", by_syllable)["rate"] == pytest.approx(2 / 4)
     rates = [Utterance(f"u{i}", "", "s", measure={"rate": float(i)}) for i in range(9)]
     assert [descriptors.labels(utt, descriptors.fit(rates)).speed for utt in rates] == [
         "slow"
@@ -115,7 +115,7 @@ def test_bins_by_sex_and_thirds_ties_below() -> None:
 
     training = [utt(i, gender) for gender in ("female", "male") for i in range(101)]
     thresholds = descriptors.fit(training)
-    assert thresholds.pitch == {"female": (10.0, 60.0), "male": (40.0, 90.0)}
+    assert (thresholds.pitch["female"], thresholds.pitch["male"]) == ((10.0, 60.0), (40.0, 90.0))
     assert thresholds.energy == pytest.approx((33.333, 66.667), abs=0.5)
     said = {
         (g, i): descriptors.labels(utt(i, g), thresholds)
@@ -172,3 +172,89 @@ def test_official_speechcraft_labels_are_reproduced(real_data: Callable[[str], P
             + f"\ttranscription: {utt.text}"
         )
         assert string == official[f"LJSpeech_{utt.utt_id}"]["labels"]
+
+
+def tones(hertz: float, seconds: float, tilt: float) -> np.ndarray:
+    """Harmonics up to 8 kHz whose amplitude falls with their number to the power of `tilt`."""
+    t = np.arange(int(16_000 * seconds)) / 16_000
+    numbers = np.arange(1, int(7900 / hertz))
+    wave = (numbers[:, None] ** -tilt * np.sin(2 * np.pi * hertz * numbers[:, None] * t)).sum(0)
+    return (0.1 * wave / np.abs(wave).max()).astype(np.float32)
+
+
+def test_pitch_is_the_f0_whatever_the_tilt_of_the_spectrum() -> None:
+    by_f0, by_peaks = [], []
+    for tilt in (0.2, 0.7, 1.2, 2.0):
+        wave = tones(130, 1.0, tilt)
+        by_f0.append(descriptors.measure(wave, None, configs.MeasureConfig())["pitch"])
+        settings = configs.load(settings=["measure.pitch=speechcraft"]).measure
+        assert settings.pitch == "piptrack"
+        by_peaks.append(descriptors.measure(wave, None, settings)["pitch"])
+    assert by_f0 == pytest.approx([130] * 4, rel=0.01)
+    assert max(by_peaks) > 2 * min(by_peaks)
+
+
+def test_too_little_voice_gets_no_pitch() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 0.02, 16_000).astype(np.float32)
+    settings = configs.MeasureConfig()
+    assert "pitch" not in descriptors.measure(noise, None, settings)
+    assert "pitch" not in descriptors.measure(np.zeros(16_000, np.float32), None, settings)
+    assert "pitch" not in descriptors.measure(noise[:500], None, settings)
+    for seconds, voiced in ((0.1, False), (0.5, True)):
+        part = noise.copy()
+        part[4000 : 4000 + int(16_000 * seconds)] = tones(200, seconds, 1.0)
+        assert ("pitch" in descriptors.measure(part, None, settings)) == voiced
+
+
+def test_speed_leaves_pauses_out_and_a_level_is_in_decibels() -> None:
+    wave = tones(150, 2.0, 1.0)
+    paused = np.concatenate([wave[:16_000], np.zeros(16_000, np.float32), wave[16_000:]])
+    text = "one two three four"
+    gated = [descriptors.measure(w, text, configs.MeasureConfig())["speed"] for w in (wave, paused)]
+    assert gated[0] == pytest.approx(gated[1], rel=0.02)
+    whole = configs.MeasureConfig(speech_time="whole")
+    assert descriptors.measure(paused, text, whole)["speed"] == pytest.approx(
+        1.5 * gated[0], rel=0.02
+    )
+    level = configs.MeasureConfig(energy="level")
+    loud, soft, with_pause = (
+        descriptors.measure(w, None, level)["energy"] for w in (wave, wave / 10, paused)
+    )
+    assert loud - soft == pytest.approx(20, abs=0.01) and with_pause == pytest.approx(loud, abs=0.2)
+    assert loud == pytest.approx(20 * np.log10(np.sqrt((wave**2).mean())), abs=0.1)
+
+
+def test_unknown_sex_is_compared_with_all_speakers() -> None:
+    training = [
+        Utterance(f"{sex}{i}", "", "s", gender=sex, measure={"pitch": base + i})
+        for sex, base in (("male", 100.0), ("female", 200.0), (None, 150.0))
+        for i in range(30)
+    ]
+    thresholds = descriptors.fit(training)
+    values = sorted(u.measure["pitch"] for u in training if u.measure)
+    low, high = np.percentile(values, [100 / 3, 200 / 3])
+    assert thresholds.pitch["unknown"] == (low, high)
+    middle = Utterance("x", "", "s", measure={"pitch": (low + high) / 2})
+    assert descriptors.labels(middle, thresholds).pitch == "normal"
+    assert descriptors.labels(replace(middle, gender="male"), thresholds).pitch == "high"
+
+
+@pytest.mark.parametrize("tracker", ["pyin", "praat"])
+def test_trackers_find_a_glide(tracker: f0.Tracker) -> None:
+    t = np.arange(16_000) / 16_000
+    hertz = 120 * 2 ** (t / 2)  # six semitones up in a second
+    phase = 2 * np.pi * np.cumsum(hertz) / 16_000
+    wave = sum(0.1 * np.sin(k * phase) / k for k in range(1, 20)).astype(np.float32)
+    found = f0.track(wave, tracker)
+    assert found.voiced.mean() > 0.8
+    at = np.flatnonzero(found.voiced)[5:-5]
+    begin = 0.0 if tracker == "pyin" else (1.0 - (len(found.f0) - 1) * found.hop) / 2
+    assert found.f0[at] == pytest.approx(120 * 2 ** ((begin + at * found.hop) / 2), rel=0.03)
+    assert f0.median(found) == pytest.approx(120 * 2 ** (1 / 4), rel=0.03)
+
+
+def test_an_absent_tracker_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyworld", None)
+    with pytest.raises(UserError, match=r"needs pyworld.*pip install \"serdesc\[world\]\""):
+        f0.track(np.zeros(16_000), "world")

@@ -87,7 +87,7 @@ def test_labels_of_other_settings_are_not_trained_on(
     for setting, message in (
         ("folds.protocol=emobox", "folds.protocol all, the configuration has emobox"),
         ("folds.labels=[sad]", r"folds.labels \[\], the configuration has \['sad'\]"),
-        ("measure.pitch=f0", "measure.pitch piptrack, the configuration has f0"),
+        ("measure.pitch=speechcraft", "measure.pitch f0, the configuration has piptrack"),
     ):
         other = configs.load(settings=[*tiny_settings, setting])
         with pytest.raises(UserError, match=f"labelled.json: the labels .* {message}.*annotate"):

@@ -6,12 +6,16 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import librosa
+import numpy as np
 import pytest
 import soundfile
 from helpers.scoring import hum
 from safetensors.torch import load_file, save_file
+from scipy.signal import lfilter
 from typer.testing import CliRunner
 
+from serdesc import f0
 from serdesc.captions import writer
 from serdesc.captions.fields import Fields
 from serdesc.cli import app
@@ -118,15 +122,36 @@ def test_changes_move_what_they_should() -> None:
         descriptors.measure(made["loudness evened out"], None, MeasureConfig())["energy"] > energy
     )
     assert descriptors.measure(made["loudness spread"], None, MeasureConfig())["energy"] < energy
-    assert descriptors.median_f0(made["pitch +4 semitones"]) == pytest.approx(
-        200 * 2 ** (4 / 12), rel=0.03
-    )
-    assert descriptors.median_f0(made["pitch -4 semitones"]) == pytest.approx(
-        200 * 2 ** (-4 / 12), rel=0.03
-    )
+    for semitones in (4, -4):
+        changed = made[f"pitch {semitones:+d} semitones"]
+        hertz = f0.median(f0.track(changed, "pyin"))
+        assert hertz == pytest.approx(200 * 2 ** (semitones / 12), rel=0.03)
+        assert len(changed) == len(wave)
     assert len(made["tempo x 1.3"]) == pytest.approx(len(wave) / 1.3, rel=0.02) and len(
         made["tempo x 0.77"]
     ) > len(wave)
+    assert f0.median(f0.track(made["tempo x 1.3"], "pyin")) == pytest.approx(200, rel=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("semitones", [4, -4])
+def test_a_shift_of_pitch_keeps_the_formants(semitones: int) -> None:
+    """Pulses at 140 Hz through two resonances, which stay where they are."""
+    wave = np.zeros(24_000)
+    wave[:: 16_000 // 140] = 1.0
+    for hertz in (700.0, 1800.0):
+        pole = 0.97 * np.exp(2j * np.pi * hertz / 16_000)
+        wave = lfilter([1.0], np.real(np.poly([pole, pole.conj()])), wave)
+    wave = (0.2 * wave / np.abs(wave).max()).astype(np.float32)
+    changed = counterfactual.CHANGES[f"pitch {semitones:+d} semitones"].transform(wave)
+
+    def formants(of: np.ndarray) -> np.ndarray:
+        roots = np.roots(librosa.lpc(of[4000:20_000].astype(float), order=6))
+        hertz = np.sort(np.angle(roots[np.imag(roots) > 0.01]) * 16_000 / (2 * np.pi))
+        return hertz[(hertz > 300) & (hertz < 3000)][:2]
+
+    assert formants(wave) == pytest.approx([700, 1800], rel=0.05)
+    assert formants(changed) == pytest.approx(formants(wave), rel=0.06)
 
 
 def test_a_measure_rises_with_its_field() -> None:

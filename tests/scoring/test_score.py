@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.scoring import answer, metric, score
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from serdesc import config as configs
 from serdesc.cli import app
-from serdesc.config import ScoringConfig, TargetConfig
+from serdesc.config import Config, ScoringConfig, TargetConfig
 from serdesc.data import annotate
 from serdesc.errors import FailedError, UserError
 from serdesc.files import read_json, read_jsonl, write_json
@@ -181,31 +182,55 @@ def test_figures_are_signed_with_what_the_labels_were_made_by(
     """
     usual = {"fold_rule": "session", "protocol": "all", "labels": "all"}
     other = configs.load(
-        settings=["measure.pitch=f0", "measure.seconds=4", "folds.labels=[angry, sad]"]
+        settings=["measure.pitch=speechcraft", "measure.seconds=4", "folds.labels=[angry, sad]"]
     )
-    annotate.annotate(corpus, configs.Config(), 1, tmp_path / "usual")
-    assert (
-        scoring.Provenance.of(tmp_path / "usual/fold1/test", other).signature_fields(
-            metric("pitch")
-        )
-        == usual
-    )
-    annotate.annotate(corpus, other, 1, tmp_path / "other")
-    made = scoring.Provenance.of(tmp_path / "other/fold1/test", configs.Config())
-    assert (
-        made.signature_fields(metric("ua"))
-        == made.signature_fields(metric("gender"))
-        == usual | {"labels": "angry+sad"}
-    )
-    assert (
-        made.signature_fields(metric("pitch"))
-        == made.signature_fields(metric("spice"))
-        == usual | {"labels": "angry+sad", "measure_pitch": "f0", "measure_seconds": "4.0"}
-    )
-    improvised = configs.load(settings=["prepare.turns=improvised", "measure.traits=[melody]"])
-    assert scoring.Provenance.of(tmp_path, improvised).signature_fields(metric("wer")) == usual | {
-        "turns": "improvised"
+    measures = {
+        "measure_source": "measured",
+        "measure_pitch": "f0",
+        "measure_speed": "phoneme",
+        "measure_speech_time": "gated",
+        "measure_energy": "relative",
+        "measure_traits": "none",
     }
+
+    def signed(folder: Path, name: str, config: Config, trained: Any = None) -> dict[str, str]:
+        return scoring.Provenance.of(folder, config).signature_fields(metric(name), trained)
+
+    annotate.annotate(corpus, configs.Config(), 1, tmp_path / "usual")
+    assert signed(tmp_path / "usual/fold1/test", "pitch", other) == usual | measures
+    annotate.annotate(corpus, other, 1, tmp_path / "other")
+    made = tmp_path / "other/fold1/test"
+    usual = usual | {"labels": "angry+sad"}
+    assert signed(made, "ua", Config()) == signed(made, "gender", Config()) == usual
+    others = usual | measures | {"measure_pitch": "piptrack", "measure_seconds": "4.0"}
+    assert signed(made, "pitch", Config()) == signed(made, "spice", Config()) == others
+    # A model that learnt other labels than it is scored with: both are named.
+    assert signed(made, "pitch", Config(), Config().measure) == others | {"trained_pitch": "f0"}
+    assert signed(made, "ua", Config(), Config().measure) == usual
+    improvised = configs.load(settings=["prepare.turns=improvised", "measure.traits=[melody]"])
+    assert signed(tmp_path, "wer", improvised) == usual | {"labels": "all", "turns": "improvised"}
+    assert signed(tmp_path, "melody", improvised)["measure_traits"] == "melody"
+    own = configs.load(settings=["measure.source=corpus"])
+    assert signed(tmp_path, "pitch", own)["measure_source"] == "corpus"
+    assert "measure_pitch" not in signed(tmp_path, "pitch", own)
+
+
+def test_signatures_of_earlier_versions_are_read_as_speechcrafts_measures() -> None:
+    before = "metric:pitch|field:pitch|fold_rule:session|unit:speaker|serdesc:0.3.0"
+    assert scoring.completed(before) == (
+        "metric:pitch|field:pitch|fold_rule:session|measure_source:measured|measure_pitch:piptrack"
+        "|measure_speed:phoneme|measure_speech_time:whole|measure_energy:relative"
+        "|measure_traits:none|unit:speaker|serdesc:0.3.0"
+    )
+    by_f0 = before.replace("|unit", "|measure_pitch:f0|unit")
+    assert "|measure_pitch:f0|" in scoring.completed(by_f0)
+    assert "piptrack" not in scoring.completed(by_f0)
+    captions = (
+        "metric:cider|fold_rule:session|target:descriptors+emotion|unit:speaker|serdesc:0.3.0"
+    )
+    assert "|measure_pitch:piptrack|" in scoring.completed(captions)
+    for other in (scoring.completed(before), "metric:ua|field:emotion|unit:speaker|serdesc:0.3.0"):
+        assert scoring.completed(other) == other
 
 
 def test_captions_are_signed_with_what_their_references_say() -> None:

@@ -1,7 +1,8 @@
 """Descriptors beyond the paper's seven: one module a trait, with its measure, values and phrases.
 
-`measure.traits: [melody]` selects traits. They are measured, divided at the training part's
-tertiles, written into captions, read from captions and scored, like pitch, energy and speed.
+`measure.traits: [intonation]` selects traits. They are written into captions, read from captions
+and scored, like pitch, energy and speed. A trait's function measures a number, which is divided at
+the training part's tertiles, or names one of the trait's values itself.
 """
 
 from __future__ import annotations
@@ -22,14 +23,20 @@ __path__ += plugins.folders("traits")
 
 @dataclass(frozen=True)
 class Trait:
-    """A descriptor with three values.
+    """A descriptor: three ordered values of a measured number, or classes that a function names.
 
     A phrase must not contain a word that the reader reads as another field (tests check this).
     """
 
-    values: tuple[str, str, str]  # from the lowest to the highest measured value
+    values: tuple[str, ...]  # from the lowest to the highest measured value, or classes
     phrases: Mapping[str, tuple[str, ...]]  # value -> clauses that state it
-    measure: Callable[[np.ndarray], float | None]  # of (S,) samples at 16 kHz; None: not measurable
+    # Of (S,) samples at 16 kHz: a number, or one of the values; None: not measurable.
+    measure: Callable[[np.ndarray], float | str | None]
+    ordered: bool = True  # false: classes without an order, which have no weighted kappa
+
+    def __post_init__(self) -> None:
+        if self.ordered and len(self.values) != 3:
+            raise ValueError(f"{', '.join(self.values)}: a measured number has three values")
 
 
 @cache

@@ -11,4 +11,6 @@ METRICS = [mean_recall(name, name, f"{name} %", column=50) for name in FIELDS]
 for _name in FIELDS:
     METRICS.append(accuracy(f"{_name}_accuracy", _name, f"{_name} accuracy %", column=51))
 for _name in FIELDS:
+    if _name in traits.by_name() and not traits.by_name()[_name].ordered:
+        continue
     METRICS.append(kappa(f"{_name}_kappa", _name, f"{_name} kappa %", column=52))
