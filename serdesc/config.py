@@ -86,7 +86,7 @@ class MeasureConfig:
     # f0: median F0 of the voiced frames (pyin), Hz. piptrack, also called speechcraft:
     # SpeechCraft's spectral measure, which follows the timbre more than the F0.
     pitch: Literal["f0", "piptrack"] = "f0"
-    f0_confidence: Share = 0.02  # frames of a lower pyin probability count as unvoiced
+    f0_confidence: Share = 0.011  # frames of a lower pyin probability count as unvoiced
     voiced_seconds: NotNegative = 0.2  # less voiced speech gets no pitch label
     # phoneme: SpeechCraft's seconds per phoneme; syllable: syllables per second.
     speed: Literal["phoneme", "syllable"] = "phoneme"
