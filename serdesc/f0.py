@@ -97,6 +97,11 @@ def _world(wave: np.ndarray, confidence: float) -> Track:
     return Track(f0, HOP_SECONDS)
 
 
+def forget() -> None:
+    """Compute the next track anew, as a measurement of time must."""
+    _pyin_frames.cache_clear()
+
+
 TRACKERS: dict[str, Callable[[np.ndarray, float], Track]] = {
     "pyin": _pyin,
     "praat": _praat,

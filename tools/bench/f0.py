@@ -55,6 +55,7 @@ def measured(utt: Utterance) -> list[tuple[float | None, float]]:
     wave = audio.load(utt.wav, span=utt.span)[: 5 * audio.SAMPLE_RATE]
     found = []
     for measure in MEASURES.values():
+        f0.forget()
         start = time.process_time()
         value = measure(wave)
         found.append((value, time.process_time() - start))
