@@ -129,12 +129,32 @@ def read_setting(setting: str) -> Tree:
 
 
 def parse_yaml(text: str, location: str) -> Any:
+    """The value of a YAML text. Raises UserError for a key that stands twice in one section."""
     import yaml
 
     try:
+        _check_unique(yaml.compose(text, Loader=yaml.SafeLoader), location)
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{location}: not YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_unique(node: Any, location: str) -> None:
+    """Raises UserError for a key that stands twice in a mapping; YAML would keep the last."""
+    import yaml
+
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_unique(item, location)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[str, list[int]] = {}
+        for key, value in node.value:
+            lines.setdefault(str(key.value), []).append(key.start_mark.line + 1)
+            _check_unique(value, location)
+        for name, numbers in lines.items():
+            if len(numbers) > 1:
+                found = " and ".join(map(str, numbers))
+                raise UserError(f"{location}: the key '{name}' stands in lines {found}: remove one")
 
 
 def merge(base: Tree, over: Tree) -> None:

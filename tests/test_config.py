@@ -99,6 +99,15 @@ def test_faulty_settings_are_named(settings: list[str], message: str) -> None:
         configs.load(None, settings)
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("seed: 1\ntraining:\n  beta: 1e-2\n  loss: mean\n  beta: 1e-3\n")
+    with pytest.raises(UserError, match="twice.yaml: the key 'beta' stands in lines 3 and 5"):
+        configs.load(path)
+    with pytest.raises(UserError, match="the key 'r' stands in lines 1 and 1"):
+        configs.load(None, ["llm.lora={r: 8, r: 16}"])
+
+
 def test_a_resolved_configuration_reads_back(tmp_path: Path) -> None:
     configs.dump(Config(), tmp_path / "c.yaml")
     assert configs.load(tmp_path / "c.yaml") == Config()

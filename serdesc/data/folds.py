@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from serdesc.config import Config, FoldsConfig, rename_keys
+from serdesc.configfile import FORMER
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -246,7 +247,10 @@ def _recorded_settings(record: dict[str, Any]) -> dict[str, Any]:
     prepared = record.get("settings", {})
     settings = {f"prepare.{key}": prepared.get(key) for key in (*datadir.PREPARE_KEYS, "speeds")}
     for section in ("folds", "measure"):
-        for key, value in record.get(section, {}).items():
+        recorded = record.get(section, {})
+        if recorded:  # by an earlier version, perhaps, with fewer keys
+            recorded = FORMER.get(section, {}) | recorded
+        for key, value in recorded.items():
             settings[f"{section}.{key}"] = value
     return settings
 

@@ -250,8 +250,23 @@ def _check_free_space(path: Path, needed: float) -> None:
 
 
 def _quantize(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
-    """x (L, T, D) in the stored precision; int8 with one scale per layer and frame (L, T)."""
+    """x (L, T, D) in the stored precision; int8 with one scale per layer and frame (L, T).
+
+    Raises UserError for values that the precision cannot hold, or that are no numbers.
+    """
+    if not bool(x.isfinite().all()):
+        raise UserError(
+            f"'{utt_id}': the encoder's output has values that are no numbers: with encoder.dtype"
+            " float16 use bfloat16 or float32, else check the recording and the encoder"
+        )
     if dtype != "int8":
+        largest, limit = float(x.abs().max()), torch.finfo(DTYPES[dtype]).max
+        if largest > limit:
+            raise UserError(
+                f"'{utt_id}': the encoder's output reaches {largest:.3g}, and store.dtype {dtype}"
+                f" holds up to {limit:.3g}: extract to another STORE with --set"
+                " store.dtype=bfloat16, which has the same size, or float32"
+            )
         return {utt_id: x.to(DTYPES[dtype]).clone()}  # a copy, not a view of the batch
     scale = x.abs().amax(dim=-1).clamp_min(1e-8) / 127  # (L, T)
     return {utt_id: (x / scale[..., None]).round().to(torch.int8), utt_id + SCALE: scale}

@@ -98,6 +98,10 @@ def test_labels_of_other_settings_are_not_trained_on(
     )
     assert code == 2 and "measure.trim False, the configuration has True" in text
     record = read_json(corpus / "labelled.json")
+    before = {key: value for key, value in record["measure"].items() if key != "speech_time"}
+    write_json(corpus / "labelled.json", {**record, "measure": before})  # as written before 0.4.0
+    with pytest.raises(UserError, match="measure.speech_time whole, the configuration has gated"):
+        folds.check_labels(part, config)
     record["settings"] = {**record.get("settings", {}), "turns": "all", "speeds": [0.9]}
     write_json(corpus / "labelled.json", record)
     with pytest.raises(UserError, match=r"prepare.speeds \[0.9\], the configuration has \[\]"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 import soundfile
@@ -54,6 +54,27 @@ def test_stored_features_are_the_live_ones(
         torch.testing.assert_close(
             kept, computed, atol=1e-5 + error * float(computed.abs().max()), rtol=error
         )
+
+
+def test_values_that_the_precision_cannot_hold_are_refused(
+    corpus: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utterances = datadir.read(corpus)
+    real = stores.encode
+
+    def scaled(factor: float) -> Callable[..., Iterator[torch.Tensor]]:
+        return lambda *given: (x * factor for x in real(*given))
+
+    monkeypatch.setattr(stores, "encode", scaled(1e8))
+    message = r"reaches .*e\+0\d, and store.dtype float16 holds up to 6.55e\+04.*dtype=bfloat16"
+    with pytest.raises(UserError, match=message):
+        stores.write(tmp_path / "s", utterances, encoder, StoreConfig(dtype="float16"))
+    for dtype in ("bfloat16", "float32", "int8"):
+        stores.write(tmp_path / dtype, utterances, encoder, StoreConfig(dtype=dtype))  # type: ignore[arg-type]
+        assert stores.Store(tmp_path / dtype).verify() == 12
+    monkeypatch.setattr(stores, "encode", scaled(float("inf")))
+    with pytest.raises(UserError, match="has values that are no numbers"):
+        stores.write(tmp_path / "n", utterances, encoder, StoreConfig(dtype="float32"))
 
 
 def test_a_stopped_extraction_goes_on_and_a_damaged_shard_is_made_again(
