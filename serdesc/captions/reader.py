@@ -32,9 +32,17 @@ class Reading:
     spans: Mapping[str, Span]
 
 
-def read(caption: str) -> Fields:
-    """The fields that a caption states; None for the others."""
-    return explain(caption).fields
+def read(response: str) -> Fields:
+    """The fields that a response states, its thoughts apart; None for the others."""
+    return explain(without_thoughts(response)).fields
+
+
+def without_thoughts(response: str) -> str:
+    """A response without the <think> part of reasoning models; all of one that was cut off in it.
+
+    Some chat templates begin the answer inside of the thoughts, so that only their end is written.
+    """
+    return vocab.THOUGHTS.sub("", response).strip() if "think" in response.lower() else response
 
 
 def explain(caption: str) -> Reading:

@@ -151,6 +151,12 @@ PRONOUN_PATTERNS = (("female", "she|her|hers|herself"), ("male", "he|him|his|him
 # "he or she" states no gender
 EITHER_PRONOUN = re.compile(r"\b(?:he|she|his|her|him|hers)(?: or |/)(?:he|she|his|her|him|hers)\b")
 
+# ---- thoughts ------------------------------------------------------------------------------------
+
+THOUGHTS = re.compile(
+    r"^(?:(?!<think).)*?</think(?:ing)?>|<think(?:ing)?>.*?(?:</think(?:ing)?>|$)", re.I | re.S
+)
+
 # ---- negation ------------------------------------------------------------------------------------
 
 # Text that ends in a negation: it negates the words that follow.

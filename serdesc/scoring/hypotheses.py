@@ -128,7 +128,7 @@ def _read(path: Path) -> tuple[dict[str, Hypothesis], list[str]]:
     hyps: dict[str, Hypothesis] = {}
     duplicates: set[str] = set()
     for number, row in read(path):
-        response = row["response"] or ""
+        response = reader.without_thoughts(row["response"] or "")
         values = {name: row[name] for name in OPTIONAL if row.get(name) is not None}
         invalid = [
             f"{name} '{str(values[name])[:60]}': not {description}"

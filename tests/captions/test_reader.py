@@ -205,3 +205,22 @@ def test_what_is_denied_is_not_read() -> None:
 @pytest.mark.parametrize("caption", ["pitch", "tone", "Energy.", "pace", "pitch pitch", ", pitch"])
 def test_a_caption_of_one_word_states_nothing(caption: str) -> None:
     assert reader.read(caption) == Fields()
+
+
+@pytest.mark.parametrize(
+    "response, answer",
+    [
+        (
+            "<think>He may be sad.</think>A man speaks, sounding happy.",
+            "A man speaks, sounding happy.",
+        ),
+        ("He may be sad. It is slow.\n</think>\n\nA man, happy.", "A man, happy."),
+        ("<think>\nSad? No.\n</think> A man. <thinking>Or sad</thinking> Happy.", "A man.  Happy."),
+        ("<THINK>He sounds sad, and", ""),
+        ("I think he is happy.", "I think he is happy."),
+    ],
+)
+def test_thoughts_are_not_the_answer(response: str, answer: str) -> None:
+    assert reader.without_thoughts(response) == answer
+    assert reader.read(response) == reader.read(answer)
+    assert reader.read(response).emotion == ("happy" if answer else None)
