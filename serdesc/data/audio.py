@@ -23,7 +23,11 @@ TOLERANCE = 0.02
 UNKNOWN_SIZE = 0x7FFFF000
 # Declared and actual size of WAV, AIFF and AU files in libsndfile's log
 _SIZES = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
-SILENCE = 1e-5  # of full scale; a recording without a larger sample is silent
+SILENCE = 1e-5  # of full scale; a recording without a larger deviation from its mean is silent
+LOUDEST = 32.0  # of full scale: samples beyond it are in another unit, as float samples up to 32768
+LOWEST_RATE = 4000  # Hz
+SHORTEST = 0.01  # seconds
+CANCELLED = 1e-3  # of the louder channel's level: what is left of channels that cancel each other
 SHOWN = 10  # utterances printed by print_rejected
 
 
@@ -152,8 +156,10 @@ def from_samples(samples: np.ndarray, rate: int, max_seconds: float | None = Non
     """(S,) float32 samples at 16 kHz of samples (S,) or (S, channels) at `rate` Hz.
 
     Full scale is 1, or the range of an integer type.
-    Raises AudioError if they are empty, silent or not finite.
+    Raises AudioError if they are empty, silent, not finite, or no sound in these units.
     """
+    if rate < LOWEST_RATE:
+        raise AudioError(f"sampled at {rate} Hz: speech needs {LOWEST_RATE} Hz or more")
     if max_seconds is not None:
         samples = samples[: int(max_seconds * rate)]
     if not len(samples):
@@ -163,11 +169,26 @@ def from_samples(samples: np.ndarray, rate: int, max_seconds: float | None = Non
     if not np.isfinite(samples).all():
         invalid = int((~np.isfinite(samples)).sum())
         raise AudioError(f"{invalid} samples are not numbers (NaN or infinity)")
+    peak = float(np.abs(samples).max())
+    if peak > LOUDEST:
+        raise AudioError(
+            f"samples reach {peak:.0f}, where full scale is 1: divide them by full scale, for"
+            " 16-bit values by 32768"
+        )
+    if len(samples) < SHORTEST * rate:
+        raise AudioError(f"too short: {len(samples)} samples at {rate} Hz, {SHORTEST} s are needed")
     mono = samples.mean(axis=1) if samples.ndim == 2 else samples
+    if samples.ndim == 2:
+        level, louder = np.sqrt((mono**2).mean()), np.sqrt((samples**2).mean(axis=0).max())
+        if louder > SILENCE and level < CANCELLED * louder:
+            raise AudioError(
+                "the channels cancel each other: keep one of them, for example with sox IN OUT"
+                " remix 1"
+            )
     if rate != SAMPLE_RATE:
         import soxr
 
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
-    if float(np.abs(mono).max(initial=0.0)) < SILENCE:
-        raise AudioError("silent: no sample above 0.00001 of full scale")
+    if float(np.abs(mono - mono.mean()).max()) < SILENCE:
+        raise AudioError("silent: no sample is 0.00001 of full scale away from the mean")
     return np.ascontiguousarray(mono, dtype=np.float32)
