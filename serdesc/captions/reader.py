@@ -55,9 +55,13 @@ def explain(caption: str) -> Reading:
     text, emphasis = _read_quotations(caption, values, spans)
     if len(text.lower()) == len(text):  # spans would be wrong otherwise
         text = text.lower().replace("’", "'")
-        text = vocab.EITHER_PRONOUN.sub(lambda match: " " * len(match[0]), text)
+        for pattern in (vocab.EITHER_PRONOUN, vocab.OF_ITSELF):
+            text = pattern.sub(lambda match: " " * len(match[0]), text)
     if not re.search("[a-z]", text):
         return Reading(Fields(), {})
+    for name, value, span in _labelled(text):
+        values[name], spans[name] = value, span
+    text = _blank(text, list(spans.values()))
     for name, value, span in [*_idioms(text), *_degrees(text)]:
         if name not in values:
             values[name], spans[name] = value, span
@@ -243,9 +247,24 @@ def _rank(axis: str, word: str) -> int | None:
     return None
 
 
+# ---- one field a line ----------------------------------------------------------------------------
+
+
+def _labelled(text: str) -> Iterator[tuple[str, str, Span]]:
+    """Axis, value and position of each `pitch: high`, as answers in lines or lists state them."""
+    found: dict[str, tuple[str, Span]] = {}
+    for match in vocab.LABELLED.finditer(text):
+        axis = _AXIS_OF[match["noun"]]
+        value = _VALUE_OF[axis].get(match["value"])
+        if value is not None:
+            found.setdefault(axis, (value, match.span()))
+    for axis, (value, span) in found.items():
+        yield axis, value, span
+
+
 # ---- degrees of nouns ----------------------------------------------------------------------------
 
-_TOKEN = re.compile(r"[a-z']+|[,;:.!?=–—()|/]")
+_TOKEN = re.compile(rf"[a-z']+|[,;:.!?=–—()|/]|{vocab.NEW_ITEM}")
 _AXIS_OF = {noun: axis for axis, nouns in vocab.NOUNS.items() for noun in nouns.split()}
 
 

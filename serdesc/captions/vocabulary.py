@@ -95,6 +95,13 @@ IDIOMS = {
         (r"close to tears|in tears", "sad"),
     ),
 }
+# `pitch: high`, also **Pitch:** high and "speaking rate" = very fast
+LABELLED = re.compile(
+    rf"\b(?P<noun>{'|'.join(' '.join(NOUNS.values()).split())})(?: level)?[*_`\" ]*[:=][*_`\" ]*"
+    r"(?:(?:very|rather|quite|fairly|slightly|somewhat|relatively|a|the|is) )*(?P<value>[a-z]+)\b"
+)
+# A line that begins another item or another `name: value`; it ends the clause before it.
+NEW_ITEM = r"\n(?=\s*(?:[-*•]|\d+[.)]|[*_`]*[a-z][a-z ]{0,24}[*_`]*[:=])|\s*\n)"
 # Words allowed between a noun and the degree after it ("pitch and energy are both very high")
 LINKS = set(
     "is are was were be being stays stay remains remain sounds seems both all very quite rather"
@@ -150,6 +157,15 @@ GENDER_PATTERNS = (
 PRONOUN_PATTERNS = (("female", "she|her|hers|herself"), ("male", "he|him|his|himself"))
 # "he or she" states no gender
 EITHER_PRONOUN = re.compile(r"\b(?:he|she|his|her|him|hers)(?: or |/)(?:he|she|his|her|him|hers)\b")
+
+# ---- the assistant -------------------------------------------------------------------------------
+
+# What an assistant says of itself, to the end of the sentence: no description of the speaker.
+OF_ITSELF = re.compile(
+    r"\b(?:(?:i'm|i am) (?:sorry|afraid|unable|not able|(?:happy|glad|pleased|delighted) to)"
+    r"|as an? (?:\w+ )?(?:ai|assistant|language model)"
+    r"|i (?:cannot|can't|can not|do not|don't|have no))\b[^.!?\n]*"
+)
 
 # ---- thoughts ------------------------------------------------------------------------------------
 

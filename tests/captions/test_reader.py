@@ -224,3 +224,49 @@ def test_thoughts_are_not_the_answer(response: str, answer: str) -> None:
     assert reader.without_thoughts(response) == answer
     assert reader.read(response) == reader.read(answer)
     assert reader.read(response).emotion == ("happy" if answer else None)
+
+
+@pytest.mark.parametrize(
+    "answer, pitch, energy, speed",
+    [
+        ("Pitch: high\nSpeed: fast\nEnergy: low\nGender: male\nEmotion: angry", "high", "low", "fast"),
+        ("- **Pitch**: low\n- **Energy**: high\n- **Speed**: slow\n- **Emotion**: sad", "low", "high", "slow"),
+        ("**Pitch:** High\n**Energy:** Normal\n**Speed:** Slow", "high", "normal", "slow"),
+        ("Gender: female\nAge: young adult\nPitch: normal\nVolume: low\nSpeaking rate: very fast", "normal", "low", "fast"),
+        ("Pitch level: high. Loudness: soft. Pace: quick.", "high", "low", "fast"),
+        ("* high pitch\n* fast speed\n* low volume", "high", "low", "fast"),
+        ("1. Pitch - high\n2. Volume - low\n3. Speed - normal", "high", "low", "normal"),
+        ("pitch: low, energy: high, speed: normal, emotion: neutral", "low", "high", "normal"),
+        ("pitch = low | volume = loud | tempo = moderate", "low", "high", "normal"),
+        ("He speaks with a low\npitch and a high\nvolume.", "low", "high", None),
+    ],
+)  # fmt: skip
+def test_answers_of_one_field_a_line(
+    answer: str, pitch: str, energy: str, speed: str | None
+) -> None:
+    fields = reader.read(answer)
+    assert (fields.pitch, fields.energy, fields.speed) == (pitch, energy, speed)
+    for field, (start, end) in reader.explain(answer).spans.items():
+        if field == "speed":
+            assert reader.read(answer[start:end]).speed == speed
+
+
+@pytest.mark.parametrize(
+    "answer, emotion",
+    [
+        ("I'm afraid I cannot hear the audio.", None),
+        ("As an AI I have no feelings.", None),
+        ("I'm sorry, but I can't tell the mood.", None),
+        ("I'm happy to help! The speaker sounds sad.", "sad"),
+        ("As an AI language model, I don't feel sad. A woman, sounding angry.", "angry"),
+        ("I hear a man who sounds afraid.", "fearful"),
+        ('A man says "I\'m afraid I cannot come", sounding calm.', "calm"),
+    ],
+)
+def test_what_an_assistant_says_of_itself_is_no_description(
+    answer: str, emotion: str | None
+) -> None:
+    fields = reader.read(answer)
+    assert fields.emotion == emotion
+    if emotion is None:
+        assert fields == Fields()
