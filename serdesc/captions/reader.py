@@ -66,6 +66,12 @@ def explain(caption: str) -> Reading:
         if name not in values:
             values[name], spans[name] = value, span
     text = _blank(text, [span for name, span in spans.items() if name in vocab.SCALES])
+    text = vocab.OPTIONS.sub(lambda match: " " * len(match[0]), text)
+    scored = _scored_emotions(text)
+    if len(scored) > 1:
+        if (best := _largest(scored)) and "emotion" not in values:
+            values["emotion"], spans["emotion"] = best
+        text = _blank(text, [span for _, _, span in scored])
     for name, rules in _STANDALONE_RULES:
         if name not in values and (first := _first(text, rules, negatable=name != "gender")):
             values[name], spans[name] = first
@@ -180,6 +186,7 @@ def _standalone_rules() -> Iterator[tuple[str, Rules]]:
 
 
 _STANDALONE_RULES = list(_standalone_rules())
+_EMOTION_RULES = next(rules for name, rules in _STANDALONE_RULES if name == "emotion")
 
 
 def _trait_rules(trait: traits.Trait) -> Rules:
@@ -245,6 +252,26 @@ def _rank(axis: str, word: str) -> int | None:
         if word in words.split():
             return rank
     return None
+
+
+# ---- candidates ----------------------------------------------------------------------------------
+
+
+def _scored_emotions(text: str) -> list[tuple[float, str, Span]]:
+    """Number, emotion and position of each emotion with a number: "happy (10%), sad: 0.9"."""
+    scored = []
+    for match in _pattern(_EMOTION_RULES).finditer(text):
+        if number := vocab.SCORE.match(text, match.end()):
+            value = _EMOTION_RULES[int(str(match.lastgroup)[1:])][0]
+            scored.append((float(number[1]), value, match.span()))
+    return scored
+
+
+def _largest(scored: Sequence[tuple[float, str, Span]]) -> Degree | None:
+    """The emotion of the largest number; None if another has the same."""
+    number, value, span = max(scored)
+    rivals = {other for n, other, _ in scored if n == number}
+    return (value, span) if len(rivals) == 1 else None
 
 
 # ---- one field a line ----------------------------------------------------------------------------

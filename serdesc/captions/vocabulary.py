@@ -158,6 +158,15 @@ PRONOUN_PATTERNS = (("female", "she|her|hers|herself"), ("male", "he|him|his|him
 # "he or she" states no gender
 EITHER_PRONOUN = re.compile(r"\b(?:he|she|his|her|him|hers)(?: or |/)(?:he|she|his|her|him|hers)\b")
 
+# ---- candidates ----------------------------------------------------------------------------------
+
+# A list of what could have been answered, to its end
+OPTIONS = re.compile(
+    r"\b(?:options|choices|candidates|labels|possible emotions)\b[*_` ]*[:=][^.;\n]*"
+)
+# A number after an emotion: its probability or score
+SCORE = re.compile(r"[*_`\"']*\s*[(:=-]*\s*(\d+(?:\.\d+)?)\s*(?:%|percent\b|/|[,;)\]}\n.]|$)")
+
 # ---- the assistant -------------------------------------------------------------------------------
 
 # What an assistant says of itself, to the end of the sentence: no description of the speaker.

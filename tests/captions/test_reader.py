@@ -270,3 +270,19 @@ def test_what_an_assistant_says_of_itself_is_no_description(
     assert fields.emotion == emotion
     if emotion is None:
         assert fields == Fields()
+
+
+@pytest.mark.parametrize(
+    "answer, emotion",
+    [
+        ("sadness: 0.1, anger: 0.8", "angry"),
+        ("happy (10%), sad (85%)", "sad"),
+        ("Options: angry, happy, sad. Answer: sad", "sad"),
+        ("angry = 0.5; happy = 0.5", None),
+        ("- **Happy**: 20%\n- **Sad**: 30%\n- **Neutral**: 50%", "neutral"),
+        ("Probabilities: neutral 70 %, happy 30 %.", "neutral"),
+        ("A happy woman, aged 30, sounding calm.", "happy"),  # one number is no list
+    ],
+)
+def test_of_candidates_the_most_probable_is_read(answer: str, emotion: str | None) -> None:
+    assert reader.read(answer).emotion == emotion
