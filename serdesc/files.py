@@ -146,6 +146,11 @@ def read_text(path: Path) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file. Only a line feed ends one: other separators stand in texts."""
+    return read_text(path).removesuffix("\n").split("\n") if path.stat().st_size else []
+
+
 def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))

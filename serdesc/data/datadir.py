@@ -28,7 +28,7 @@ from typing import Any, Iterable, Sequence
 from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.data import audio
 from serdesc.errors import UserError
-from serdesc.files import digest, parse_jsonl, read_text, write_jsonl, write_lines
+from serdesc.files import digest, parse_jsonl, read_lines, read_text, write_jsonl, write_lines
 
 # file -> (attribute, whether the file is keyed by speaker)
 TABLES = {
@@ -186,8 +186,9 @@ def _read_segments(path: Path, wavs: dict[str, str], errors: list[str]) -> dict[
 def _read_table(path: Path, errors: list[str]) -> dict[str, str]:
     table: dict[str, str] = {}
     previous = ""
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        key, _, value = line.strip().partition(" ")
+    for number, line in enumerate(read_lines(path), start=1):
+        key, *rest = line.split(None, 1) or [""]  # at a space, a TAB or a no-break space
+        value = rest[0] if rest else ""
         if not key:
             errors.append(f"{path}:{number}: empty line: remove it")
         elif key in table:

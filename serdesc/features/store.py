@@ -33,6 +33,7 @@ from serdesc.files import (
     free_gb,
     modified_at,
     read_json,
+    read_lines,
     write_json,
     write_text,
 )
@@ -298,7 +299,7 @@ class Store:
         self.made_by = dict(self.header)
         for key in ("format", "dtype", "versions"):
             self.made_by.pop(key, None)
-        lines = (folder / "feats.scp").read_text().splitlines()
+        lines = read_lines(folder / "feats.scp")
         self._shard_of = dict(line.split(" ", 1) for line in lines)
         self.rejected = {utt_id: reason for utt_id, _, reason in datadir.read_rejected(folder)}
         self._open = lru_cache(maxsize=64)(self._open_shard)

@@ -20,7 +20,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features.batches import split_batches
 from serdesc.features.encoder import load_pretrained, weights_digest
-from serdesc.files import exclusive_lock, file_digest, write_json, write_text
+from serdesc.files import exclusive_lock, file_digest, read_lines, write_json, write_text
 from serdesc.inference.decode import append_rows, has_resumable_output, partial_of, read_partial
 from serdesc.models.llm import quantization_options
 from serdesc.models.prompt import build_prompt
@@ -138,7 +138,7 @@ def _write(out: Path, translations: dict[str, str], inputs: dict[str, Any]) -> N
 
 def _read(out: Path) -> dict[str, str]:
     translations = {}
-    for line in out.read_text(encoding="utf-8").splitlines():
+    for line in read_lines(out):
         utt_id, _, text = line.partition(" ")
         translations[utt_id] = text
     return translations

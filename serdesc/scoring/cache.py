@@ -18,7 +18,7 @@ class ResultCache:
         self.results: dict[str, Any] = {}
         if not path.exists():
             return
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 row = json.loads(line)
                 self.results[row["key"]] = row["value"]

@@ -118,3 +118,16 @@ def test_a_byte_order_mark_is_no_part_of_an_id(corpus: Path) -> None:
 def test_a_missing_data_directory_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="serdesc prepare"):
         datadir.read(tmp_path / "none")
+
+
+def test_only_a_line_feed_ends_a_line_and_a_tab_separates(corpus: Path, tmp_path: Path) -> None:
+    utterances = datadir.read(corpus)
+    texts = ["one\u2028two", "one\x85two", "one\x0btwo", "one\x0ctwo"]
+    changed = [replace(utt, text=text) for utt, text in zip(utterances, texts)]
+    datadir.write(tmp_path / "d", changed)
+    assert [utt.text for utt in datadir.read(tmp_path / "d")] == texts
+    path = tmp_path / "d" / "utt2spk"
+    for separator in ("\t", "\u00a0", " \t "):
+        lines = [f"{utt.utt_id}{separator}{utt.spk}\n" for utt in changed]
+        path.write_text("".join(lines), encoding="utf-8")
+        assert [utt.spk for utt in datadir.read(tmp_path / "d")] == [utt.spk for utt in changed]

@@ -111,9 +111,10 @@ def _lines(path: Path) -> list[str]:
     """Lines of a file in UTF-8 or Windows-1252."""
     raw = path.read_bytes()
     try:
-        return raw.decode("utf-8").splitlines()
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace").splitlines()
+        text = raw.decode("cp1252", errors="replace")
+    return re.split("\r?\n", text.removesuffix("\n"))
 
 
 def _labels(session: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from serdesc.config import PrepareConfig
 from serdesc.data.corpora import audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.files import read_lines
 
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
@@ -24,7 +25,7 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
         )
     genders = _genders(src / "SPEAKERS.TXT")
     for path in lists:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in read_lines(path):
             utt_id, _, text = line.partition(" ")
             speaker = utt_id.split("-")[0]
             yield Utterance(
@@ -41,7 +42,7 @@ def _genders(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     genders = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_lines(path):
         cells = line.split("|")
         if not line.startswith(";") and len(cells) > 2:
             genders[cells[0].strip()] = {"F": "female", "M": "male"}[cells[1].strip()]

@@ -20,7 +20,7 @@ from serdesc.config import PrepareConfig
 from serdesc.data.corpora import Published, Rejected, audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_text
+from serdesc.files import read_lines, read_text
 
 PUBLISHED = Published(total=600)
 SPEAKER = re.compile(r"tx_emotion_\d{3}|tx_emulate_\d\d|tx_xiao_\d\d")
@@ -37,7 +37,7 @@ def utterances(
             )
     captions = _captions(src / "fid2captions.json")
     listed = set()
-    for line in read_text(src / "text.txt").splitlines():
+    for line in read_lines(src / "text.txt"):
         if not line.strip():
             continue
         utt_id, *rest = line.split(None, 1)

@@ -13,6 +13,7 @@ from serdesc.config import PrepareConfig
 from serdesc.data.corpora import audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
+from serdesc.files import read_lines
 
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
@@ -38,7 +39,7 @@ def _table(path: Path) -> dict[str, str]:
             " holds text and utt2spk"
         )
     table = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_lines(path):
         key, value = line.split(None, 1)
         table[key] = value
     return table
