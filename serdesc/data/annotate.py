@@ -42,7 +42,7 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
     utterances = datadir.with_seconds(read)
     _write_adjusted(utterances, config.encoder, out)
     if not from_corpus:
-        print_without_pitch(data, utterances, config.measure)
+        print_without_pitch(data, datadir.originals(utterances), config.measure)
     split = folds.split(utterances, config.folds, config.seed)
     _remove_stale(out, split)
     settings = {
