@@ -26,6 +26,7 @@ SETTINGS = (
     "training.content.rate=1e-3 training.content.warmup=0.1 training.batch_size=4 "
     "training.accumulate=2 training.clip=0.5 training.reword=true decoding.max_new_tokens=8 "
     "training.kl=sum "  # version 0.1 had no such key
+    "measure.pitch=speechcraft measure.speech_time=whole "  # and measured so
     "decoding.batch_size=2 store.shard_seconds=3 threads=1 device=cpu"
 ).split()
 
@@ -63,6 +64,18 @@ def test_a_half_trained_experiment_is_resumed(folder: Path) -> None:
     rows = read_jsonl(folder / "exp/half/fold1/train.jsonl")
     assert len(rows) == 8 and all("lr" in row and "rate" not in row for row in rows)
     assert read_json(folder / "exp/half/fold1/checkpoint/state.json")["done"] == 4
+
+
+@pytest.mark.slow
+def test_labels_by_former_measures_are_refused_with_the_settings_that_made_them(
+    folder: Path,
+) -> None:
+    settings = [setting for setting in SETTINGS if not setting.startswith("measure.")]
+    options = [part for setting in settings for part in ("--set", setting)]
+    refused = serdesc(folder, "train", "data/fold1/train", "dump", "exp/new/fold1", *options)
+    assert refused.returncode == 2
+    assert "measure.pitch piptrack, the configuration has f0" in refused.stderr
+    assert "measure.speech_time whole, the configuration has gated" in refused.stderr
 
 
 @pytest.mark.slow
