@@ -18,6 +18,7 @@ from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter, token_count
 from serdesc.models.bottleneck import Bottleneck, Latent, reduce_kl
 from serdesc.models.prompt import Prompt, build_prompt
+from serdesc.models.rows import Rows, Side, lay_out
 
 # content: ASR with zero descriptor tokens. descriptor: the joint target. joint: one-stage training.
 Phase = Literal["content", "descriptor", "joint"]
@@ -26,7 +27,6 @@ TRAINED: dict[str, tuple[str, ...]] = {
     "descriptor": ("descriptor",),
     "joint": ("content", "descriptor"),
 }
-Side = Literal["left", "right"]
 
 
 class Branch(nn.Module):
@@ -57,18 +57,6 @@ class SpeechTokens(NamedTuple):
     s_des: Tensor | None  # (B, U, H); None: the model has one group of speech tokens
     kl: Tensor  # sum over the frames of the sampled branches
     latents: dict[str, Tensor] = {}  # as in Loss
-
-
-class Rows(NamedTuple):
-    """The LLM's input: a row of N positions for each utterance, padded. M: label tokens of all
-    rows, row after row.
-    """
-
-    embeds: Tensor  # (B, N, H)
-    mask: Tensor  # (B, N), attention mask
-    labels: Tensor  # (M,)
-    predicting: Tensor  # (M,), index into the B * N positions of the one before each label
-    counts: list[int]  # label tokens of each row
 
 
 class Describer(nn.Module):
@@ -215,48 +203,23 @@ class Describer(nn.Module):
         """Prompt(S) of each utterance, followed by its target and end token in training.
 
         tokens: U of each utterance. Without s_des, the line feed before it is omitted too. attend:
-        whether the descriptor tokens are attended to. Where each token stands is worked out on the
-        CPU, so that the embeddings of the whole batch are looked up and put in place at once.
+        whether the descriptor tokens are attended to.
         """
         groups = [speech.s_con] if speech.s_des is None else [speech.s_con, speech.s_des]
         texts = [prompt.before, *[prompt.between] * (len(groups) - 1), prompt.after]
         answers = [[] if t is None else [*self._encode(t), prompt.end] for t in targets]
-        fixed = sum(len(text) for text in texts)
-        pairs = list(zip(tokens, answers, strict=True))
-        lengths = [fixed + len(groups) * u + len(answer) for u, answer in pairs]
-        b, n = len(pairs), max(lengths)
-        mask = torch.zeros(b, n, dtype=torch.long)
-        ids: list[int] = []  # of text
-        text_at: list[int] = []  # index into the B * N positions
-        speech_at: list[list[int]] = [[] for _ in groups]
-        predicting: list[int] = []
-        for i, (u, answer) in enumerate(pairs):
-            begin = n - lengths[i] if padding == "left" else 0
-            mask[i, begin : begin + lengths[i]] = 1
-            at = i * n + begin
-            for g, text in enumerate([*texts, answer]):
-                ids += text
-                text_at += range(at, at + len(text))
-                at += len(text)
-                if g < len(groups):
-                    # The tokens of padding frames go to one more position, which is cut off.
-                    surplus = groups[g].shape[1] - u
-                    speech_at[g] += [*range(at, at + u), *[b * n] * surplus]
-                    if g == 1 and not attend:
-                        mask[i, at - i * n : at - i * n + u] = 0
-                    at += u
-            predicting += range(at - len(answer) - 1, at - 1)
+        layout = lay_out(texts, answers, tokens, speech.s_con.shape[1], attend, padding)
+        places = [*layout.text_at, *[at for group in layout.speech_at for at in group]]
         labels = [token for answer in answers for token in answer]
-        places = [*text_at, *[at for group in speech_at for at in group]]
-        lists = [ids, places, labels, predicting]
+        lists = [layout.ids, places, labels, layout.predicting]
         on_device = torch.tensor([i for one in lists for i in one]).to(self.device)  # one transfer
         ids_, places_, labels_, predicting_ = on_device.split([len(one) for one in lists])
         words = llms.embeddings(self.llm)(ids_)  # (text tokens, H)
         parts = torch.cat([words, *[s.flatten(0, 1).to(words.dtype) for s in groups]])
-        flat = parts.new_zeros(b * n + 1, self.llm_width).index_copy_(0, places_, parts)
-        embeds = flat[:-1].view(b, n, self.llm_width)
+        flat = parts.new_zeros(layout.surplus + 1, self.llm_width).index_copy_(0, places_, parts)
+        embeds = flat[:-1].view(*layout.mask.shape, self.llm_width)
         counts = [len(answer) for answer in answers]
-        return Rows(embeds, mask.to(self.device), labels_, predicting_, counts)
+        return Rows(embeds, layout.mask.to(self.device), labels_, predicting_, counts)
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))

@@ -22,7 +22,8 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 
 from serdesc.features.encoder import Encoder
 from serdesc.models.adapter import token_count
-from serdesc.models.describer import Describer, Phase, Rows, SpeechTokens, positions, repeat
+from serdesc.models.describer import Describer, Phase, SpeechTokens, positions, repeat
+from serdesc.models.rows import Rows
 from serdesc.runtime import DTYPES
 
 # Fused as on a GPU: the (T, T) attention weights are never stored.

@@ -15,7 +15,8 @@ from serdesc.features.batches import pad
 from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck
-from serdesc.models.describer import Describer, Phase, Side, SpeechTokens, noise
+from serdesc.models.describer import Describer, Phase, SpeechTokens, noise
+from serdesc.models.rows import Side
 
 
 @pytest.mark.slow
