@@ -115,6 +115,6 @@ def installed(module: str, extra: str, package: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise UserError(
-            f"the {extra} tracker needs {package}, which is not installed ({error}): pip install "
+            f"{package} is needed here and not installed ({error}): pip install "
             f'"serdesc[{extra}]"'
         ) from error

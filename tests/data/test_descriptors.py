@@ -256,5 +256,5 @@ def test_trackers_find_a_glide(tracker: f0.Tracker) -> None:
 
 def test_an_absent_tracker_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyworld", None)
-    with pytest.raises(UserError, match=r"needs pyworld.*pip install \"serdesc\[world\]\""):
+    with pytest.raises(UserError, match=r"pyworld is needed.*pip install \"serdesc\[world\]\""):
         f0.track(np.zeros(16_000), "world")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,3 +190,12 @@ def test_what_followed_is_counted_by_hand() -> None:
         == 100
     )
     assert writer.PITCH_PHRASES.keys() == set(counterfactual.SCALES["pitch"])
+
+
+def test_without_praat_nothing_is_decoded(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(tmp_path / "config.yaml", {})
+    monkeypatch.setitem(sys.modules, "parselmouth", None)
+    with pytest.raises(UserError, match=r"praat-parselmouth is needed.*serdesc\[praat\]"):
+        counterfactual.run(datadir.read(corpus), tmp_path, tmp_path, [], 3)
