@@ -93,7 +93,7 @@ class MeasureConfig:
     # Time that speed counts. gated: 20 ms frames within 25 dB of the loud ones; whole: pauses too.
     speech_time: Literal["gated", "whole"] = "gated"
     # relative: mean RMS after normalisation, whatever the gain (SpeechCraft's); level: active
-    # speech level in dB, for recordings of one gain. Encoders that normalise cannot hear a level.
+    # speech level in dB, for recordings of one gain, which an encoder that normalises cannot know.
     energy: Literal["relative", "level"] = "relative"
     seconds: Positive = 5.0  # only the first seconds are measured, except for speed
     trim: bool = False  # remove silence at both ends first; changes the energy
