@@ -78,8 +78,7 @@ def _pyin_frames(samples: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _praat(wave: np.ndarray, confidence: float) -> Track:
-    parselmouth = installed("parselmouth", "praat", "praat-parselmouth")
-    sound = parselmouth.Sound(wave.astype(float), SAMPLE_RATE)
+    sound = praat().Sound(wave.astype(float), SAMPLE_RATE)
     pitch = sound.to_pitch_ac(time_step=HOP_SECONDS, pitch_floor=FLOOR, pitch_ceiling=CEILING)
     f0 = np.array(pitch.selected_array["frequency"])
     f0[f0 == 0] = np.nan
@@ -107,6 +106,11 @@ TRACKERS: dict[str, Callable[[np.ndarray, float], Track]] = {
     "praat": _praat,
     "world": _world,
 }
+
+
+def praat() -> Any:
+    """The module parselmouth. Raises UserError if it is not installed."""
+    return installed("parselmouth", "praat", "praat-parselmouth")
 
 
 def installed(module: str, extra: str, package: str) -> Any:

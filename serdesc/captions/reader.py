@@ -55,8 +55,7 @@ def explain(caption: str) -> Reading:
     text, emphasis = _read_quotations(caption, values, spans)
     if len(text.lower()) == len(text):  # spans would be wrong otherwise
         text = text.lower().replace("’", "'")
-        for pattern in (vocab.EITHER_PRONOUN, vocab.OF_ITSELF):
-            text = pattern.sub(lambda match: " " * len(match[0]), text)
+        text = _without(vocab.OF_ITSELF, _without(vocab.EITHER_PRONOUN, text))
     if not re.search("[a-z]", text):
         return Reading(Fields(), {})
     for name, value, span in _labelled(text):
@@ -66,7 +65,7 @@ def explain(caption: str) -> Reading:
         if name not in values:
             values[name], spans[name] = value, span
     text = _blank(text, [span for name, span in spans.items() if name in vocab.SCALES])
-    text = vocab.OPTIONS.sub(lambda match: " " * len(match[0]), text)
+    text = _without(vocab.OPTIONS, text)
     scored = _scored_emotions(text)
     if len(scored) > 1:
         if (best := _largest(scored)) and "emotion" not in values:
@@ -199,6 +198,10 @@ def _blank(text: str, spans: Sequence[Span]) -> str:
     for start, end in spans:
         text = text[:start] + " " * (end - start) + text[end:]
     return text
+
+
+def _without(pattern: re.Pattern[str], text: str) -> str:
+    return _blank(text, [match.span() for match in pattern.finditer(text)])
 
 
 def _negated(text: str, position: int) -> bool:

@@ -44,7 +44,7 @@ Transform = Callable[[np.ndarray], np.ndarray]  # wave at 16 kHz -> wave
 
 def _pitch_shift(semitones: float) -> Transform:
     def transform(wave: np.ndarray) -> np.ndarray:
-        sound, call = _sound(wave), praat().praat.call
+        sound, call = _sound(wave), f0.praat().praat.call
         manipulation = call(sound, "To Manipulation", f0.HOP_SECONDS, f0.FLOOR, f0.CEILING)
         tier = call(manipulation, "Extract pitch tier")
         call(tier, "Multiply frequencies", sound.xmin, sound.xmax, 2 ** (semitones / 12))
@@ -56,7 +56,7 @@ def _pitch_shift(semitones: float) -> Transform:
 
 def _time_stretch(rate: float) -> Transform:
     def transform(wave: np.ndarray) -> np.ndarray:
-        call = praat().praat.call
+        call = f0.praat().praat.call
         return _samples(
             call(_sound(wave), "Lengthen (overlap-add)", f0.FLOOR, f0.CEILING, 1 / rate)
         )
@@ -64,13 +64,8 @@ def _time_stretch(rate: float) -> Transform:
     return transform
 
 
-def praat() -> Any:
-    """The module parselmouth. Raises UserError if it is not installed."""
-    return f0.installed("parselmouth", "praat", "praat-parselmouth")
-
-
 def _sound(wave: np.ndarray) -> Any:
-    return praat().Sound(wave.astype(float), audio.SAMPLE_RATE)
+    return f0.praat().Sound(wave.astype(float), audio.SAMPLE_RATE)
 
 
 def _samples(sound: Any) -> np.ndarray:
@@ -231,7 +226,7 @@ class CounterfactualTest:
     def __init__(
         self, utterances: Sequence[Utterance], exp: Path, out: Path, settings: list[str]
     ) -> None:
-        praat()  # before anything is decoded
+        f0.praat()  # before anything is decoded
         settings = [*settings, "decoding.posterior=false"]
         self.config = configs.load(exp / "config.yaml", settings)
         device = runtime.start(self.config)

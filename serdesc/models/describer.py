@@ -224,16 +224,22 @@ class Describer(nn.Module):
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def token_losses(self, rows: Rows) -> Tensor:
-        """-log p of every label token (M,) (Eq. 4). Logits are computed where a label follows."""
+    def hidden_states(self, rows: Rows) -> Tensor:
+        """The LLM's last hidden states (B, N, H)."""
         model = self.llm.get_base_model()  # type: ignore[operator]
-        hidden = model.model(
+        hidden: Tensor = model.model(
             inputs_embeds=rows.embeds,
             attention_mask=rows.mask,
             position_ids=positions(rows.mask),
             use_cache=False,
         ).last_hidden_state
-        before_labels = hidden.flatten(0, 1).index_select(0, rows.predicting)  # (M, H)
+        return hidden
+
+    def token_losses(self, rows: Rows) -> Tensor:
+        """-log p of every label token (M,) (Eq. 4). Logits are computed where a label follows."""
+        hidden = self.hidden_states(rows).flatten(0, 1)  # (B * N, H)
+        before_labels = hidden.index_select(0, rows.predicting)  # (M, H)
+        model = self.llm.get_base_model()  # type: ignore[operator]
         logits = model.lm_head(before_labels).float()  # (M, V)
         return functional.cross_entropy(logits, rows.labels, reduction="none")
 

@@ -56,12 +56,13 @@ def lay_out(
     groups = len(texts) - 1
     fixed = sum(len(text) for text in texts)
     lengths = [fixed + groups * u + len(a) for u, a in zip(tokens, answers, strict=True)]
-    layout = Layout(torch.zeros(len(lengths), max(lengths), dtype=torch.long))
+    n = max(lengths)
+    layout = Layout(torch.zeros(len(lengths), n, dtype=torch.long))
     layout.speech_at = [[] for _ in range(groups)]
     for i, (u, answer) in enumerate(zip(tokens, answers)):
-        begin = max(lengths) - lengths[i] if padding == "left" else 0
+        begin = n - lengths[i] if padding == "left" else 0
         layout.mask[i, begin : begin + lengths[i]] = 1
-        at = i * max(lengths) + begin
+        at = i * n + begin
         for group, text in enumerate(texts):
             at = _put_text(layout, text, at)
             if group < groups:

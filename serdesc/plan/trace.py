@@ -22,7 +22,7 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 
 from serdesc.features.encoder import Encoder
 from serdesc.models.adapter import token_count
-from serdesc.models.describer import Describer, Phase, SpeechTokens, positions, repeat
+from serdesc.models.describer import Describer, Phase, SpeechTokens, repeat
 from serdesc.models.rows import Rows
 from serdesc.runtime import DTYPES
 
@@ -161,14 +161,8 @@ class Weightless:
             x = self._x(batch)
             speech = self._encode_speech(x, batch, "descriptor")
             rows = self._rows(speech, batch, answered=False)
-            llm = self.model.llm.get_base_model()  # type: ignore[operator]
-            hidden = llm.model(
-                inputs_embeds=rows.embeds,
-                attention_mask=rows.mask,
-                position_ids=positions(rows.mask),
-                use_cache=False,
-            ).last_hidden_state
-            llm.lm_head(hidden[:, -1])
+            hidden = self.model.hidden_states(rows)
+            self.model.llm.get_base_model().lm_head(hidden[:, -1])  # type: ignore[operator]
         return PassCost(tally.peak, tally.flops)
 
     @torch.no_grad()

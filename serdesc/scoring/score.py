@@ -34,6 +34,7 @@ from serdesc.scoring.metric import Metric
 ROWS = "rows.jsonl"
 BY_DESCRIPTORS = "emotion by descriptors"  # key of score.json
 MEASURED = ("pitch", "energy", "speed")  # fields whose labels are binned measures
+FORMER_MEASURES = asdict(MeasureConfig()) | FORMER["measure"]  # before version 0.4.0
 SIGNED_MEASURES = ("source", "pitch", "speed", "speech_time", "energy", "traits")  # in all cases
 
 
@@ -210,7 +211,7 @@ class Provenance:
         folds = FoldsConfig(**stored["folds"]) if "folds" in stored else config.folds
         measure = asdict(config.measure)
         if "measure" in stored:  # by an earlier version, perhaps, with fewer keys
-            measure = {**asdict(MeasureConfig()), **FORMER["measure"], **stored["measure"]}
+            measure = FORMER_MEASURES | stored["measure"]
         return cls({**asdict(config.prepare), **stored.get("settings", {})}, folds, measure)
 
     def signature_fields(self, metric: Metric, trained: MeasureConfig | None) -> dict[str, str]:
@@ -264,8 +265,7 @@ def completed(signature: str) -> str:
     uses_measures = "target" in parts or parts.get("field") in MEASURED
     if not uses_measures or "measure_source" in parts:
         return signature
-    former = {**asdict(MeasureConfig()), **FORMER["measure"]}
-    measures = {f"measure_{key}": _text(former[key]) for key in SIGNED_MEASURES}
+    measures = {f"measure_{key}": _text(FORMER_MEASURES[key]) for key in SIGNED_MEASURES}
     signed: dict[str, str] = {}
     for key, value in parts.items():
         if key in ("target", "unit") and not measures.keys() <= signed.keys():

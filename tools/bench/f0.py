@@ -13,6 +13,7 @@ import argparse
 import importlib.util
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Callable, Sequence
@@ -62,16 +63,13 @@ def measured(utt: Utterance) -> list[tuple[float | None, float]]:
     return found
 
 
-def labels(values: Sequence[float | None], sexes: Sequence[str | None]) -> list[str | None]:
-    found: list[str | None] = [None] * len(values)
-    for sex in set(sexes):
-        of_sex = [i for i, value in enumerate(values) if sexes[i] == sex and value is not None]
-        if of_sex:
-            percentiles = descriptors.PITCH_PERCENTILES[sex or descriptors.UNKNOWN]
-            low, high = np.percentile([values[i] for i in of_sex], percentiles)
-            for i in of_sex:
-                found[i] = descriptors.bin3(float(values[i] or 0), (low, high), PITCH)
-    return found
+def labels(utterances: Sequence[Utterance], values: Sequence[float | None]) -> list[str | None]:
+    """The pitch label of each utterance by the thresholds of all."""
+    measured = []
+    for utt, value in zip(utterances, values):
+        measured.append(replace(utt, measure=None if value is None else {"pitch": value}))
+    thresholds = descriptors.fit(measured)
+    return [descriptors.labels(utt, thresholds).pitch for utt in measured]
 
 
 def compare(data: Path, limit: int, nj: int) -> list[list[str]]:
@@ -81,12 +79,11 @@ def compare(data: Path, limit: int, nj: int) -> list[list[str]]:
     with ProcessPoolExecutor(nj) as pool:
         columns = list(zip(*pool.map(measured, utterances, chunksize=8)))
     seconds = sum(min(5.0, utt.seconds or 5.0) for utt in utterances)
-    sexes = [utt.gender for utt in utterances]
     values = {name: [value for value, _ in column] for name, column in zip(MEASURES, columns)}
-    reference = labels(values[REFERENCE], sexes)
+    reference = labels(utterances, values[REFERENCE])
     rows = []
     for name, column in zip(MEASURES, columns):
-        own = labels(values[name], sexes)
+        own = labels(utterances, values[name])
         both = [(a, b) for a, b in zip(own, reference) if a and b]
         right = 100 * np.mean([a == b for a, b in both])
         firsts, seconds_ = [a for a, _ in both], [b for _, b in both]
