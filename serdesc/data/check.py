@@ -17,7 +17,7 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from serdesc.data import annotate, audio, datadir, prepare
+from serdesc.data import annotate, audio, datadir, prepare, recording
 from serdesc.data.corpora import Published, published
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -26,7 +26,7 @@ from serdesc.progress import progress
 
 CLIPPED_SHARE = 1e-3  # of the samples, in runs of at least CLIPPED_RUN at full scale
 CLIPPED_RUN = 4
-FULL_SCALE = 32735  # int16; within one part in a thousand of the largest value
+FULL_SCALE = 0.999
 SILENT_RMS = 10 ** (-65 / 20)  # of full scale; a quiet studio recording is above -50 dB
 CHARACTERS_A_SECOND = 40.0  # fast speech has about 20
 SPARE_SECONDS = 0.5  # a word may be cut at either end
@@ -289,10 +289,10 @@ def _check_audio(
 ) -> Iterator[Finding]:
     """Findings of the utterances that are files of their own.
 
-    Segments are not read, nor clips of a corpus with too much audio (headers_only). duplicates:
+    Segments are not read, nor clips of a corpus with too much audio (prepared_only). duplicates:
     groups of ids for which the release itself has the same audio.
     """
-    statistics = {} if facts.headers_only else _all_statistics(utterances, nj)
+    statistics = {} if facts.prepared_only else _all_statistics(utterances, nj)
     same = defaultdict(list)  # digest -> ids
     for utt in utterances:
         result = statistics.get(utt.wav)
@@ -334,25 +334,21 @@ def _all_statistics(utterances: Sequence[Utterance], nj: int) -> dict[str, _Stat
 
 def _statistics(path: str) -> _Statistics | str:
     try:
-        with audio.open_audio(path) as file:
-            samples = file.read(dtype="int16", always_2d=True)  # (samples, channels)
+        samples, _ = recording.read(path)  # (samples, channels)
     except audio.AudioError as error:
         return str(error)
-    if not len(samples):
-        return "empty: no samples"
     first = samples[:, 0]
-    scaled = first.astype(np.float32) / 32768
     return _Statistics(
         digest=hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest(),
         channels=samples.shape[1],
         channels_differ=bool((samples != samples[:, :1]).any()),
         clipped=_clipped_share(first),
-        rms=float(np.sqrt(np.mean(scaled**2))),
+        rms=float(np.sqrt(np.mean(first**2))),
     )
 
 
 def _clipped_share(wave: np.ndarray) -> float:
-    """Share of the int16 samples that are in runs at full scale."""
+    """Share of the samples that are in runs at full scale."""
     clipped = np.flatnonzero((wave >= FULL_SCALE) | (wave <= -FULL_SCALE))
     if len(clipped) < CLIPPED_RUN:
         return 0.0

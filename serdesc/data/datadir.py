@@ -14,7 +14,7 @@ A file without values is not written.
 
 Further files: `utt2measure.jsonl` (serdesc annotate: pitch, energy and speed as measured);
 `utt2sed.jsonl` (labels: in a part of a fold those of its reference captions, in the corpus's data
-directory those of the corpus); `reco2dur` (serdesc prepare: seconds of each recording, or clip).
+directory those of the corpus); `utt2audio` (serdesc prepare: files that were decoded).
 Format: https://kaldi-asr.org/doc/data_prep.html
 """
 

@@ -2,7 +2,7 @@
 
 utterances(src, config)     the corpus's utterances, and those that cannot be used, as Rejected
 make(src, config, nj)       optional: generates a corpus that is not downloaded
-convert(utt, folder)        optional: writes audio that libsndfile cannot read into `folder`;
+convert(utt, folder)        optional: writes audio of another kind than speech into `folder`;
                             returns the utterance with its new wav
 unpack(utts, config, folder, nj)
                             optional: writes audio that is inside of other files to files, in
@@ -51,7 +51,7 @@ class Published:
     broken_clips: Mapping[str, str] = field(default_factory=dict)  # id -> defect in the release
     speakers_in_several_parts: bool = False  # in the official split
     loose_boundaries: bool = False  # a transcript may be longer than its clip
-    headers_only: bool = False  # prepare and check read headers, not samples: too much audio
+    prepared_only: bool = False  # check does not read the audio again after prepare: too much
 
 
 _FORMER_FIELDS = {

@@ -18,7 +18,7 @@ from typing import Iterator
 import numpy as np
 
 from serdesc.config import PrepareConfig
-from serdesc.data import audio
+from serdesc.data import audio, recording
 from serdesc.data.corpora import Published, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -138,7 +138,7 @@ def convert(utt: Utterance, folder: Path) -> Utterance:
     import soxr
 
     target, clip = folder / f"{utt.utt_id}.flac", Path(utt.wav)
-    comment = _comment(target)
+    comment = recording.comment(target)
     if clip.exists():
         source = f"{clip} {clip.stat().st_size} {clip.stat().st_mtime_ns}"
         current = comment == source
@@ -158,35 +158,9 @@ def convert(utt: Utterance, folder: Path) -> Utterance:
     return replace(utt, wav=str(target))
 
 
-def _comment(path: Path) -> str | None:
-    """The comment of an audio file; None if the file is missing or cannot be read."""
-    try:
-        with audio.open_audio(path) as file:
-            return str(file.comment)
-    except audio.AudioError:
-        return None
-
-
 def decode(path: Path) -> tuple[np.ndarray, int]:
     """(S,) float32 samples of the speech channel, and the rate in Hz. Raises AudioError."""
-    import av
-
-    if not path.exists():
-        raise audio.AudioError("no such file")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise audio.AudioError("the clip has no audio")
-            stream = container.streams.audio[0]
-            to_float = av.AudioResampler(format="fltp")
-            frames = []
-            for frame in [*container.decode(stream), None]:  # None: the end
-                frames += [part.to_ndarray() for part in to_float.resample(frame)]
-            rate = int(stream.rate)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise audio.AudioError(f"not readable as a clip ({error})") from error
-    if not frames:
-        raise audio.AudioError("empty: no samples")
-    wave = np.concatenate(frames, axis=1)  # (channels, S)
-    speech = wave[CENTRE] if len(wave) > CENTRE else wave.mean(axis=0)
-    return np.ascontiguousarray(speech, dtype=np.float32), rate
+    samples, rate = recording.read(path)
+    if samples.shape[1] > CENTRE:
+        return samples[:, CENTRE], rate
+    return samples.mean(axis=1), rate

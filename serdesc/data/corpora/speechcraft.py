@@ -44,7 +44,7 @@ OTHER_CORPUS = "the id has no GigaSpeech segment (AUD0000000001_S0000001) in it"
 PUBLISHED = Published(
     total=670_070,
     loose_boundaries=True,
-    headers_only=True,
+    prepared_only=True,
     reasons_of_subsets=(NO_SEGMENT, OTHER_CORPUS, NO_CLIP, "no such file"),
 )
 KINDS = ("label", "description", "instruction")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+import soundfile
 from helpers import LABELS, ROOT, change, voice
 
 from serdesc import config as configs
@@ -16,10 +18,10 @@ from serdesc.captions import reader
 from serdesc.captions.fields import Fields
 from serdesc.config import FoldsConfig, PrepareConfig
 from serdesc.data import annotate, datadir, folds, prepare
+from serdesc.data import decoded as decoded_module
 from serdesc.data.corpora import speechcraft
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import write_lines
 from serdesc.scoring import normalise
 from serdesc.training.examples import caption_of
 
@@ -268,7 +270,7 @@ def test_what_cannot_be_used_is_rejected_with_its_reason(craft: Path, tmp_path: 
     assert "label emotion is 'bored'" in reasons[ids[0]] and "no caption" in reasons[ids[2]]
     assert (
         "from 0.1 to 0.1 s" in reasons[ids[3]]
-        and "ends at 6.10 s, its recording at 6.00 s" in reasons[ids[4]]
+        and "ends at 6.00 s, before the end of the segment at 6.10 s" in reasons[ids[4]]
     )
     assert (
         reasons["POD9999999999_S0000001"] == "no such segment in it"
@@ -378,38 +380,49 @@ def test_a_stopped_preparation_goes_on_and_ends_the_same(
 ) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     prepare.prepare("speechcraft", craft, whole, PrepareConfig(), nj=1)
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(prepare, "_check_header", killed)
-        with pytest.raises(KeyboardInterrupt):
-            prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
-    assert [path.name for path in stopped.iterdir()] == ["reco2dur"]
-    lines = (stopped / "reco2dur").read_text().splitlines(keepends=True)
-    (stopped / ".reco2dur.partial").write_text(
+    lines = (whole / "utt2audio").read_text().splitlines(keepends=True)
+    assert len(lines) == 9
+    stopped.mkdir()
+    (stopped / ".utt2audio.partial").write_text(
         "".join(lines[:2]) + lines[2][:-2]
     )  # killed in the middle of its third line
-    (stopped / "reco2dur").unlink()
-    for line in lines[:2]:
-        (craft / "audio" / f"{line.split()[0]}.flac").rename(
-            craft / f"{line.split()[0]}.away"
-        )  # what is known is not asked again
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            prepare,
-            "write_lines",
-            lambda path, lines: write_lines(path, lines) if "partial" in path.name else killed(),
-        )
-        with pytest.raises(KeyboardInterrupt):  # and once more, before the last line is written
-            prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
-    assert (stopped / ".reco2dur.partial").read_text() == "".join(lines)
-    prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=2)
+    decoded: list[str] = []
+
+    def decode(utt: Utterance, *rest: Any) -> Any:
+        decoded.append(utt.utt_id)
+        return original(utt, *rest)
+
+    original = decoded_module._decode
+    monkeypatch.setattr(decoded_module, "_decode", decode)
+    monkeypatch.setattr(decoded_module, "ProcessPoolExecutor", ThreadPoolExecutor)
+    prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
+    assert sorted(decoded) == [line.split()[0] for line in lines[2:]]
     assert sorted(path.name for path in stopped.iterdir()) == sorted(
         path.name for path in whole.iterdir()
     )
     assert all((stopped / path.name).read_bytes() == path.read_bytes() for path in whole.iterdir())
+    decoded.clear()
+    prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
+    assert decoded == []
+    recording = craft / "audio" / "YOU0000000001.flac"
+    recording.write_bytes(recording.read_bytes()[:2000])
+    accepted, rejected = prepare.prepare("speechcraft", craft, stopped, PrepareConfig(), nj=1)
+    assert decoded == [f"YOU0000000001_S000000{i}" for i in range(3)]
+    assert [item.utt_id for item in rejected] == decoded and len(accepted) == 6
+
+
+def test_a_silent_segment_is_rejected_before_training(craft: Path, tmp_path: Path) -> None:
+    recording = craft / "audio" / "YOU0000000001.flac"
+    samples, rate = soundfile.read(recording)
+    utterances = speechcraft.utterances(craft, PrepareConfig())
+    spans = {u.utt_id: u.span for u in utterances if isinstance(u, Utterance)}
+    start, end = (round(rate * second) for second in spans["YOU0000000001_S0000001"] or ())
+    samples[start:end] = 0
+    soundfile.write(recording, samples, rate)
+    _, rejected = prepare.prepare("speechcraft", craft, tmp_path / "data", PrepareConfig(), nj=2)
+    assert [(item.utt_id, item.reason[:6]) for item in rejected] == [
+        ("YOU0000000001_S0000001", "silent")
+    ]
 
 
 def test_whole_recordings_are_held_out(craft: Path) -> None:
