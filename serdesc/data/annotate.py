@@ -17,7 +17,7 @@ from typing import Any
 
 from serdesc.captions import writer
 from serdesc.config import Config, EncoderConfig, MeasureConfig
-from serdesc.data import audio, datadir, descriptors, folds, prepare
+from serdesc.data import audio, datadir, descriptors, folds, prepare, rejections
 from serdesc.data.datadir import Utterance
 from serdesc.data.descriptors import Measured, Thresholds
 from serdesc.errors import UserError
@@ -232,18 +232,18 @@ def _measure(utt: Utterance, config: MeasureConfig) -> Measured | str:
 def _write_rejected(data: Path, utterances: list[Utterance], reasons: dict[str, str]) -> None:
     """rejected.tsv: the rows of `serdesc prepare`, and the utterances that are unusable now."""
     ids = {utt.utt_id for utt in utterances}
-    previous = datadir.read_rejected(data)
+    previous = rejections.read(data)
     rows = [row for row in previous if row[0] not in ids]
     rows += [(u.utt_id, u.wav, reasons[u.utt_id]) for u in utterances if u.utt_id in reasons]
     if sorted(rows) != previous:
-        datadir.write_rejected(data, rows)
+        rejections.write(data, rows)
     if len(reasons) == len(utterances):
         raise UserError(
             f"{data}: none of {len(reasons)} utterances can be used; the reasons are in"
-            f" {data / datadir.REJECTED}"
+            f" {data / rejections.NAME}"
         )
     if reasons:
         print(
             f"{data}: {len(reasons)} of {len(utterances)} utterances cannot be used and are in no"
-            f" fold; the reasons are in {datadir.REJECTED}"
+            f" fold; the reasons are in {rejections.NAME}"
         )

@@ -17,7 +17,7 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from serdesc.data import annotate, audio, datadir, prepare, recording
+from serdesc.data import annotate, audio, datadir, prepare, recording, rejections
 from serdesc.data.corpora import Published, published
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -52,7 +52,7 @@ def check(data: Path, corpus: str | None, listed: Path | None, nj: int) -> list[
     record = _record(data / prepare.PREPARE_RECORD)
     module = _module(corpus or record.get("corpus"))
     facts = published(module)
-    rejected = datadir.read_rejected(data)
+    rejected = rejections.read(data)
     findings = list(_rejections(rejected, facts))
     if record.get("settings", {}).get("turns", "all") == "all":
         findings += _counts(utterances, facts)

@@ -51,7 +51,6 @@ _GENDER = {"m": "male", "f": "female"}
 _EXPECTED = {"gender": "m or f", "emotion": f"one of {', '.join(EMOTIONS)}"}
 MEASUREMENTS, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments"
 LABELS_RECORD = "labelled.json"  # beside folds: the settings that made them
-REJECTED = "rejected.tsv"  # unusable utterances: id, path, reason
 # Settings of PrepareConfig that decide which utterances a corpus has and what they are called
 PREPARE_KEYS = ("excited", "turns", "text", "recordings_share", "min_seconds", "max_seconds")
 MAX_ERRORS = 20  # shown by read
@@ -335,36 +334,6 @@ def remove(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def read_rejected(folder: Path) -> list[tuple[str, str, str]]:
-    """Id, path and reason of each utterance that `serdesc prepare` or `annotate` rejected."""
-    path = folder / REJECTED
-    if not path.exists():
-        return []
-    rows = []
-    for line in read_text(path).split("\n")[1:]:
-        if line:
-            cells = line.split("\t")
-            if len(cells) != 3:
-                raise UserError(
-                    f"{path}: '{' '.join(cells)}' where utt_id, path and reason are expected,"
-                    " separated by TABs"
-                )
-            rows.append((cells[0], cells[1], cells[2]))
-    return rows
-
-
-def write_rejected(folder: Path, rows: Iterable[tuple[str, str, str]]) -> None:
-    """Write rejected.tsv: a header, and the rows sorted."""
-    lines = []
-    for cells in [("utt_id", "path", "reason"), *sorted(rows)]:
-        lines.append("\t".join(map(_one_cell, cells)) + "\n")
-    write_lines(folder / REJECTED, lines)
-
-
-def _one_cell(value: str) -> str:
-    return value.replace("\t", " ").replace("\n", " ")
 
 
 def originals(utterances: Iterable[Utterance]) -> list[Utterance]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from serdesc.config import Config, FoldsConfig, rename_keys
 from serdesc.configfile import FORMER
-from serdesc.data import datadir
+from serdesc.data import datadir, rejections
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import read_json
@@ -48,7 +48,7 @@ def usable_utterances(
 
     Raises UserError if there are none.
     """
-    rejected = {utt_id for utt_id, _, _ in datadir.read_rejected(data)}
+    rejected = {utt_id for utt_id, _, _ in rejections.read(data)}
     usable = [utt for utt in with_labels(utterances, labels) if utt.utt_id not in rejected]
     if not usable:
         raise UserError(

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Iterable, Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data import corpora, datadir, perturb
+from serdesc.data import corpora, datadir, perturb, rejections
 from serdesc.data.corpora import Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.data.decoded import decode_all
@@ -54,11 +54,11 @@ def prepare(
         module.unpack(listed, config, (data / "audio").absolute(), nj)
     checked = _check_audio(listed, config, module, data, nj)
     accepted = list(_usable(checked, rejected))
-    datadir.write_rejected(data, ((r.utt_id, r.path, r.reason) for r in rejected))
+    rejections.write(data, ((r.utt_id, r.path, r.reason) for r in rejected))
     if not accepted:
         raise UserError(
             f"{src}: none of {len(rejected)} utterances can be used; the reasons are in"
-            f" {data / datadir.REJECTED}"
+            f" {data / rejections.NAME}"
         )
     write_json(data / PREPARE_RECORD, _record(corpus, module, src, config))
     copies: list[Utterance] = []

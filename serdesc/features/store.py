@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from serdesc.config import Config, StoreConfig
-from serdesc.data import audio, datadir
+from serdesc.data import audio, rejections
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features.encoder import Encoder
@@ -115,9 +115,9 @@ def _write_index(
     if reasons:
         wavs = {utt.utt_id: utt.wav for utt in utterances}
         rows = ((utt_id, wavs[utt_id], reason) for utt_id, reason in reasons.items())
-        datadir.write_rejected(folder, rows)
+        rejections.write(folder, rows)
     else:
-        (folder / datadir.REJECTED).unlink(missing_ok=True)
+        (folder / rejections.NAME).unlink(missing_ok=True)
     lines = [f"{utt_id} {shard_of[utt_id]}\n" for utt_id in sorted(shard_of)]
     write_text(folder / "feats.scp", "".join(lines))
 
@@ -301,7 +301,7 @@ class Store:
             self.made_by.pop(key, None)
         lines = read_lines(folder / "feats.scp")
         self._shard_of = dict(line.split(" ", 1) for line in lines)
-        self.rejected = {utt_id: reason for utt_id, _, reason in datadir.read_rejected(folder)}
+        self.rejected = {utt_id: reason for utt_id, _, reason in rejections.read(folder)}
         self._open = lru_cache(maxsize=64)(self._open_shard)
 
     def _open_shard(self, name: str) -> Any:

@@ -29,6 +29,7 @@ from serdesc.runtime import all_reduce_sum, barrier, environment, init_distribut
 from serdesc.training.examples import Example, count_tokens, examples
 from serdesc.training.log import read_log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
+from serdesc.training.unusable import Unusable
 
 # A latent dimension is active if its mean varies over the frames with more than this variance
 # (Burda et al., "Importance weighted autoencoders", https://arxiv.org/abs/1509.00519).
@@ -82,6 +83,7 @@ class Trainer:
     def run(self, data: Sequence[Example]) -> None:
         """Train the remaining blocks; writes train.jsonl and a checkpoint after each."""
         self.utterances = [example.utterance for example in data]
+        self.unusable = Unusable(self.exp, len(data))
         self.inputs = f"{datadir.identity(self.utterances)} {self.features.precision}"
         done = self._resume()
         self.by_id = {example.utterance.utt_id: example for example in data}
@@ -220,7 +222,7 @@ class Trainer:
         """
         training = self.config.training
         local = self._draw_speeds(current, batch)[self.rank :: self.world]
-        features = self.features.load([example.utterance for example in local])
+        local, features = self.unusable.load(self.features, local)
         counts = self._counts(current, local, features)
         losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
         sums = self._no_latents(current.phase)
@@ -287,7 +289,7 @@ class Trainer:
             divisors = [sum(self.model.label_count(target) for target in targets), frames]
         counts = torch.tensor([*divisors, frames], dtype=torch.float32, device=self.model.device)
         all_reduce_sum([counts])
-        return counts
+        return counts.clamp(min=1.0)  # a batch without usable audio has no gradient
 
 
 def train_experiment(

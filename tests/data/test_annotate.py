@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from serdesc import config as configs
-from serdesc.data import annotate, datadir
+from serdesc.data import annotate, datadir, rejections
 from serdesc.errors import UserError
 from serdesc.files import read_json
 
@@ -55,10 +55,10 @@ def test_annotating_costs_the_bad_files_alone(corpus: Path, tone: Callable[..., 
     whole = Path(first.wav).read_bytes()
     Path(first.wav).write_bytes(whole[:20])
     Path(second.wav).unlink()
-    datadir.write_rejected(corpus, [("earlier", "x.wav", "too long")])
+    rejections.write(corpus, [("earlier", "x.wav", "too long")])
     fold, _ = annotate.annotate(corpus, configs.Config(), nj=2)
     assert len(fold.test) == 4 and len(datadir.read(corpus / "fold2" / "train")) == 4
-    reasons = {utt_id: reason for utt_id, _, reason in datadir.read_rejected(corpus)}
+    reasons = {utt_id: reason for utt_id, _, reason in rejections.read(corpus)}
     assert (
         list(reasons) == ["earlier", first.utt_id, second.utt_id]
         and reasons[second.utt_id] == "no such file"
@@ -67,7 +67,7 @@ def test_annotating_costs_the_bad_files_alone(corpus: Path, tone: Callable[..., 
     Path(first.wav).write_bytes(whole)
     tone(Path(second.wav).name, seconds=0.5)
     assert len(annotate.annotate(corpus, configs.Config(), nj=1)[0].test) == 6
-    assert [row[0] for row in datadir.read_rejected(corpus)] == ["earlier"]
+    assert [row[0] for row in rejections.read(corpus)] == ["earlier"]
     for utt in datadir.read(corpus):
         Path(utt.wav).unlink()
     (corpus / "utt2measure.jsonl").unlink()

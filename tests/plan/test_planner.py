@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from serdesc import config as configs
 from serdesc.cli import app
 from serdesc.config import StoreConfig
-from serdesc.data import annotate, datadir
+from serdesc.data import annotate, datadir, rejections
 from serdesc.errors import UserError
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
@@ -125,7 +125,7 @@ def test_a_plan_sees_what_is_extracted_trained_on_and_decoded(
         for u in every
     ]
     datadir.write(corpus, every + copies)
-    datadir.write_rejected(corpus, [("sp0.9-s3-0", "a.wav", "empty")])
+    rejections.write(corpus, [("sp0.9-s3-0", "a.wav", "empty")])
     wanted = {f"{mark}s{s}-{i}" for mark in ("", "sp0.9-") for s in range(4) for i in range(2)} - {
         "sp0.9-s3-0"
     }
@@ -133,7 +133,7 @@ def test_a_plan_sees_what_is_extracted_trained_on_and_decoded(
     assert {u.utt_id for u in before.every} == wanted and before.folds == 2
     assert {u.utt_id for u in before.test} == {f"s{s}-{i}" for s in (0, 1) for i in range(2)}
     assert {u.utt_id for u in before.train} == {name for name in wanted if name[-3:-2] in "23"}
-    (corpus / datadir.REJECTED).unlink()
+    (corpus / rejections.NAME).unlink()
     annotate.annotate(corpus, config, 1, tmp_path / "folds")
     of_data, of_folds = (
         lengths.data_parts(folder, config) for folder in (corpus, tmp_path / "folds")
