@@ -42,7 +42,8 @@ from serdesc.runtime import DTYPES
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 FORMAT = 1
 REJECTED = "rejected"  # key of a shard's metadata: utterance -> why its audio cannot be used
-SCALE = "#scale"  # suffix of an utterance's id: the scales of its 8-bit values
+SCALE = "#scale"  # suffix of an utterance's id: the scales of its 8-bit values, one a frame
+RANGE = "#range"  # and one a dimension: encoders have dimensions a thousand times the others
 PACKAGES = ("torch", "transformers", "safetensors")
 
 
@@ -139,9 +140,11 @@ def size(utterances: Sequence[Utterance], encoder: Encoder, config: StoreConfig)
     """Bytes of the features of the utterances, by their seconds, without the shards' headers."""
     samples = [round((utt.seconds or 0.0) * audio.SAMPLE_RATE) for utt in utterances]
     bytes_per_frame = encoder.width * BYTES[config.dtype]
+    ranges = 0
     if config.dtype == "int8":
         bytes_per_frame += 4  # its scale
-    return sum(encoder.lengths(samples)) * encoder.layers * bytes_per_frame
+        ranges = len(samples) * encoder.layers * encoder.width * 4
+    return sum(encoder.lengths(samples)) * encoder.layers * bytes_per_frame + ranges
 
 
 def mark_live(folder: Path, encoder: Encoder, config: StoreConfig) -> None:
@@ -251,7 +254,10 @@ def _check_free_space(path: Path, needed: float) -> None:
 
 
 def _quantize(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
-    """x (L, T, D) in the stored precision; int8 with one scale per layer and frame (L, T).
+    """x (L, T, D) in the stored precision.
+
+    int8 has a range for each layer and dimension (L, D), and a scale for each layer and frame
+    (L, T): one huge value takes precision from its dimension alone.
 
     Raises UserError for values that the precision cannot hold, or that are no numbers.
     """
@@ -269,8 +275,11 @@ def _quantize(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
                 " store.dtype=bfloat16, which has the same size, or float32"
             )
         return {utt_id: x.to(DTYPES[dtype]).clone()}  # a copy, not a view of the batch
+    largest_of = x.abs().amax(dim=1).clamp_min(1e-8)  # (L, D)
+    x = x / largest_of[:, None]
     scale = x.abs().amax(dim=-1).clamp_min(1e-8) / 127  # (L, T)
-    return {utt_id: (x / scale[..., None]).round().to(torch.int8), utt_id + SCALE: scale}
+    values = (x / scale[..., None]).round().to(torch.int8)
+    return {utt_id: values, utt_id + SCALE: scale, utt_id + RANGE: largest_of}
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -326,6 +335,8 @@ class Store:
             x: Tensor = file.get_tensor(utt_id).float()
             if self.precision == "int8":
                 x = x * file.get_tensor(utt_id + SCALE)[..., None]
+                if utt_id + RANGE in file.keys():  # not in stores of version 0.4
+                    x = x * file.get_tensor(utt_id + RANGE)[:, None]
             return x
         except (OSError, SafetensorError) as error:
             raise UserError(

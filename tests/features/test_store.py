@@ -56,6 +56,36 @@ def test_stored_features_are_the_live_ones(
         )
 
 
+def test_one_huge_value_leaves_the_other_dimensions_their_precision_in_int8() -> None:
+    x = torch.randn(2, 50, 16, generator=torch.Generator().manual_seed(0))
+    x[0, 7, 3] = 1e4  # one value of one dimension, and a dimension a thousand times the others
+    x[1, :, 5] *= 1e3
+    stored = stores._quantize("a", x, "int8")
+    again = stored["a"].float() * stored["a#scale"][..., None] * stored["a#range"][:, None]
+    others = torch.ones_like(x, dtype=torch.bool)
+    others[0, :, 3] = others[1, :, 5] = False
+    assert float((again - x)[others].abs().max()) < 0.02
+    assert float(again[0, 7, 3]) == pytest.approx(1e4, rel=0.01)
+    torch.testing.assert_close(again[1, :, 5], x[1, :, 5], atol=20, rtol=0.01)
+
+
+def test_stores_of_version_0_4_have_no_ranges_in_int8(
+    corpus: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utterances = datadir.read(corpus)[:2]
+
+    def former(utt_id: str, x: torch.Tensor, dtype: str) -> dict[str, torch.Tensor]:
+        scale = x.abs().amax(dim=-1) / 127
+        values = (x / scale[..., None]).round().to(torch.int8)
+        return {utt_id: values, utt_id + "#scale": scale}
+
+    monkeypatch.setattr(stores, "_quantize", former)
+    stores.write(tmp_path / "s", utterances, encoder, StoreConfig(dtype="int8"))
+    live = stores.Live(encoder).load(utterances)
+    for kept, computed in zip(stores.Store(tmp_path / "s").load(utterances), live):
+        torch.testing.assert_close(kept, computed, atol=0.01 * float(computed.abs().max()), rtol=0)
+
+
 def test_values_that_the_precision_cannot_hold_are_refused(
     corpus: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
