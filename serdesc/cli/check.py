@@ -46,7 +46,7 @@ def check(
 
         serdesc check data/iemocap --corpus iemocap --nj 4
     """
-    if (path / "feats.scp").exists() or (path / "header.json").exists():
+    if (path / "header.json").exists():
         _check_store(path)
     elif (path / "config.yaml").exists():
         _check_experiment(path)
@@ -86,8 +86,10 @@ def _check_data(path: Path, corpus: str, listed: Path | None, nj: int) -> None:
     hours = sum(utt.seconds or 0.0 for utt in utterances) / 3600
     speakers = len({utt.spk for utt in utterances})
     typer.echo(f"{path}: {len(utterances)} utterances, {speakers} speakers, {hours:.2f} h")
+    findings = list(data_check.missing_files(path, utterances))
     if corpus or listed:
-        _print_findings(path, data_check.check(path, corpus, listed, nj))
+        findings += data_check.check(path, corpus, listed, nj)
+    _print_findings(path, findings)
 
 
 def _print_findings(path: Path, findings: list[Finding]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Iterator
 
 import typer
 
 from serdesc.cli.command import Set, command
-from serdesc.errors import FailedError
+from serdesc.errors import FailedError, UserError
 
 if TYPE_CHECKING:
     from serdesc.inference.describe import Description
@@ -22,7 +22,7 @@ def describe(
         list[Path],
         typer.Argument(
             metavar="AUDIO",
-            help="Files of any format that libsndfile reads.",
+            help="Sound and video files of most formats, or folders of them.",
             show_default=False,
         ),
     ],
@@ -38,16 +38,17 @@ def describe(
 
     Example:
 
-        serdesc describe my_voice.wav
+        serdesc describe my_voice.wav recordings/
     """
     from serdesc.data.audio import AudioError
     from serdesc.inference.describe import Captioner
 
+    files = list(_files(audio))
     start = time.perf_counter()
     captioner = Captioner(model, settings)
     loaded = time.perf_counter() - start
     errors = 0
-    for path, result in captioner.describe_files(audio):
+    for path, result in captioner.describe_files(files):
         if isinstance(result, AudioError):
             typer.echo(f"{path}: {result}", err=True)
             errors += 1
@@ -63,8 +64,23 @@ def describe(
         typer.echo(f"{loaded:.1f} s to load {names}", err=True)
     if errors:
         raise FailedError(
-            f"{errors} of {len(audio)} files could not be used; the reasons are above"
+            f"{errors} of {len(files)} files could not be used; the reasons are above"
         )
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    """The files, and those in the folders. Raises UserError for a folder without recordings."""
+    from serdesc.data import recording
+
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = recording.find(path)
+        if not found:
+            endings = " ".join(recording.SUFFIXES[:8])
+            raise UserError(f"{path}: no recordings in this folder ({endings} ...)")
+        yield from found
 
 
 def _print(description: Description, as_json: bool) -> None:

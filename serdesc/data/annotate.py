@@ -224,7 +224,7 @@ def _measure_all(
 def _measure(utt: Utterance, config: MeasureConfig) -> Measured | str:
     """Measurements, or the reason why the audio is unusable."""
     try:
-        return descriptors.measure(audio.load(utt.wav, span=utt.span), utt.text, config)
+        return descriptors.measure(utt.load_audio(), utt.text, config)
     except audio.AudioError as error:
         return str(error)
 

@@ -53,14 +53,22 @@ def load(
     max_seconds: float | None = None,
     span: tuple[float, float] | None = None,
     utt_id: str = "",
+    channel: int | None = None,
 ) -> np.ndarray:
-    """(S,) float32 samples at 16 kHz, mean of the channels, of the file or its `span` (seconds).
+    """(S,) float32 samples at 16 kHz of the file or its `span` (seconds).
 
+    One channel, from 0, or the mean of all.
     Raises AudioError with the file and `utt_id` if audio is missing, empty, truncated, silent or
     not finite.
     """
     try:
         samples, rate = recording.read(path, span, max_seconds)
+        if channel is not None:
+            if not 0 <= channel < samples.shape[1]:
+                raise AudioError(
+                    f"no channel {channel}: the recording has {samples.shape[1]}, from 0"
+                )
+            samples = samples[:, channel]
         return from_samples(samples, rate)
     except AudioError as error:
         raise error.at(path, utt_id)

@@ -68,6 +68,14 @@ def check(data: Path, corpus: str | None, listed: Path | None, nj: int) -> list[
     return findings
 
 
+def missing_files(data: Path, utterances: Iterable[Utterance]) -> Iterator[Finding]:
+    """Recordings of wav.scp that do not exist."""
+    for wav in sorted({utt.wav for utt in utterances}):
+        if not Path(wav).exists():
+            where = "" if Path(wav).is_absolute() else f", looked for in {Path.cwd()}"
+            yield Finding("no such file", f"{wav}{where} ({data / 'wav.scp'})")
+
+
 def check_folds(folder: Path, corpus: str | None) -> Iterator[Finding]:
     """Findings of the folds of `serdesc annotate`: speakers in two parts, and published sizes."""
     record = _record(folder / datadir.LABELS_RECORD)

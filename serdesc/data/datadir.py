@@ -9,8 +9,8 @@ A file without values is not written.
     spk2gender    m or f                             spk2age       years
     utt2description  reference caption without transcript, if the corpus has another
     utt2uniq      original of a speed-perturbed copy (perturb.py)
-    segments      recording, start and end in seconds, for utterances that are parts of long
-                  recordings; wav.scp then lists the recordings
+    segments      recording, start and end in seconds, and its channel (0, 1 ...) if it is of one,
+                  for utterances that are parts of long recordings, which wav.scp then lists
 
 Further files: `utt2measure.jsonl` (serdesc annotate: pitch, energy and speed as measured);
 `utt2sed.jsonl` (labels: in a part of a fold those of its reference captions, in the corpus's data
@@ -25,10 +25,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Iterable, Sequence
 
+import numpy as np
+
 from serdesc.captions.fields import EMOTIONS, Fields
-from serdesc.data import audio
+from serdesc.data import audio, kaldi
 from serdesc.errors import UserError
-from serdesc.files import digest, parse_jsonl, read_lines, read_text, write_jsonl, write_lines
+from serdesc.files import digest, parse_jsonl, read_text, write_jsonl
 
 # file -> (attribute, whether the file is keyed by speaker)
 TABLES = {
@@ -55,8 +57,6 @@ LABELS_RECORD = "labelled.json"  # beside folds: the settings that made them
 PREPARE_KEYS = ("excited", "turns", "text", "recordings_share", "min_seconds", "max_seconds")
 MAX_ERRORS = 20  # shown by read
 
-Segment = tuple[str, float, float]  # recording, start, end in seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
@@ -79,6 +79,11 @@ class Utterance:
     uniq: str | None = None  # id of the original, if this is a speed-perturbed copy
     recording: str | None = None  # id, if the utterance is a segment of it; None: all of `wav`
     span: tuple[float, float] | None = None  # position in the recording, seconds
+    channel: int | None = None  # of the recording, from 0; None: the mean of the channels
+
+    def load_audio(self, max_seconds: float | None = None) -> np.ndarray:
+        """(S,) float32 samples at 16 kHz, at most the first `max_seconds`. Raises AudioError."""
+        return audio.load(self.wav, max_seconds, self.span, self.utt_id, self.channel)
 
 
 def read(folder: Path) -> list[Utterance]:
@@ -97,10 +102,11 @@ def read(folder: Path) -> list[Utterance]:
     tables: dict[str, dict[str, str]] = {}
     for name in TABLES:
         if (folder / name).exists():
-            tables[name] = _read_table(folder / name, errors)
-    segments: dict[str, Segment] = {}
+            tables[name] = kaldi.read_table(folder / name, errors)
+    kaldi.check_wavs(folder / "wav.scp", tables.get("wav.scp", {}), errors)
+    segments: dict[str, kaldi.Segment] = {}
     if (folder / SEGMENTS).exists():
-        segments = _read_segments(folder / SEGMENTS, tables.get("wav.scp", {}), errors)
+        segments = kaldi.read_segments(folder / SEGMENTS, tables.get("wav.scp", {}), errors)
     utt_ids = list(segments or tables.get("wav.scp", {}))
     _check_keys(folder, tables, utt_ids, SEGMENTS if segments else "wav.scp", errors)
     rows = {}
@@ -149,56 +155,13 @@ def _check_keys(
         by_speaker = TABLES[name][1]
         expected = speakers if by_speaker else set(utt_ids)
         source = "utt2spk" if by_speaker else listed_in
-        for key in sorted(table.keys() - expected):
-            errors.append(f"{folder / name}: '{key}' is not in {source}: remove that line")
+        unexpected = sorted(table.keys() - expected)
+        for key, remedy in kaldi.remedies(unexpected, expected if unexpected else ()).items():
+            errors.append(f"{folder / name}: '{key}' is not in {source}: {remedy}")
     for name in COMPLETE:
         if name in tables:
             for key in sorted(set(utt_ids) - tables[name].keys()):
                 errors.append(f"{folder / name}: no line for '{key}' of {listed_in}: add it")
-
-
-def _read_segments(path: Path, wavs: dict[str, str], errors: list[str]) -> dict[str, Segment]:
-    segments = {}
-    for key, value in _read_table(path, errors).items():
-        parts = value.split()
-        try:
-            recording, start, end = parts[0], float(parts[1]), float(parts[2])
-        except (IndexError, ValueError):
-            errors.append(
-                f"{path}: '{key} {value}' where `utterance recording start end` is expected,"
-                " seconds"
-            )
-            continue
-        if recording not in wavs:
-            errors.append(
-                f"{path}: recording '{recording}' of '{key}' is not in wav.scp: add it there"
-            )
-        elif not 0 <= start < end:
-            errors.append(
-                f"{path}: '{key}' goes from {start:g} to {end:g} s: it must start at 0 or later"
-                " and end after its start"
-            )
-        segments[key] = (recording, start, end)
-    return segments
-
-
-def _read_table(path: Path, errors: list[str]) -> dict[str, str]:
-    table: dict[str, str] = {}
-    previous = ""
-    for number, line in enumerate(read_lines(path), start=1):
-        key, *rest = line.split(None, 1) or [""]  # at a space, a TAB or a no-break space
-        value = rest[0] if rest else ""
-        if not key:
-            errors.append(f"{path}:{number}: empty line: remove it")
-        elif key in table:
-            errors.append(f"{path}:{number}: '{key}' is listed twice: remove one of the lines")
-        elif key < previous:
-            errors.append(
-                f"{path}:{number}: '{key}' after '{previous}': sort the file with LC_ALL=C sort"
-            )
-        table[key] = value.strip()
-        previous = max(previous, key)
-    return table
 
 
 def _read_rows(path: Path) -> dict[str, Any]:
@@ -225,13 +188,17 @@ def _utterance(
     utt_id: str,
     folder: Path,
     tables: dict[str, dict[str, str]],
-    segment: Segment | None,
+    segment: kaldi.Segment | None,
     rows: dict[str, dict[str, Any]],
 ) -> Utterance:
     spk = tables["utt2spk"][utt_id]
     values: dict[str, Any] = {}
     if segment:
-        values["recording"], values["span"] = segment[0], segment[1:]
+        values["recording"], values["span"], values["channel"] = (
+            segment[0],
+            segment[1:3],
+            segment[3],
+        )
     for name, table in tables.items():
         attribute, by_speaker = TABLES[name]
         key = spk if by_speaker else utt_id
@@ -287,12 +254,14 @@ def write(folder: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
             value = getattr(utt, attribute)
             if value is not None:
                 table[_key(utt, name, by_speaker)] = _format(attribute, value)
-        _write_table(folder / name, table)
+        kaldi.write_table(folder / name, table)
     segments = {}
     for utt in utterances:
         if utt.span:
-            segments[utt.utt_id] = f"{utt.recording} {utt.span[0]:.3f} {utt.span[1]:.3f}"
-    _write_table(folder / SEGMENTS, segments)
+            channel = "" if utt.channel is None else f" {utt.channel}"
+            times = f"{utt.span[0]:.3f} {utt.span[1]:.3f}"
+            segments[utt.utt_id] = f"{utt.recording} {times}{channel}"
+    kaldi.write_table(folder / SEGMENTS, segments)
     measured = ((utt.utt_id, utt.measure) for utt in utterances if utt.measure is not None)
     write_rows(folder / MEASUREMENTS, measured)
     labelled = ((utt.utt_id, utt.labels.to_dict()) for utt in utterances if utt.labels is not None)
@@ -306,13 +275,6 @@ def _key(utt: Utterance, name: str, by_speaker: bool) -> str:
     if name == "wav.scp":
         return utt.recording or utt.utt_id
     return utt.utt_id
-
-
-def _write_table(path: Path, table: dict[str, str]) -> None:
-    if table:
-        write_lines(path, (f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)))
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_rows(path: Path, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:

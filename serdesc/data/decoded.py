@@ -73,7 +73,7 @@ def _decode(utt: Utterance, convert: Convert | None, folder: Path) -> Audio:
     try:
         if convert:
             utt = convert(utt, folder)
-        samples = len(audio.load(utt.wav, span=utt.span))
+        samples = len(utt.load_audio())
         return Audio(utt.wav, samples / audio.SAMPLE_RATE)
     except audio.AudioError as error:
         return Audio(utt.wav, 0.0, str(error))
@@ -85,7 +85,7 @@ def _stamp(utt: Utterance) -> str | None:
         status = os.stat(utt.wav)
     except OSError:
         return None
-    return digest(utt.wav, utt.span, status.st_size, status.st_mtime_ns)
+    return digest(utt.wav, utt.span, utt.channel, status.st_size, status.st_mtime_ns)
 
 
 def _read(path: Path) -> dict[str, tuple[str, float]]:

@@ -52,7 +52,7 @@ def _copy(utt: Utterance, speed: float, folder: Path) -> Utterance:
     prefix = f"sp{speed:g}-"
     path = folder / f"{prefix}{utt.utt_id}.flac"
     if not path.exists() or modified_at(path) < modified_at(utt.wav):
-        wave = audio.load(utt.wav, span=utt.span)
+        wave = utt.load_audio()
         wave = soxr.resample(wave, audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE).clip(-1, 1)
         with atomic_path(path) as temporary:
             soundfile.write(temporary, wave, audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
@@ -65,4 +65,5 @@ def _copy(utt: Utterance, speed: float, folder: Path) -> Utterance:
         uniq=utt.utt_id,
         recording=None,
         span=None,
+        channel=None,
     )

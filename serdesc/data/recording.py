@@ -44,6 +44,11 @@ _STARTS = {
 }
 # Containers that declare the length of their sound; the length of others is FFmpeg's estimate
 _DECLARING = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "flac", "wav", "aiff", "caf"}
+# Names of files that are looked for in folders
+SUFFIXES = (
+    ".wav .flac .ogg .opus .oga .mp3 .m4a .m4b .aac .mp4 .mov .mkv .mka .webm .amr .3gp .wma .aif"
+    " .aiff .aifc .au .caf .w64 .rf64 .ac3 .sph .nist .gsm"
+).split()
 _SYSTEM_ERROR = 2  # libsndfile's code: the file cannot be opened at all
 _NO_AUDIO = (
     (rb"\Z", "0 bytes"),
@@ -103,6 +108,19 @@ def comment(path: str | Path) -> str | None:
             return str(file.comment) if file else None
     except AudioError:
         return None
+
+
+def find(folder: Path) -> list[Path]:
+    """The recordings in a folder and the folders in it, by their names' endings, sorted.
+
+    Hidden files, such as `._a.wav` of macOS, are none.
+    """
+    found = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+            found.append(path)
+    return found
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class Live:
 
 
 def load_wave(utt: Utterance, encoder: Encoder) -> np.ndarray:
-    return audio.load(utt.wav, encoder.config.max_seconds, utt.span, utt.utt_id)
+    return utt.load_audio(encoder.config.max_seconds)
 
 
 def encode(encoder: Encoder, waves: list[np.ndarray]) -> list[Tensor]:

@@ -126,6 +126,7 @@ def _write_index(
 def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, Any]:
     """The store's header; a new store's is written now, an existing store's must agree."""
     header = {"format": FORMAT, **encoder.identity(), "dtype": config.dtype}
+    _refuse_other_features(folder)
     path = folder / "header.json"
     if path.exists() and not is_live(folder):
         existing: dict[str, Any] = read_json(path)
@@ -134,6 +135,15 @@ def _header(folder: Path, encoder: Encoder, config: StoreConfig) -> dict[str, An
     header["versions"] = {package: version(package) for package in PACKAGES}
     write_json(path, header)
     return header
+
+
+def _refuse_other_features(folder: Path) -> None:
+    """Raises UserError for a folder with a feats.scp that is not of a store, as Kaldi's."""
+    if (folder / "feats.scp").exists() and not (folder / "header.json").exists():
+        raise UserError(
+            f"{folder}: its feats.scp is of another toolkit (no header.json beside it). Features of"
+            " serdesc go to a folder of their own: serdesc extract DATA STORE"
+        )
 
 
 def size(utterances: Sequence[Utterance], encoder: Encoder, config: StoreConfig) -> int:
@@ -300,6 +310,7 @@ class Store:
                 f"{folder}: no finished feature store (feats.scp is missing). "
                 f"Run: serdesc extract DATA {folder}"
             )
+        _refuse_other_features(folder)
         self.folder = folder
         self.header = read_json(folder / "header.json")
         check_header(folder, self.header, {"format": FORMAT, **(expected or {})})

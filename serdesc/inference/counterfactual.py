@@ -116,7 +116,7 @@ def sample_hashes(
 
 
 def _load(utt: Utterance) -> np.ndarray:
-    return audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id)
+    return utt.load_audio()
 
 
 def transform_all(
@@ -135,7 +135,7 @@ def transform_all(
             with atomic_path(path) as temporary:
                 soundfile.write(temporary, after * gain, audio.SAMPLE_RATE, format="WAV")
         seconds = audio.seconds(path)
-        transformed.append(replace(utt, wav=str(path), span=None, seconds=seconds))
+        transformed.append(replace(utt, wav=str(path), span=None, channel=None, seconds=seconds))
     return transformed
 
 

@@ -222,7 +222,7 @@ def _statistics(utt: Utterance) -> np.ndarray:
     import librosa
 
     mel = librosa.feature.melspectrogram(
-        y=audio.load(utt.wav, span=utt.span),
+        y=utt.load_audio(),
         sr=audio.SAMPLE_RATE,
         n_fft=400,
         hop_length=160,

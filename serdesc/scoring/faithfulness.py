@@ -141,6 +141,7 @@ def _identity(utt: Utterance, tracker: Tracker, language: str) -> str:
         utt.wav,
         stat and [stat.st_size, stat.st_mtime_ns],
         utt.span,
+        utt.channel,
         utt.text,
         language,
         tracker,
@@ -151,7 +152,7 @@ def _measure(
     utt: Utterance, tracker: Tracker, language: str
 ) -> dict[str, float] | audio.AudioError:
     try:
-        wave = audio.load(utt.wav, span=utt.span, utt_id=utt.utt_id)
+        wave = utt.load_audio()
         return measure_wave(wave, utt.text, tracker, language)
     except audio.AudioError as error:
         return error

@@ -43,14 +43,20 @@ def test_describe_takes_any_recording_and_names_the_unusable(
     ):
         code, text = serdesc(*arguments)
         assert code == 0, text
+    folder = tmp_path / "folder"
+    (folder / "in it").mkdir(parents=True)
+    inside = [tone("folder/in it/b.FLAC"), tone("folder/z.ogg")]
+    for name in ("._z.ogg", "notes.txt", "in it/.hidden.wav"):
+        (folder / name).write_text("x")
     files = [
         tone("phone.wav", rate=8000), tone("studio.flac", rate=48_000, channels=2, subtype="PCM_24"), tone("long.flac", seconds=1200, rate=8000),
-        tone("short.wav", seconds=0.03),
+        tone("short.wav", seconds=0.03), *inside,
     ]  # fmt: skip
     soundfile.write(tmp_path / "silent.wav", [0.0] * 16_000, 16_000)
     code, text = serdesc(
         "describe",
-        *files,
+        *files[:-2],
+        folder,
         tmp_path / "silent.wav",
         tmp_path / "absent.wav",
         "--model",
@@ -67,6 +73,9 @@ def test_describe_takes_any_recording_and_names_the_unusable(
         code == 1
         and "silent.wav: silent" in text
         and "absent.wav: no such file" in text
-        and "2 of 6 files" in text
+        and "2 of 8 files" in text
         and "Traceback" not in text
     )
+    (folder / "empty").mkdir()
+    code, text = serdesc("describe", folder / "empty", "--model", exp)
+    assert code == 2 and "no recordings in this folder" in text

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
+import numpy as np
 import pytest
+import soundfile
 
 from serdesc.captions.fields import Fields
-from serdesc.data import datadir
+from serdesc.data import audio, datadir
 from serdesc.errors import UserError
 from serdesc.files import digest
 
@@ -51,6 +54,12 @@ def test_a_description_is_part_of_the_identity_and_its_absence_is_not() -> None:
 @pytest.mark.parametrize(
     "name, change, message",
     [
+        (
+            "wav.scp",
+            lambda lines: ["s0-0 sox a.wav -t wav - |\n", "s0-1 b.ark:15\n", *lines[2:]],
+            r"wav.scp:1: 's0-0 sox a.wav -t wav - \|', one of 2 lines .* with kaldiio: mkdir audio",
+        ),
+        ("wav.scp", lambda lines: ["s0-0\n", *lines[1:]], "wav.scp:1: 's0-0' has no file"),
         ("text", lambda lines: lines[::-1], "sort the file"),
         ("text", lambda lines: lines[:1] + lines, "listed twice"),
         ("text", lambda lines: lines[1:], "no line for 's0-0'"),
@@ -131,3 +140,39 @@ def test_only_a_line_feed_ends_a_line_and_a_tab_separates(corpus: Path, tmp_path
         lines = [f"{utt.utt_id}{separator}{utt.spk}\n" for utt in changed]
         path.write_text("".join(lines), encoding="utf-8")
         assert [utt.spk for utt in datadir.read(tmp_path / "d")] == [utt.spk for utt in changed]
+
+
+def test_ids_that_differ_in_unicode_normalisation_alone_say_so(corpus: Path) -> None:
+    """As between names that macOS wrote (NFD) and lists that were typed (NFC)."""
+    for name in ("wav.scp", "text", "utt2spk", "utt2dur"):
+        path = corpus / name
+        form = "NFD" if name == "wav.scp" else "NFC"
+        path.write_text(unicodedata.normalize(form, path.read_text().replace("s3-2", "s3-\u00e9")))
+    with pytest.raises(UserError, match="text: 's3-\u00e9' is not in wav.scp: .*NFC and NFD"):
+        datadir.read(corpus)
+
+
+def test_channels_of_segments_are_obeyed(tmp_path: Path) -> None:
+    left, right = (0.3 * np.sin(np.arange(32_000) * f) for f in (0.05, 0.2))
+    soundfile.write(tmp_path / "call.wav", np.stack([left, right], axis=1), 16_000)
+    data = tmp_path / "data"
+    utterances = [
+        datadir.Utterance(f"u{i}", str(tmp_path / "call.wav"), "s", recording="call", span=(0.5, 1.5), channel=channel)
+        for i, channel in enumerate((0, 1, None, 2))
+    ]  # fmt: skip
+    datadir.write(data, utterances)
+    assert (data / "segments").read_text().splitlines()[1:3] == [
+        "u1 call 0.500 1.500 1",
+        "u2 call 0.500 1.500",
+    ]
+    assert datadir.read(data) == utterances
+    first, second, mean, absent = datadir.read(data)
+    part = slice(8000, 24_000)
+    np.testing.assert_allclose(first.load_audio(), left[part], atol=1e-4)
+    np.testing.assert_allclose(second.load_audio(), right[part], atol=1e-4)
+    np.testing.assert_allclose(mean.load_audio(), (left + right)[part] / 2, atol=1e-4)
+    with pytest.raises(audio.AudioError, match="no channel 2: the recording has 2, from 0"):
+        absent.load_audio()
+    (data / "segments").write_text("u0 call 0.500 1.500 left\n")
+    with pytest.raises(UserError, match="in a fifth column a channel, 0 or higher"):
+        datadir.read(data)

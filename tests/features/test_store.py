@@ -56,6 +56,17 @@ def test_stored_features_are_the_live_ones(
         )
 
 
+def test_kaldis_feats_scp_is_no_store_and_is_kept(
+    corpus: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    (tmp_path / "feats.scp").write_text("s0-0 raw_mfcc.1.ark:5\n")
+    with pytest.raises(UserError, match="its feats.scp is of another toolkit"):
+        stores.Store(tmp_path)
+    with pytest.raises(UserError, match="its feats.scp is of another toolkit"):
+        stores.write(tmp_path, datadir.read(corpus), encoder, StoreConfig())
+    assert (tmp_path / "feats.scp").read_text() == "s0-0 raw_mfcc.1.ark:5\n"
+
+
 def test_one_huge_value_leaves_the_other_dimensions_their_precision_in_int8() -> None:
     x = torch.randn(2, 50, 16, generator=torch.Generator().manual_seed(0))
     x[0, 7, 3] = 1e4  # one value of one dimension, and a dimension a thousand times the others

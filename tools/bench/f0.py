@@ -53,7 +53,7 @@ if importlib.util.find_spec("pyworld"):
 
 def measured(utt: Utterance) -> list[tuple[float | None, float]]:
     """Value and processor seconds of each measure, of the first five seconds, as for labels."""
-    wave = audio.load(utt.wav, span=utt.span)[: 5 * audio.SAMPLE_RATE]
+    wave = utt.load_audio()[: 5 * audio.SAMPLE_RATE]
     found = []
     for measure in MEASURES.values():
         f0.forget()

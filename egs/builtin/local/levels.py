@@ -26,7 +26,7 @@ def main() -> None:
     rng = np.random.default_rng(SEED)
     scaled = []
     for utt in datadir.read(source):
-        wave = audio.load(utt.wav, span=utt.span)
+        wave = utt.load_audio()
         gain = np.exp(rng.uniform(*LEVELS)) / np.sqrt(wave.var() + 1e-9)
         path = wavs / f"{utt.utt_id}.wav"
         gain = min(gain, 0.99 / np.abs(wave).max())  # no clipping
