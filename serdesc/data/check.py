@@ -5,9 +5,7 @@ An error needs a correction; a note is a known property of the corpus. Each audi
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,11 +15,11 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from serdesc.data import annotate, audio, datadir, prepare, recording, rejections
+from serdesc.data import annotate, audio, datadir, prepare, recording, rejections, release
 from serdesc.data.corpora import Published, published
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_json, read_text
+from serdesc.files import read_json
 from serdesc.progress import progress
 
 CLIPPED_SHARE = 1e-3  # of the samples, in runs of at least CLIPPED_RUN at full scale
@@ -244,7 +242,7 @@ def _read_list(path: Path) -> list[dict[str, str]]:
             f"{path}: no such list. Name a TSV with the columns utt_id (or key) and seconds, or"
             " omit --list"
         )
-    rows = list(csv.DictReader(io.StringIO(read_text(path)), delimiter="\t"))
+    rows = [row for _, row in release.rows(path, (), "\t")]
     columns = set(rows[0]) if rows else set()
     if not {"utt_id", "key"} & columns or "seconds" not in columns:
         raise UserError(
@@ -262,8 +260,11 @@ def _compare_row(
     numbers: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Compare an utterance with its row of the list `name`; numbers: session -> fold."""
-    seconds = float(row["seconds"])
-    if utt.seconds is not None and abs(utt.seconds - seconds) > LIST_SECONDS:
+    seconds = release.number(row["seconds"])
+    if seconds is None:
+        detail = f"{utt.utt_id}: {name} has '{row['seconds']}', where seconds are expected"
+        yield Finding("duration", detail)
+    elif utt.seconds is not None and abs(utt.seconds - seconds) > LIST_SECONDS:
         detail = f"{utt.utt_id}: {utt.seconds:.2f} s, {name} has {seconds:.2f} s"
         yield Finding("duration", detail)
     for column in LABEL_COLUMNS:

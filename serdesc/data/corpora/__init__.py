@@ -75,7 +75,7 @@ def published(module: ModuleType | None) -> Published:
     return Published()
 
 
-SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3")
+SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3", ".m4a", ".sph")
 
 
 def audio_beside(path: Path, stem: str) -> Path:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
+from serdesc.data import release
 from serdesc.data.corpora import Published, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -102,26 +103,14 @@ def identity(utt_id: str) -> tuple[str, str, str] | None:
 
 def _files(folder: Path) -> list[Path]:
     """The dialogs' files, without those of single annotators (in folders) and of macOS (`._*`)."""
-    return sorted(
-        path for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith(".")
-    )
-
-
-def _lines(path: Path) -> list[str]:
-    """Lines of a file in UTF-8 or Windows-1252."""
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", errors="replace")
-    return re.split("\r?\n", text.removesuffix("\n"))
+    return [path for path in release.visible(folder.glob("*.txt")) if path.is_file()]
 
 
 def _labels(session: Path) -> dict[str, str]:
     """Utterance -> raw label. Turns numbered XX were interrupted and have no recording."""
     labels = {}
     for path in _files(session / "dialog/EmoEvaluation"):
-        for line in _lines(path):
+        for line in release.lines(path, "cp1252"):
             match = _EVALUATED.match(line)
             if match and not _INTERRUPTED.search(match[1]):
                 labels[match[1]] = match[2]
@@ -132,7 +121,7 @@ def _texts(session: Path) -> dict[str, str]:
     """Utterance -> transcript."""
     texts = {}
     for path in _files(session / "dialog/transcriptions"):
-        for line in _lines(path):
+        for line in release.lines(path, "cp1252"):
             if match := _TRANSCRIBED.match(line):
                 texts[match[1]] = match[2]
     return texts

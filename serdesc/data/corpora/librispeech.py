@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data.corpora import audio_beside
+from serdesc.data import release
+from serdesc.data.corpora import Rejected, audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_lines
 
 
-def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
+def utterances(
+    src: Path, config: PrepareConfig = PrepareConfig()
+) -> Iterator[Utterance | Rejected]:
     """Every utterance of a transcript file; sex from SPEAKERS.TXT if `src` has it."""
-    lists = sorted(src.rglob("*.trans.txt"))
+    lists = release.visible(src.rglob("*.trans.txt"))
     if not lists:
         raise UserError(
             f"{src}: no *.trans.txt below it: give the folder that holds LibriSpeech's parts"
@@ -25,25 +27,21 @@ def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[U
         )
     genders = _genders(src / "SPEAKERS.TXT")
     for path in lists:
-        for line in read_lines(path):
-            utt_id, _, text = line.partition(" ")
-            speaker = utt_id.split("-")[0]
-            yield Utterance(
-                utt_id,
-                str(audio_beside(path, utt_id)),
-                speaker,
-                text=text.lower(),
-                gender=genders.get(speaker),
-            )
+        for utt_id, text in release.table(path).items():
+            wav, speaker = str(audio_beside(path, utt_id)), utt_id.split("-")[0]
+            if not text:
+                yield Rejected(utt_id, wav, f"no words in {path.name}")
+                continue
+            yield Utterance(utt_id, wav, speaker, text=text.lower(), gender=genders.get(speaker))
 
 
-def _genders(path: Path) -> dict[str, str]:
+def _genders(path: Path) -> dict[str, str | None]:
     """Speaker -> gender."""
     if not path.exists():
         return {}
     genders = {}
-    for line in read_lines(path):
+    for line in release.lines(path):
         cells = line.split("|")
         if not line.startswith(";") and len(cells) > 2:
-            genders[cells[0].strip()] = {"F": "female", "M": "male"}[cells[1].strip()]
+            genders[cells[0].strip()] = release.sex(cells[1])
     return genders

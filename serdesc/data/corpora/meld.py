@@ -8,8 +8,6 @@ also of another split: `duplicates` returns them, and none is excluded.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +16,11 @@ from typing import Iterator
 import numpy as np
 
 from serdesc.config import PrepareConfig
-from serdesc.data import audio, recording
+from serdesc.data import audio, recording, release
 from serdesc.data.corpora import Published, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import atomic_path, read_text
+from serdesc.files import atomic_path
 
 FOLDERS = {
     "train": ("train_splits", "train"),
@@ -103,18 +101,7 @@ def _rows(src: Path, split: str) -> Iterator[tuple[str, dict[str, str]]]:
             f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the"
             " unpacked clips"
         )
-    rows = csv.DictReader(io.StringIO(read_text(table)))
-    absent = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-    if absent:
-        names = ", ".join(rows.fieldnames or ["nothing"])
-        raise UserError(f"{table}: no column {', '.join(absent)}; found {names}")
-    for row in rows:
-        missing = [column for column in COLUMNS if row[column] is None]
-        if missing:
-            raise UserError(
-                f"{table}:{rows.line_num}: the row ends before its column {missing[0]}: download"
-                " the table again"
-            )
+    for _, row in release.rows(table, COLUMNS):
         yield f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}-{split}", row
 
 

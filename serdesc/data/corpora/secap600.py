@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
+from serdesc.data import release
 from serdesc.data.corpora import Published, Rejected, audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_lines, read_text
+from serdesc.files import read_text
 
 PUBLISHED = Published(total=600)
 SPEAKER = re.compile(r"tx_emotion_\d{3}|tx_emulate_\d\d|tx_xiao_\d\d")
@@ -37,21 +38,18 @@ def utterances(
             )
     captions = _captions(src / "fid2captions.json")
     listed = set()
-    for line in read_lines(src / "text.txt"):
-        if not line.strip():
-            continue
-        utt_id, *rest = line.split(None, 1)
+    for utt_id, text in release.table(src / "text.txt").items():
         listed.add(utt_id)
         wav = str(audio_beside(src / "wav" / utt_id, utt_id))
         speaker, caption = SPEAKER.match(utt_id), captions.get(utt_id)
-        if not rest:
+        if not text:
             yield Rejected(utt_id, wav, "no transcript in text.txt")
         elif not caption:
             yield Rejected(utt_id, wav, "no caption in fid2captions.json")
         elif not speaker:
             yield Rejected(utt_id, wav, "unknown id")
         else:
-            yield Utterance(utt_id, wav, speaker[0], text=rest[0].strip(), caption=caption)
+            yield Utterance(utt_id, wav, speaker[0], text=text, caption=caption)
     for utt_id in sorted(captions.keys() - listed):
         wav = str(audio_beside(src / "wav" / utt_id, utt_id))
         yield Rejected(utt_id, wav, "no line in text.txt")

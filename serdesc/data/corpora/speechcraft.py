@@ -30,12 +30,11 @@ import ijson
 
 from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
 from serdesc.config import PrepareConfig
-from serdesc.data import gigaspeech, parquet
+from serdesc.data import gigaspeech, parquet, release
 from serdesc.data.corpora import Published, Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.data.gigaspeech import SEGMENT, Segment
 from serdesc.errors import UserError
-from serdesc.files import read_text
 
 # Reasons of rejection; serdesc check compares them with rejected.tsv.
 NO_SEGMENT = "no such segment in it"
@@ -122,7 +121,7 @@ def entries(path: Path) -> Iterator[tuple[str, Any]]:
         with gigaspeech.open_json(path) as file:
             yield from ijson.kvitems(file, "", use_float=True, buf_size=1 << 20)
     elif b"\t" in start.split(b"\n")[0]:
-        for line in read_text(path).split("\n"):
+        for line in release.lines(path):
             utt_id, _, text = line.partition("\t")
             if utt_id:
                 yield utt_id, text
@@ -262,7 +261,7 @@ def _descriptions(src: Path) -> dict[str, str]:
 def _files(src: Path) -> dict[str, list[Path]]:
     """The files of each download, identified by the name of the file, or else of its folder."""
     files: dict[str, list[Path]] = {kind: [] for kind in KINDS}
-    for path in sorted([*src.glob("*"), *src.glob("*/*")]):
+    for path in release.visible([*src.glob("*"), *src.glob("*/*")]):
         if path.suffix in (".json", ".tsv", ".txt") and path.is_file():
             names = [part.lower() for part in reversed(path.relative_to(src).parts)]
             kinds = [kind for name in names for kind in KINDS if kind in name]

@@ -10,25 +10,32 @@ from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data.corpora import audio_beside
+from serdesc.data import release
+from serdesc.data.corpora import Rejected, audio_beside
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import read_lines
 
 
-def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
+def utterances(
+    src: Path, config: PrepareConfig = PrepareConfig()
+) -> Iterator[Utterance | Rejected]:
     tables = {name: _table(src / name) for name in ("text", "utt2spk", "spk2gender", "spk2age")}
     waves = src / "WAVE"
     if not waves.is_dir() and (src.parent / "WAVE").is_dir():
         waves = src.parent / "WAVE"
     for utt_id, spk in sorted(tables["utt2spk"].items()):
+        wav = str(audio_beside(waves / f"SPEAKER{spk}" / utt_id, utt_id))
+        text = tables["text"].get(utt_id)
+        if not text:
+            yield Rejected(f"so{spk}-{utt_id}", wav, "no words in text")
+            continue
         yield Utterance(
             f"so{spk}-{utt_id}",
-            str(audio_beside(waves / f"SPEAKER{spk}" / utt_id, utt_id)),
+            wav,
             f"so{spk}",
-            text=tables["text"][utt_id].lower(),
-            gender={"m": "male", "f": "female"}[tables["spk2gender"][spk]],
-            age=float(tables["spk2age"][spk]),
+            text=text.lower(),
+            gender=release.sex(tables["spk2gender"].get(spk)),
+            age=release.number(tables["spk2age"].get(spk)),
         )
 
 
@@ -38,8 +45,4 @@ def _table(path: Path) -> dict[str, str]:
             f"{path}: missing. Give the folder of one part of speechocean762, train or test, that"
             " holds text and utt2spk"
         )
-    table = {}
-    for line in read_lines(path):
-        key, value = line.split(None, 1)
-        table[key] = value
-    return table
+    return release.table(path)
