@@ -61,7 +61,7 @@ def secap_tree(src: Path) -> None:
 def meld_tree(src: Path) -> None:
     src.mkdir(parents=True, exist_ok=True)
     for split in ("train", "dev", "test"):
-        row = f'1,It’s 1,Joey,joy,positive,0,1,1,1,"00:00:01,0","00:00:02,0"'
+        row = '1,It’s 1,Joey,joy,positive,0,1,1,1,"00:00:01,0","00:00:02,0"'
         (src / f"{split}_sent_emo.csv").write_text(f"{HEAD}\n{row}\n", encoding="utf-8")
 
 
