@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Iterable, Iterator, Mapping, Sequence
 
-from serdesc.captions import traits
+from serdesc.captions import quotations, structured, traits
 from serdesc.captions import vocabulary as vocab
-from serdesc.captions.fields import Fields
+from serdesc.captions.fields import Fields, age_group
 
 Span = tuple[int, int]  # [start, end) in characters
 Rules = tuple[tuple[str, str], ...]  # (value, pattern of its words)
+_WORD = re.compile(r"[^\W\d_]+")
 Tokens = list[tuple[str, int, int]]  # word or punctuation mark, start, end
 Degree = tuple[str, Span]  # a value and its position
 
@@ -33,8 +34,17 @@ class Reading:
 
 
 def read(response: str) -> Fields:
-    """The fields that a response states, its thoughts apart; None for the others."""
-    return explain(without_thoughts(response)).fields
+    """The fields that a response states, its thoughts apart; None for the others.
+
+    A response with JSON is read as that.
+    """
+    answer = without_thoughts(response)
+    if "{" in answer:
+        values = structured.read(answer, lambda text: explain(text).fields.to_dict())
+        if values is not None:
+            return Fields.from_dict(values)
+        answer = structured.without_objects(answer)
+    return explain(answer).fields
 
 
 def without_thoughts(response: str) -> str:
@@ -48,16 +58,22 @@ def without_thoughts(response: str) -> str:
 def explain(caption: str) -> Reading:
     """The fields that a caption states, with their positions.
 
-    A caption without a letter of the English alphabet outside quotations has no fields.
+    A caption whose words outside quotations are not English has no fields.
     """
     values: dict[str, str] = {}
     spans: dict[str, Span] = {}
-    text, emphasis = _read_quotations(caption, values, spans)
+    quoted = quotations.read(caption)
+    text = quoted.rest
     if len(text.lower()) == len(text):  # spans would be wrong otherwise
         text = text.lower().replace("’", "'")
-        text = _without(vocab.OF_ITSELF, _without(vocab.EITHER_PRONOUN, text))
-    if not re.search("[a-z]", text):
+        for pattern in (vocab.EITHER_PRONOUN, vocab.OF_ITSELF, vocab.NOT_BUT):
+            text = _without(pattern, text)
+    if not _is_english(text):
         return Reading(Fields(), {})
+    if quoted.transcript is not None:
+        values["transcript"], spans["transcript"] = quoted.transcript, quoted.transcript_span
+    if quoted.emphasis:
+        spans["emphasis"] = quoted.emphasis_span
     for name, value, span in _labelled(text):
         values[name], spans[name] = value, span
     text = _blank(text, list(spans.values()))
@@ -74,96 +90,22 @@ def explain(caption: str) -> Reading:
     for name, rules in _STANDALONE_RULES:
         if name not in values and (first := _first(text, rules, negatable=name != "gender")):
             values[name], spans[name] = first
+    if "age" not in values and (years := vocab.YEARS.search(text)):
+        values["age"] = age_group(float(years["old"] or years["aged"]))
+        spans["age"] = years.span()
     trait_values = {}
     for name, trait in traits.by_name().items():
         if first := _first(text, _trait_rules(trait)):
             trait_values[name], spans[name] = first
-    fields = Fields(**values, emphasis=emphasis or None, more=tuple(trait_values.items()))
+    fields = Fields(**values, emphasis=quoted.emphasis or None, more=tuple(trait_values.items()))
     return Reading(fields, spans)
 
 
-# ---- quotations ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Quote:
-    """A quotation: positions with and without the marks, and whether its words are stressed."""
-
-    start: int
-    end: int
-    inner: Span
-    text: str
-    stressed: bool
-
-
-def quotes(caption: str) -> list[Quote]:
-    """The quotations of a caption; each has spoken words or stressed words."""
-    quotations: list[Quote] = []
-    for match in vocab.QUOTATION.finditer(caption):
-        kind = "plain"
-        for name in ("plain", "curly", "angle", "single"):
-            if match[name] is not None:
-                kind = name
-                break
-        text = match[kind]
-        before = caption[quotations[-1].end if quotations else 0 : match.start()].lower()
-        after = caption[match.end() :].lower()
-        follows_stressed = bool(quotations) and quotations[-1].stressed
-        joined = follows_stressed and before.strip() in ("and", ",", "or", "&")
-        introduced = vocab.STRESS_BEFORE.search(before) and not vocab.SPEECH_BEFORE.search(before)
-        stressed = len(text.split()) <= 3 and bool(
-            joined or introduced or vocab.STRESS_AFTER.search(after)
-        )
-        quotations.append(Quote(match.start(), match.end(), match.span(kind), text, stressed))
-    return quotations
-
-
-def without_transcript(caption: str) -> str:
-    """The caption without its quotations of speech; stressed words stay."""
-    for quote in reversed(quotes(caption)):
-        if not quote.stressed:
-            caption = caption[: quote.start] + caption[quote.end :]
-    return caption
-
-
-def _read_quotations(
-    caption: str, values: dict[str, str], spans: dict[str, Span]
-) -> tuple[str, tuple[str, ...]]:
-    """Read the transcript and the stressed words; returns the rest of the text and the latter.
-
-    Commas and spaces replace what was read, so that positions stay.
-    """
-    emphasis: list[str] = []
-    spoken: list[Quote] = []
-    text = caption
-    for quote in quotes(caption):
-        text = text[: quote.start] + _placeholder(quote) + text[quote.end :]
-        if quote.stressed:
-            emphasis.append(quote.text.strip(" .,;:!?"))
-            spans.setdefault("emphasis", quote.inner)
-        elif not spoken or _continues(caption, spoken[-1], quote):
-            spoken.append(quote)
-    if spoken:
-        values["transcript"] = " ".join(quote.text.strip() for quote in spoken).removesuffix(",")
-        spans["transcript"] = spoken[0].inner[0], spoken[-1].inner[1]
-    elif labelled := vocab.TRANSCRIPT.search(text):
-        values["transcript"], spans["transcript"] = labelled["text"].strip(), labelled.span("text")
-        start, end = labelled.span()
-        text = text[:start] + "," * (end - start) + text[end:]
-    return text, tuple(emphasis)
-
-
-def _placeholder(quote: Quote) -> str:
-    length = quote.end - quote.start
-    if length == 1:
-        return ","
-    return "," + " " * (length - 2) + ","
-
-
-def _continues(caption: str, first: Quote, second: Quote) -> bool:
-    """Whether two quotations are parts of one utterance."""
-    between = caption[first.end : second.start].lower()
-    return bool(second.text.strip(" .,") and vocab.SPEECH_BETWEEN.fullmatch(between))
+def _is_english(text: str) -> bool:
+    """Whether a text without its quotations has letters, and not more words of other languages."""
+    words = set(_WORD.findall(text))
+    others = len(words & vocab.OTHER_LANGUAGES)
+    return any(map(str.isascii, words)) and (others < 2 or others <= len(words & vocab.ENGLISH))
 
 
 # ---- words without a noun ------------------------------------------------------------------------

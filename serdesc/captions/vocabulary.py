@@ -150,6 +150,10 @@ AGE_PATTERNS = (
         r"|in (?:his|her|their) (?:twenties|thirties)",
     ),
 )
+# "35-year-old", "age: 35": an age in years
+YEARS = re.compile(
+    r"\b(?:(?P<old>\d{1,3})[- ]years?[- ]old|aged?[*_` ]*[:=]?[*_` ]*(?P<aged>\d{1,3})\b(?![-–\d]))"
+)
 GENDER_PATTERNS = (
     ("female", r"wom[ae]n|female|females|lady|ladies|girls?|gender: f"),
     ("male", r"m[ae]n|males?|gentlem[ae]n|guys?|boys?"),
@@ -198,11 +202,22 @@ NEITHER = re.compile(
 
 # ---- quotations ----------------------------------------------------------------------------------
 
-QUOTATION = re.compile(
-    r'"(?P<plain>[^"]*)(?:"|(?<!")$)'  # a truncated caption has no closing mark
-    r"|“(?P<curly>[^”]*)(?:”|$)|«(?P<angle>[^»]*)(?:»|$)"
-    r"|(?<!\w)(?P<mark>['‘])(?P<single>[^\s'‘’](?:[^'’]|['’](?=\w))*)['’](?!\w)"
-)
+# Opening mark -> the marks that close it, in order of preference; of several the first
+QUOTATION_MARKS = {
+    '"': ('"', "”"),
+    "“": ("”", '"', "“"),
+    "„": ("“”", '"'),
+    "«": ("»",),
+    "»": ("«",),
+    "「": ("」",),
+    "『": ("』",),
+    "'": ("'’",),
+    "‘": ("’'",),
+}
+OPENING = re.compile(r"[\"“„«»「『]|(?<!\w)['‘](?=[^\s'‘’])")
+# Apostrophes within words close nothing.
+SINGLE_QUOTED = re.compile(r"['‘](?P<text>[^\s'‘’](?:[^'’]|['’](?=\w))*)['’](?!\w)")
+FINAL = (".", "!", "?", "…", "。", "！", "？")
 # Text before, or after, a quotation of stressed words
 STRESS_BEFORE = re.compile(
     r"(?:\b(?:emphas|stress|accent|highlight|underlin)\w*"
@@ -225,4 +240,47 @@ SPEECH_BETWEEN = re.compile(
     r"(?:says?|said|asks?|asked|add(?:s|ed|ing)|repl(?:y|ies|ied)|continu(?:es?|ed|ing)"
     r"|shout(?:s|ed)?|whisper(?:s|ed)?|cr(?:ies|ied)|repeat(?:s|ed|ing)?)(?: \w+){0,4})?[\s,;.:]*"
 )
-TRANSCRIPT = re.compile(r"\btranscript(?:ion)?\s*[:=]\s*(?P<text>[^\n;]+)", re.IGNORECASE)
+_FIELDS = "emotions?|feelings?|mood|pitch|energy|volume|speed|pace|rate|gender|sex|age|tone"
+# Text before a quoted value of a field: `Emotion: "sad"`, the emotion is "sad", the emotion "sad"
+VALUE_BEFORE = re.compile(
+    rf"(?:^|[\n,;{{(-])[\s*_`\"']*(?:{_FIELDS})[\s*_`\"']*[:=][\s*_`]*$"
+    r"|\b(?:emotion|feeling|mood)\b(?: \w+){0,3}\s*$"
+)
+VALUE = re.compile(
+    "|".join(
+        [
+            *" ".join(EMOTION_WORDS.values()).split(),
+            r"(?:very )?(?:low|high|normal|medium)",
+            r"slow|fast|moderate",
+            r"(?:fe)?male|wom[ae]n|m[ae]n|girl|boy",
+            r"(?:young )?adult|child",
+            r"teenager|middle-aged|elderly",
+            r"\d+(?:-\d+)?",
+        ]
+    )
+)
+# `Transcript: hello there`, up to the end of the line or the next `name: value`
+TRANSCRIPT = re.compile(
+    r"(?:\b(?:transcript(?:ion)?|spoken (?:text|words))|^[\s*_`-]*(?:text|speech))"
+    rf"[\s*_`]*[:=][\s*_`]*(?P<text>[^\n;]+?)(?=[*_`\s]*(?:[,.;]\s+[*_`]*(?:{_FIELDS})"
+    r"[*_`]*\s*[:=]|[\n;]|$))",
+    re.IGNORECASE | re.MULTILINE,
+)
+# "not a man but a woman": what it is not; and "not only", which is no negation
+NOT_BUT = re.compile(r"\bnot (?:only|just|merely|simply)\b|\bnot (?:an? |the )?\w+(?: \w+)? but\b")
+
+# ---- other languages -----------------------------------------------------------------------------
+
+# Frequent words of other languages that are no English words
+OTHER_LANGUAGES = set(
+    "der das und ist mit einer eine einem einen ein spricht stimme frau mann nicht er"  # German
+    " une et est avec femme homme parle voix elle dans les des du pas"  # French
+    " el los las una con habla mujer hombre voz es muy su por que"  # Spanish
+    " il di che uomo donna voce parla molto della"  # Italian
+    " um uma com fala mulher homem muito ela ele"  # Portuguese
+    " een het van vrouw spreekt stem zijn".split()  # Dutch
+)
+ENGLISH = set(
+    "a an the is are was with and in of his her he she they to that this it has says said speaks"
+    " speaking voice speaker man woman".split()
+)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Sequence
 
-from serdesc.captions import reader
+from serdesc.captions import quotations
 from serdesc.config import ScoringConfig
 from serdesc.scoring import java
 
@@ -52,7 +52,7 @@ class Captions:
 
 def chosen(caption: str, config: ScoringConfig) -> str:
     """The compared part of a caption on one line: with or without its quoted transcript."""
-    text = reader.without_transcript(caption) if config.caption_text == "style" else caption
+    text = quotations.without_transcript(caption) if config.caption_text == "style" else caption
     return " ".join(text.split())
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Sequence
 
-from serdesc.captions import reader, writer
+from serdesc.captions import quotations, writer
 from serdesc.captions.fields import Fields
 from serdesc.config import Config, TargetConfig
 from serdesc.data.datadir import Utterance
@@ -100,7 +100,7 @@ def count_tokens(data: Sequence[Example], label_count: Callable[[str], int], exp
     for example in sample:
         target = example.target("descriptor", 0)
         tokens += label_count(target)
-        of_transcripts += label_count(target) - label_count(reader.without_transcript(target))
+        of_transcripts += label_count(target) - label_count(quotations.without_transcript(target))
     mean, share = round(tokens / len(sample), 1), round(100 * of_transcripts / tokens, 1)
     write_json(exp / TARGETS, {"targets": len(sample), "tokens": mean, "transcript %": share})
     print(f"targets: {mean} tokens on average, transcript {share} %")
