@@ -84,7 +84,19 @@ def digest(*parts: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+_PIPES: dict[Path, bytes] = {}
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Those of a pipe, as /dev/stdin, are read once and kept."""
+    if path.is_file():
+        return path.read_bytes()
+    if path not in _PIPES:
+        _PIPES[path] = path.read_bytes()
+    return _PIPES[path]
 
 
 def modified_at(path: str | Path) -> float:
@@ -133,7 +145,11 @@ def read_text(path: Path) -> str:
 
     Raises UserError for another encoding.
     """
-    raw = path.read_bytes()
+    return decode_text(path, read_bytes(path))
+
+
+def decode_text(path: Path, raw: bytes) -> str:
+    """As read_text, of the bytes of the file."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
