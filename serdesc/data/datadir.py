@@ -25,7 +25,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Iterable, Sequence
 
-from serdesc.captions.fields import EMOTIONS, Fields
+from serdesc.captions.fields import VALUES, Fields
 from serdesc.data import audio
 from serdesc.errors import UserError
 from serdesc.files import digest, parse_jsonl, read_lines, read_text, write_jsonl, write_lines
@@ -48,7 +48,7 @@ TABLES = {
 REQUIRED = ("wav.scp", "utt2spk")
 COMPLETE = ("utt2spk", "text", "utt2dur")  # with a line for every utterance, if they exist
 _GENDER = {"m": "male", "f": "female"}
-_EXPECTED = {"gender": "m or f", "emotion": f"one of {', '.join(EMOTIONS)}"}
+_EXPECTED = {"gender": "m or f", "emotion": f"one of {', '.join(VALUES['emotion'])}"}
 MEASUREMENTS, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments"
 LABELS_RECORD = "labelled.json"  # beside folds: the settings that made them
 REJECTED = "rejected.tsv"  # unusable utterances: id, path, reason
@@ -256,7 +256,7 @@ def _parse(attribute: str, key: str, table: dict[str, str], path: Path) -> Any:
         if attribute == "gender":
             return _GENDER[value]
         if attribute == "emotion":
-            return EMOTIONS[EMOTIONS.index(value)]
+            return VALUES["emotion"][VALUES["emotion"].index(value)]
     except (ValueError, KeyError):
         expected = _EXPECTED.get(attribute, "a number")
         line = list(table).index(key) + 1  # _read_table rejects empty and repeated lines
