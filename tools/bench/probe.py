@@ -52,15 +52,23 @@ def of_store(utterances: Sequence[Utterance], store: str, config: Config) -> bas
 
 
 def of_padded(utterances: Sequence[Utterance], config: Config) -> baselines.Vectors:
-    """Utterance -> the statistics of its own frames, encoded with silence up to max_seconds."""
+    """Utterance -> the statistics of its own frames, encoded with silence up to max_seconds.
+
+    Prints how similar each layer's frames are to those without silence.
+    """
     encoder, vectors = Encoder.load(config.encoder, CPU), {}
+    cosines: list[torch.Tensor] = []
     samples = round(config.encoder.max_seconds * SAMPLE_RATE)
     with progress("probe", len(utterances), "utterances") as advance:
         for utt in utterances:
             wave = load_wave(utt, encoder)[:samples]
-            x = encoder([np.pad(wave, (0, samples - len(wave)))])[0]
-            vectors[utt.utt_id] = statistics(x[:, : encoder.frames(len(wave))])
+            alone = encoder([wave])[0]
+            x = encoder([np.pad(wave, (0, samples - len(wave)))])[0][:, : alone.shape[1]]
+            vectors[utt.utt_id] = statistics(x)
+            cosines.append(torch.cosine_similarity(x, alone, dim=-1).mean(dim=1))  # (L,)
             advance(1)
+    means = torch.stack(cosines).mean(dim=0).tolist()
+    print("cosine to frames without silence, by layer:", *(f"{value:.3f}" for value in means))
     return vectors
 
 
