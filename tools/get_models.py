@@ -60,7 +60,9 @@ class Unavailable(Exception):
 def from_hub(name: str, folder: Path) -> Source:
     """Download a model's repository at its revision."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()
     repository, revision = HUB[name]
     try:
         snapshot_download(repository, revision=revision, local_dir=folder, allow_patterns=FILES)
