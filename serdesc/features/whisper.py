@@ -50,7 +50,7 @@ class WhisperFrames(nn.Module):
         for frames of the recording. Frames after a recording's end have no meaning.
         """
         count = mel.shape[2] // FRAME  # T
-        x = functional.gelu(self.encoder.conv1(mel))[:, :, : FRAME * count]
+        x: Tensor = functional.gelu(self.encoder.conv1(mel))[:, :, : FRAME * count]
         x = functional.gelu(self.encoder.conv2(x)).transpose(1, 2)  # (B, T, D)
         x = x + self.encoder.embed_positions.weight[:count]
         absent = attention_mask[:, : FRAME * count : FRAME] == 0  # (B, T)
@@ -58,9 +58,9 @@ class WhisperFrames(nn.Module):
         mask = mask.masked_fill(absent, torch.finfo(x.dtype).min)[:, None, None]
         mask = mask.expand(-1, -1, count, -1)  # (B, 1, T, T)
         for layer in self.encoder.layers:
-            x = layer(x, mask)
-        outputs: Tensor = x
-        return outputs
+            output = layer(x, mask)
+            x = output[0] if isinstance(output, tuple) else output
+        return x
 
     def _get_feat_extract_output_lengths(self, samples: Tensor) -> Tensor:
         """T of recordings of these numbers of samples; transformers' name."""
