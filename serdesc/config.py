@@ -110,7 +110,7 @@ class EncoderConfig:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # precision of the forward pass
     batch_seconds: NotNegative = 60.0  # audio in one batch, padding included
     min_seconds: NotNegative = 0.4  # shorter recordings are padded with silence to this length
-    max_seconds: Positive = 30.0  # longer recordings are cut to this length
+    max_seconds: Positive = 30.0  # longer recordings are cut to this length; Whisper: at most 30
 
 
 @dataclass(frozen=True)

@@ -31,15 +31,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _folder(variable: str, default: str) -> Callable[[str], Path]:
-    """A folder below the one that an environment variable names; tests that need it are skipped
-    where it is absent.
+    """A folder below one that an environment variable names (several: separated by colons); tests
+    that need it are skipped where it is absent.
     """
-    base = Path(os.environ.get(variable, ROOT.parent / "shared" / default))
+    named = os.environ.get(variable) or str(ROOT.parent / "shared" / default)
 
     def find(name: str) -> Path:
-        if not (base / name).exists():
-            pytest.skip(f"no {name} in {variable} ({base})")
-        return base / name
+        for base in named.split(os.pathsep):
+            if (Path(base) / name).exists():
+                return Path(base) / name
+        pytest.skip(f"no {name} in {variable} ({named})")
 
     return find
 
@@ -97,6 +98,28 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     model.save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Whisper of random weights, with its decoder, as published models are."""
+    import torch
+    from transformers import (
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+    )
+
+    folder = tmp_path_factory.mktemp("whisper")
+    torch.manual_seed(0)
+    WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=40, d_model=16, encoder_layers=3, encoder_attention_heads=2, encoder_ffn_dim=32, decoder_layers=1,
+            decoder_attention_heads=2, decoder_ffn_dim=32, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+        )  # fmt: skip
+    ).save_pretrained(folder)
+    WhisperFeatureExtractor().save_pretrained(folder)
     return folder
 
 

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh
 bin=tools/venv/bin
-sources="serdesc tests tools/bench egs/*/local"
+sources="serdesc tests tools/*.py tools/bench egs/*/local"
 export PYTHONUTF8=1 TOKENIZERS_PARALLELISM=false
 style() {
   $bin/black --quiet --check $sources || {

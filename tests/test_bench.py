@@ -25,3 +25,23 @@ def test_the_benchmark_runs(form: str) -> None:
     )
     second = "serdesc prepare, again: " if form == "parquet" else "naive json.load: "
     assert f"serdesc prepare, {form}: " in said and second in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_probe_of_an_encoder_runs_beside_log_mel(
+    parts: Path, tiny_whisper: Path, padded: bool
+) -> None:
+    """Every layer alone too; with --padded from recordings with silence up to max_seconds."""
+    script = str(ROOT / "tools/bench/probe.py")
+    settings = [f"--set=encoder.model={tiny_whisper}", "--set=encoder.max_seconds=2"]
+    command = [sys.executable, script, str(parts), "live", *settings, "--set=threads=1", "--layers"]
+    command += ["--padded"] * padded
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "12 test utterances in 2 folds" in said
+    rows = [line.split("|")[1].strip() for line in said.splitlines() if line.startswith("|")]
+    names = ["log-mel statistics", "all layers", "output 1", "output 2", "output 3"]
+    assert [row for row in rows if row[0].isalpha()] == ["classifier", *names]
+    (logmel,) = [line for line in said.splitlines() if "log-mel statistics" in line]
+    assert "+0.0 (+0.0 to +0.0)" in logmel
+    assert ("cosine to frames without silence, by layer: " in said) == padded

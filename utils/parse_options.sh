@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
   [ $# -gt 1 ] || _fail "$1 needs a value"
   [[ ! ${!_name-} =~ ^[0-9]+$ || $_value =~ ^[0-9.]+$ ]] || _fail "$1 $2: not a number"
   [[ $_value =~ ^(/.*|none|live)?$ ]] || case $_name in
-    corpus|list|refs|gigaspeech|recordings|dump|librispeech|speechocean) _value=$_caller$2 ;;
+    corpus|list|refs|gigaspeech|recordings|dump|librispeech|speechocean|models) _value=$_caller$2 ;;
     config | init | model)
       [[ -e $_recipe/../../serdesc/builtin/$2 || ! -e $2 ]] || _value=$_caller$2 ;;
   esac

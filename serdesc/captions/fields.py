@@ -24,8 +24,9 @@ EMOTIONS = (
     "sad",
     "surprised",
 )
+FURTHER_EMOTIONS = ("bored",)  # of few corpora: models and plans have them if folds.labels does
 VALUES: dict[str, tuple[str, ...]] = {
-    "emotion": EMOTIONS,
+    "emotion": EMOTIONS + FURTHER_EMOTIONS,
     "pitch": PITCH,
     "energy": ENERGY,
     "speed": SPEED,

@@ -132,7 +132,10 @@ EMOTION_WORDS = {
     " amazement shock shocked",
 }
 # These count only if no word of EMOTION_WORDS is read.
-WEAK_EMOTION_WORDS = {"neutral": "natural naturally naturalness"}
+WEAK_EMOTION_WORDS = {
+    "bored": "bored boredly boredom",
+    "neutral": "natural naturally naturalness",
+}
 _PEOPLE = "woman|man|lady|gentleman|guy|male|female|adult|person|speaker|voice|presenter"
 # value, pattern; the order decides between two values at one position
 AGE_PATTERNS = (

@@ -75,6 +75,7 @@ EMOTION_WORDS = {
     "neutral": ("neutral", "neutrality"),
     "sad": ("sad", "sadness"),
     "surprised": ("surprised", "surprise"),
+    "bored": ("bored", "boredom"),
 }
 # (age, gender) -> noun phrases for the speaker
 SPEAKER_PHRASES: dict[tuple[str | None, str | None], tuple[str, ...]] = {

@@ -18,7 +18,7 @@ def prepare(
         str,
         typer.Argument(
             metavar="CORPUS",
-            help="A module of serdesc/data/corpora: mini, ravdess, speechcraft ...",
+            help="A module of serdesc/data/corpora: mini, ravdess, emodb ...",
             show_default=False,
         ),
     ],

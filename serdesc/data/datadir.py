@@ -27,7 +27,7 @@ from typing import Any, Iterable, Sequence
 
 import numpy as np
 
-from serdesc.captions.fields import EMOTIONS, Fields
+from serdesc.captions.fields import VALUES, Fields
 from serdesc.data import audio, kaldi
 from serdesc.errors import UserError
 from serdesc.files import digest, parse_jsonl, read_text, write_jsonl
@@ -50,7 +50,7 @@ TABLES = {
 REQUIRED = ("wav.scp", "utt2spk")
 COMPLETE = ("utt2spk", "text", "utt2dur")  # with a line for every utterance, if they exist
 _GENDER = {"m": "male", "f": "female"}
-_EXPECTED = {"gender": "m or f", "emotion": f"one of {', '.join(EMOTIONS)}"}
+_EXPECTED = {"gender": "m or f", "emotion": f"one of {', '.join(VALUES['emotion'])}"}
 MEASUREMENTS, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments"
 LABELS_RECORD = "labelled.json"  # beside folds: the settings that made them
 # Settings of PrepareConfig that decide which utterances a corpus has and what they are called
@@ -222,7 +222,7 @@ def _parse(attribute: str, key: str, table: dict[str, str], path: Path) -> Any:
         if attribute == "gender":
             return _GENDER[value]
         if attribute == "emotion":
-            return EMOTIONS[EMOTIONS.index(value)]
+            return VALUES["emotion"][VALUES["emotion"].index(value)]
     except (ValueError, KeyError):
         expected = _EXPECTED.get(attribute, "a number")
         line = list(table).index(key) + 1  # _read_table rejects empty and repeated lines

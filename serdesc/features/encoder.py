@@ -1,44 +1,67 @@
-"""Frozen SSL encoders (HuBERT, WavLM, wav2vec2): waves to the outputs of all transformer layers."""
+"""Frozen encoders (HuBERT, WavLM, wav2vec2, Whisper): waves to the outputs of all layers."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Sequence
+from typing import Any, Protocol, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from serdesc.builtin import resolve
 from serdesc.config import EncoderConfig
 from serdesc.data.audio import SAMPLE_RATE
 from serdesc.errors import UserError
+from serdesc.features import waveform, whisper
+from serdesc.features.pretrained import load_pretrained
 from serdesc.runtime import DTYPES
 
-FAMILIES = ("hubert", "wavlm", "wav2vec2")
-MEANING = "output of each transformer layer, before the encoder's final layer norm where it has one"
+
+class Family(Protocol):
+    """What differs between families of encoders; a module of this folder for each kind."""
+
+    MEANING: str  # of the outputs, for a store's header
+
+    def load(self, model: str) -> nn.Module: ...
+
+    def build(self, configuration: Any) -> nn.Module: ...
+
+    def extractor(self, configuration: Any) -> Any: ...
+
+    def hop(self, configuration: Any) -> int: ...
+
+    def longest(self, configuration: Any) -> float: ...
+
+    def batchable(self, configuration: Any) -> bool: ...
+
+    def inputs(
+        self, configuration: Any, extract: Any, waves: Sequence[np.ndarray]
+    ) -> tuple[Tensor, Tensor | None]: ...
+
+    def blank_inputs(
+        self, configuration: Any, waves: int, samples: int, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor | None]: ...
 
 
-def load_pretrained(auto: Any, model: str, **options: Any) -> Any:
-    """`auto.from_pretrained` of a Hugging Face id, folder or built-in model.
-
-    Raises UserError that explains how to get the model on a node without internet.
-    """
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        return auto.from_pretrained(resolve(model), **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"model '{model}' could not be loaded: {reason}\n  For a node without internet,"
-            f" download it on one with internet (huggingface-cli download {model}), set HF_HOME to"
-            " that cache and HF_HUB_OFFLINE=1; or give the model's folder."
-        ) from error
+# transformers' model_type -> the module that knows its inputs
+FAMILIES: dict[str, Family] = {
+    "hubert": waveform,
+    "wavlm": waveform,
+    "wav2vec2": waveform,
+    "whisper": whisper,
+}
 
 
-def weights_digest(model: torch.nn.Module) -> str:
+def family_of(configuration: Any, model: str) -> Family:
+    """The family of an encoder by its configuration. Raises UserError for an unknown one."""
+    kind = configuration.model_type
+    if kind not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise UserError(f"encoder.model: '{model}' is a {kind} model; known are {known}")
+    return FAMILIES[kind]
+
+
+def weights_digest(model: nn.Module) -> str:
     """A hash of a model's weights, independent of the device."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -57,28 +80,38 @@ class Encoder:
     def __init__(
         self, model: Any, extractor: Any, config: EncoderConfig, device: torch.device
     ) -> None:
-        family = model.config.model_type
-        if family not in FAMILIES:
-            known = ", ".join(FAMILIES)
+        self.family = family_of(model.config, config.model)
+        if config.max_seconds > (longest := self.family.longest(model.config)):
             raise UserError(
-                f"encoder.model: '{config.model}' is a {family} model; known are {known}"
+                f"encoder.max_seconds: {config.max_seconds:g}, and {config.model} takes at most"
+                f" {longest:g} s: set encoder.max_seconds={longest:g}; longer recordings are cut"
             )
         model.to(device=device, dtype=DTYPES[config.dtype]).eval().requires_grad_(False)
         self.model, self.extractor, self.config, self.device = model, extractor, config, device
         self.layers: int = model.config.num_hidden_layers + (config.layers == "0..n")
         self.width: int = model.config.hidden_size
-        self.hop = int(np.prod(model.config.conv_stride))  # samples per frame
-        # A group norm in the convolutions spans the padding, so those models cannot be batched.
-        self.batchable: bool = getattr(model.config, "feat_extract_norm", "unknown") == "layer"
+        self.hop = self.family.hop(model.config)  # samples per frame
+        self.batchable = self.family.batchable(model.config)
         self._hidden_states: list[Tensor] = []
         self._register_hooks()
 
     @classmethod
     def load(cls, config: EncoderConfig, device: torch.device) -> Encoder:
-        from transformers import AutoFeatureExtractor, AutoModel
+        from transformers import AutoConfig, AutoFeatureExtractor
 
-        model = load_pretrained(AutoModel, config.model, dtype=torch.float32)
-        return cls(model, load_pretrained(AutoFeatureExtractor, config.model), config, device)
+        family = family_of(load_pretrained(AutoConfig, config.model), config.model)
+        extractor = load_pretrained(AutoFeatureExtractor, config.model)
+        return cls(family.load(config.model), extractor, config, device)
+
+    @classmethod
+    def without_weights(
+        cls, configuration: Any, config: EncoderConfig, device: torch.device
+    ) -> Encoder:
+        """An encoder of that shape with new weights on `device`, such as the meta device."""
+        family = family_of(configuration, config.model)
+        with device:
+            model = family.build(configuration)
+        return cls(model, family.extractor(configuration), config, device)
 
     def _register_hooks(self) -> None:
         """Collect the layers' outputs; `hidden_states` of transformers changed its last entry."""
@@ -119,26 +152,26 @@ class Encoder:
             self.batchable or len(waves) == 1
         ), f"{self.config.model}: {len(waves)} waves in a batch"
         inputs = [self._crop_and_pad(wave) for wave in waves]
-        batch = self.extractor(
-            inputs,
-            sampling_rate=SAMPLE_RATE,
-            padding=True,
-            return_tensors="pt",
-            return_attention_mask=self.batchable,
-        )
-        values = batch["input_values"].to(self.device, DTYPES[self.config.dtype])
-        mask = batch["attention_mask"].to(self.device) if self.batchable else None
+        values, mask = self.family.inputs(self.model.config, self.extractor, inputs)
+        values = values.to(self.device, DTYPES[self.config.dtype])
+        if mask is not None:
+            mask = mask.to(self.device)
         x = self.hidden_states(values, mask).float().cpu()  # (B, L, T, D)
         assert x.shape[1] == self.layers, f"{x.shape[1]} of {self.layers} layers"
         return [x[i, :, : self.frames(len(wave))] for i, wave in enumerate(inputs)]
 
     def hidden_states(self, values: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, L, T, D) of padded waves (B, samples), in the encoder's precision."""
+        """x (B, L, T, D) of padded inputs (B, ...), in the encoder's precision."""
         self._hidden_states.clear()
         self.model(values, attention_mask=mask)
         x = torch.stack(self._hidden_states, dim=1)
         self._hidden_states.clear()
         return x
+
+    def blank_inputs(self, waves: int, samples: int) -> tuple[Tensor, Tensor | None]:
+        """Inputs of hidden_states for `waves` waves of equal length, without their values."""
+        dtype = DTYPES[self.config.dtype]
+        return self.family.blank_inputs(self.model.config, waves, samples, dtype)
 
     def identity(self) -> dict[str, Any]:
         """Values of a store's header: model, weights, layers, lengths and their meaning."""
@@ -149,7 +182,7 @@ class Encoder:
             "layers": self.config.layers,
             "layer_count": self.layers,
             "width": self.width,
-            "meaning": MEANING,
+            "meaning": self.family.MEANING,
             "min_seconds": self.config.min_seconds,
             "max_seconds": self.config.max_seconds,
             "frame_rate": SAMPLE_RATE / self.hop,

@@ -19,7 +19,8 @@ from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features.batches import split_batches
-from serdesc.features.encoder import load_pretrained, weights_digest
+from serdesc.features.encoder import weights_digest
+from serdesc.features.pretrained import load_pretrained
 from serdesc.files import exclusive_lock, file_digest, read_lines, write_json, write_text
 from serdesc.inference.decode import append_rows, has_resumable_output, partial_of, read_partial
 from serdesc.models.llm import quantization_options

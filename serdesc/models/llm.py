@@ -11,7 +11,7 @@ from torch import nn
 
 from serdesc.config import LlmConfig
 from serdesc.errors import UserError
-from serdesc.features.encoder import load_pretrained
+from serdesc.features.pretrained import load_pretrained
 from serdesc.runtime import DTYPES
 
 LARGE = 1_000_000_000  # parameters; a larger LLM is trained on a CPU only with --allow-cpu

@@ -21,12 +21,11 @@ from torch.nn import functional
 from serdesc.captions import reader, writer
 from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.config import Config
+from serdesc.errors import UserError
 from serdesc.models.bottleneck import weighted_sum
 from serdesc.models.describer import Loss, Phase, frame_mask
 
 IGNORE = -1  # label of a target without emotion
-EMOTION_LABELS: dict[str | None, int] = {name: i for i, name in enumerate(EMOTIONS)}
-EMOTION_LABELS[None] = IGNORE
 CHARACTERS = "_' abcdefghijklmnopqrstuvwxyz"  # the first one is CTC's blank
 
 
@@ -37,9 +36,11 @@ class SslBaseline(nn.Module):
         super().__init__()
         self.config = config
         hidden = config.baseline.hidden
+        # The classes: EMOTIONS, and those of folds.labels that are not among them.
+        self.emotions = tuple(dict.fromkeys([*EMOTIONS, *config.folds.labels]))
         self.layer_weights = nn.Parameter(torch.zeros(layers))
         self.emotion = nn.Sequential(
-            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, len(EMOTIONS))
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, len(self.emotions))
         )
         self.characters = nn.Sequential(
             nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, len(CHARACTERS))
@@ -86,7 +87,7 @@ class SslBaseline(nn.Module):
         """
         emotions, characters = self.log_probs(x, frames)
         fields = [reader.read(target) for target in targets]
-        labels = [EMOTION_LABELS[f.emotion] for f in fields]
+        labels = [IGNORE if f.emotion is None else self._label(f.emotion) for f in fields]
         emotion_loss = functional.nll_loss(
             emotions,
             torch.tensor(labels, device=self.device),
@@ -115,7 +116,7 @@ class SslBaseline(nn.Module):
         captions = []
         paths = zip(characters.argmax(-1).tolist(), frames.tolist(), emotions.argmax(-1).tolist())
         for path, count, emotion in paths:
-            fields = Fields(transcript=collapse(path[:count]), emotion=EMOTIONS[emotion])
+            fields = Fields(transcript=collapse(path[:count]), emotion=self.emotions[emotion])
             captions.append(writer.render(fields, ""))
         return captions
 
@@ -129,8 +130,17 @@ class SslBaseline(nn.Module):
         results = []
         for row, candidates in zip(emotions, answers):
             named = [reader.read(answer).emotion or "" for answer in candidates]
-            results.append([row[EMOTIONS.index(emotion)] for emotion in named])
+            results.append([row[self._label(emotion)] for emotion in named])
         return results
+
+    def _label(self, emotion: str) -> int:
+        """The class of an emotion. Raises UserError if the model has none."""
+        if emotion not in self.emotions:
+            raise UserError(
+                f"'{emotion}' is no class of this model: it has {', '.join(self.emotions)}. Train"
+                " with folds.labels that lists the emotions of the data"
+            )
+        return self.emotions.index(emotion)
 
 
 def _indices(text: str) -> list[int]:

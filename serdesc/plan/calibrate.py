@@ -230,17 +230,10 @@ def _time_encoder(
 def _time_encoding(
     config: Config, waves: int, samples: int, device: torch.device, depth: int
 ) -> Timed:
-    from transformers import AutoModel, Wav2Vec2FeatureExtractor
-
     def built() -> Encoder:
         shape = shapes.shape(config.encoder.model).config
         shape.num_hidden_layers = depth
-        with shapes.META:
-            model = AutoModel.from_config(shape)
-            extractor = Wav2Vec2FeatureExtractor(
-                do_normalize=True, return_attention_mask=shape.feat_extract_norm == "layer"
-            )
-            return Encoder(model, extractor, config.encoder, shapes.META)
+        return Encoder.without_weights(shape, config.encoder, shapes.META)
 
     flops = trace.encode(built(), waves, samples).forward
     real = built()

@@ -15,7 +15,8 @@ from serdesc import models
 from serdesc.builtin import resolve
 from serdesc.config import Config, EncoderConfig
 from serdesc.errors import UserError
-from serdesc.features.encoder import Encoder, load_pretrained
+from serdesc.features.encoder import Encoder
+from serdesc.features.pretrained import load_pretrained
 from serdesc.models import llm as llms
 from serdesc.models.describer import TRAINED, Describer
 from serdesc.runtime import DTYPES
@@ -72,11 +73,8 @@ def shape(model: str) -> ModelShape:
 
 def encoder(config: EncoderConfig) -> tuple[Encoder, str]:
     """The encoder on the meta device, for frames, layers and width; and the source of its shape."""
-    from transformers import AutoModel
-
     configuration, source = shape(config.model)
-    with META:
-        return Encoder(AutoModel.from_config(configuration), None, config, META), source
+    return Encoder.without_weights(configuration, config, META), source
 
 
 def llm(config: Config, **changed: int) -> tuple[nn.Module, str]:

@@ -24,7 +24,6 @@ from serdesc.features.encoder import Encoder
 from serdesc.models.adapter import token_count
 from serdesc.models.describer import Describer, Phase, SpeechTokens, repeat
 from serdesc.models.rows import Rows
-from serdesc.runtime import DTYPES
 
 # Fused as on a GPU: the (T, T) attention weights are never stored.
 ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
@@ -206,8 +205,7 @@ def encode(encoder: Encoder, waves: int, samples: int) -> PassCost:
     """One pass of the frozen encoder over `waves` waves of `samples` samples."""
     mode = weightless(encoder.model)
     with mode, Tally() as tally:
-        values = torch.empty(waves, samples, dtype=DTYPES[encoder.config.dtype])
-        mask = torch.ones(waves, samples, dtype=torch.long) if encoder.batchable else None
+        values, mask = encoder.blank_inputs(waves, samples)
         encoder.hidden_states(values, mask).float()  # (B, L, T, D)
     return PassCost(tally.peak, tally.flops)
 

@@ -35,6 +35,7 @@ from serdesc.scoring.score import rows
 LOGMEL = "log-mel statistics"
 ROWS_SUFFIX = ".rows.jsonl"
 Vectors = dict[str, np.ndarray]
+Folds = Sequence[tuple[list[Utterance], list[Utterance]]]  # training and test part of each
 
 
 def baselines(
@@ -44,25 +45,46 @@ def baselines(
 
     `nj`: processes for the log-mel statistics. Raises UserError if `data` has no folds.
     """
-    folds = [
-        (datadir.originals(datadir.read(path / "train")), datadir.read(path / "test"))
-        for path in sorted(data.glob("fold*"))
-        if (path / "test").is_dir()
-    ]
-    if not folds:
-        raise UserError(f"{data}: no folds with a test part. Run: serdesc annotate {data}")
-    tested = _chained(test for _, test in folds)
-    logmel = _log_mel(tested + _chained(train for train, _ in folds), nj)
+    folds = read_folds(data)
+    logmel = log_mel(utterances_of(folds), nj)
     words = _vectors(folds, _transcript, text=True)
     described = _vectors(folds, _describe)
     table = {
         "constant": _scores(folds, tuple(VALUES), _constant),
-        "words alone": _scores(folds, ("emotion",), partial(_classify, words, _linear)),
+        "words alone": linear_probe(folds, words, ("emotion",)),
         "reference descriptors": _scores(folds, ("emotion",), partial(_classify, described, _tree)),
-        LOGMEL: _scores(folds, tuple(VALUES), partial(_classify, logmel, _linear)),
+        LOGMEL: linear_probe(folds, logmel),
     }
     table["constant"] |= _constant_captions(folds, config)
     return table
+
+
+def read_folds(data: Path) -> Folds:
+    """The original utterances of the folds of `data`. Raises UserError if it has none."""
+    folds = []
+    for path in sorted(data.glob("fold*")):
+        if (path / "test").is_dir():
+            train = datadir.originals(datadir.read(path / "train"))
+            folds.append((train, datadir.read(path / "test")))
+    if not folds:
+        raise UserError(f"{data}: no folds with a test part. Run: serdesc annotate {data}")
+    return folds
+
+
+def utterances_of(folds: Folds) -> list[Utterance]:
+    """The utterances of all folds, each once."""
+    every = _chained(test + train for train, test in folds)
+    return list({utt.utt_id: utt for utt in every}.values())
+
+
+def linear_probe(
+    folds: Folds, vectors: Vectors, fields: Sequence[str] = tuple(VALUES)
+) -> dict[str, Rows]:
+    """Metric -> counts of each test utterance, by logistic regression over its standardised vector.
+
+    One classifier a field and fold, trained on the fold's training part.
+    """
+    return _scores(folds, fields, partial(_classify, vectors, _linear))
 
 
 def _chained(parts: Iterable[list[Utterance]]) -> list[Utterance]:
@@ -99,7 +121,7 @@ def read_rows(out: Path, title: str) -> dict[str, Rows]:
 
 
 def _scores(
-    folds: Sequence[tuple[list[Utterance], list[Utterance]]],
+    folds: Folds,
     fields: Sequence[str],
     predict: Callable[[list[Utterance], list[Utterance], str], list[str]],
 ) -> dict[str, Rows]:
@@ -121,9 +143,7 @@ def _scores(
     return out
 
 
-def _constant_captions(
-    folds: Sequence[tuple[list[Utterance], list[Utterance]]], config: ScoringConfig
-) -> dict[str, Rows]:
+def _constant_captions(folds: Folds, config: ScoringConfig) -> dict[str, Rows]:
     """Scores of one caption per fold, of its most frequent values, without transcript."""
     hyps: dict[str, Hypothesis] = {}
     for train, test in folds:
@@ -194,7 +214,7 @@ def _describe(utt: Utterance) -> dict[str, str]:
 
 
 def _vectors(
-    folds: Sequence[tuple[list[Utterance], list[Utterance]]],
+    folds: Folds,
     features_of: Callable[[Utterance], Any],
     text: bool = False,
 ) -> Vectors:
@@ -202,15 +222,14 @@ def _vectors(
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.feature_extraction.text import CountVectorizer
 
-    utterances = _chained(train + test for train, test in folds)
-    unique = {utt.utt_id: utt for utt in utterances}
+    unique = {utt.utt_id: utt for utt in utterances_of(folds)}
     vectorizer = CountVectorizer(token_pattern=r"\S+") if text else DictVectorizer(sparse=True)
     features = [features_of(utt) for utt in unique.values()]
     matrix = vectorizer.fit_transform(features).toarray().astype(np.float32)
     return dict(zip(unique, matrix))
 
 
-def _log_mel(utterances: list[Utterance], nj: int) -> Vectors:
+def log_mel(utterances: Sequence[Utterance], nj: int) -> Vectors:
     """Utterance -> mean and standard deviation of the log-mel bands (128,)."""
     unique = {utt.utt_id: utt for utt in utterances}
     descriptors.compile_librosa()

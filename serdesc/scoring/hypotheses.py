@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Collection, Sequence
 
 from serdesc.captions import reader
-from serdesc.captions.fields import EMOTIONS, VALUES, Fields
+from serdesc.captions.fields import VALUES, Fields
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.scoring.formats import id_of, read
@@ -16,8 +16,6 @@ from serdesc.scoring.formats import id_of, read
 OPTIONAL: dict[str, tuple[str, Callable[[Any], bool]]] = {
     name: (f"one of {', '.join(values)}", values.__contains__) for name, values in VALUES.items()
 }
-
-
 SUM = 0.02  # that the probabilities of a posterior may differ from 1: they are rounded
 
 
@@ -31,7 +29,7 @@ def _is_word_list(value: Any) -> bool:
 
 def _is_posterior(value: Any) -> bool:
     """Probabilities of emotions that sum to 1; decode rounds them."""
-    if not isinstance(value, dict) or not set(value) <= set(EMOTIONS):
+    if not isinstance(value, dict) or not set(value) <= set(VALUES["emotion"]):
         return False
     return all(map(_is_probability, value.values())) and abs(sum(value.values()) - 1) < SUM
 

@@ -286,3 +286,17 @@ def test_what_an_assistant_says_of_itself_is_no_description(
 )
 def test_of_candidates_the_most_probable_is_read(answer: str, emotion: str | None) -> None:
     assert reader.read(answer).emotion == emotion
+
+
+@pytest.mark.parametrize(
+    "caption, emotion",
+    [
+        ("A bored man speaks.", "bored"),
+        ("She speaks with boredom in her voice.", "bored"),
+        ("He is not bored.", None),
+        ("A bored, slightly sad woman speaks.", "sad"),  # as before "bored" was a value
+        ("In a natural voice, sounding bored.", "neutral"),
+    ],
+)
+def test_boredom_counts_where_no_other_emotion_is_stated(caption: str, emotion: str | None) -> None:
+    assert reader.read(caption).emotion == emotion

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from serdesc.captions import reader, vocabulary, writer
-from serdesc.captions.fields import AGES, EMOTIONS, ENERGY, GENDERS, PITCH, SPEED, Fields
+from serdesc.captions.fields import AGES, ENERGY, GENDERS, PITCH, SPEED, VALUES, Fields
 from serdesc.config import TargetConfig
 from serdesc.scoring.normalise import words
 
@@ -34,7 +34,7 @@ def some_fields(n: int) -> list[Fields]:
     return [
         Fields(
             rng.choice(TRANSCRIPTS),
-            maybe(EMOTIONS),
+            maybe(VALUES["emotion"]),
             maybe(PITCH),
             maybe(ENERGY),
             maybe(SPEED),
@@ -140,7 +140,7 @@ def test_every_word_that_is_read_as_an_emotion_is_replaced() -> None:
         if word.isalpha()
     ] + idioms:
         caption = f"She speaks, {word} it is."
-        for emotion in EMOTIONS:
+        for emotion in VALUES["emotion"]:
             changed = writer.with_emotion(caption, emotion)
             assert changed is not None and reader.read(changed).emotion == emotion, (
                 word,
@@ -171,11 +171,11 @@ def test_a_quote_that_was_cut_off_is_read() -> None:
 
 
 def test_every_caption_takes_every_emotion() -> None:
-    for i, emotion in enumerate(EMOTIONS):
+    for i, emotion in enumerate(VALUES["emotion"]):
         caption = writer.render(
             Fields(transcript="so happy", emotion=emotion, gender="male"), str(i)
         )
-        for other in EMOTIONS:
+        for other in VALUES["emotion"]:
             assert reader.read(writer.with_emotion(caption, other) or "") == replace(
                 reader.read(caption), emotion=other
             )

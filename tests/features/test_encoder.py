@@ -36,11 +36,12 @@ def test_frames_by_the_models_own_length_function(
     assert encoder.frames(int(seconds * 16_000)) == frames
 
 
-def test_another_family_is_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_family_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """data2vec, whose configuration says nothing of a norm: its waves are heard one at a time."""
     from transformers import Data2VecAudioConfig, Data2VecAudioModel, Wav2Vec2FeatureExtractor
 
     from serdesc.features import encoder as encoders
+    from serdesc.features import waveform
 
     shape = {
         "hidden_size": 16,
@@ -54,10 +55,10 @@ def test_another_family_is_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ).save_pretrained(tmp_path)
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path)
     with pytest.raises(
-        UserError, match="a data2vec-audio model; known are hubert, wavlm, wav2vec2"
+        UserError, match="a data2vec-audio model; known are hubert, wavlm, wav2vec2, whisper"
     ):
         Encoder.load(EncoderConfig(model=str(tmp_path)), CPU)
-    monkeypatch.setattr(encoders, "FAMILIES", (*encoders.FAMILIES, "data2vec-audio"))
+    monkeypatch.setitem(encoders.FAMILIES, "data2vec-audio", waveform)
     heard = Encoder.load(EncoderConfig(model=str(tmp_path)), CPU)
     assert not heard.batchable and heard(waves(16_000))[0].shape == (2, 49, 16)
 

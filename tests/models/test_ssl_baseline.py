@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from serdesc.captions import reader
 from serdesc.captions.fields import EMOTIONS
+from serdesc.errors import UserError
 from serdesc.features.batches import pad
 from serdesc.models.ssl_baseline import CHARACTERS, SslBaseline
 
@@ -72,3 +73,27 @@ def test_the_best_path_is_collapsed(baseline: SslBaseline, monkeypatch: pytest.M
         )
     )
     torch.testing.assert_close(found[0, 0], found[0, 1])
+
+
+def test_the_classes_are_the_usual_emotions_and_others_of_the_configuration(
+    tiny_settings: list[str],
+) -> None:
+    """Four or no labels leave the head, and its initial weights, as they are in every checkpoint."""
+    usual = tiny(tiny_settings, "ssl_hubert")
+    four = tiny([*tiny_settings, "folds.labels=[angry, sad]"], "ssl_hubert")
+    assert isinstance(usual, SslBaseline) and isinstance(four, SslBaseline)
+    assert usual.emotions == four.emotions == EMOTIONS and "bored" not in EMOTIONS
+    for one, other in zip(usual.parameters(), four.parameters()):
+        assert torch.equal(one, other)
+    bored = tiny([*tiny_settings, "folds.labels=[bored, sad]"], "ssl_hubert")
+    assert isinstance(bored, SslBaseline) and bored.emotions == (*EMOTIONS, "bored")
+    x, frames = pad(random_features(20))
+    caption = "A speaker speaks, sounding bored."
+    loss = bored(x, frames, [caption], "joint")
+    torch.testing.assert_close(loss.llm, -bored.log_probs(x, frames)[0][0, -1])
+    assert bored.log_likelihoods(x, frames, [[caption]])[0][0] == pytest.approx(-loss.llm.item())
+    with torch.no_grad():
+        bored.emotion[-1].bias[-1] = 99
+    assert reader.read(bored.generate(x, frames, 8)[0]).emotion == "bored"
+    with pytest.raises(UserError, match="'bored' is no class .* folds.labels"):
+        usual(x, frames, [caption], "joint")

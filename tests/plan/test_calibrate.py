@@ -16,11 +16,17 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["tiny_encoder", "tiny_whisper"])
 def test_a_calibration_runs_real_steps(
-    corpus: Path, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+    corpus: Path,
+    tiny_settings: list[str],
+    encoder: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(calibrate, "SECONDS", 0.0)
-    tree = planner.plan(configs.load(settings=tiny_settings), corpus, calibrated=CPU)
+    settings = [*tiny_settings, f"encoder.model={request.getfixturevalue(encoder)}"]
+    tree = planner.plan(configs.load(settings=settings), corpus, calibrated=CPU)
     assert tree["machine"].startswith("this machine (cpu") and all(
         tree["hours"][name] > 0 for name in ("extraction", "training", "decoding")
     )

@@ -64,7 +64,9 @@ PUBLISHED = {  # as the model cards say, in millions
     "microsoft/wavlm-large": 315.5, "microsoft/wavlm-base-plus": 94.4, "facebook/wav2vec2-large": 315.4, "facebook/wav2vec2-large-960h": 315.4,
     "meta-llama/Llama-3.1-8B-Instruct": 8030.3, "meta-llama/Llama-3.2-3B-Instruct": 3212.7, "meta-llama/Llama-3.2-1B-Instruct": 1235.8,
     "Qwen/Qwen2.5-0.5B-Instruct": 494.0, "Qwen/Qwen2.5-1.5B-Instruct": 1543.7, "Qwen/Qwen2.5-3B-Instruct": 3085.9,
-    "Qwen/Qwen2.5-7B-Instruct": 7615.6,
+    "Qwen/Qwen2.5-7B-Instruct": 7615.6, "HuggingFaceTB/SmolLM2-135M-Instruct": 134.5,
+    "openai/whisper-tiny": 37.8, "openai/whisper-base": 72.6, "openai/whisper-small": 241.7, "openai/whisper-medium": 763.9,
+    "openai/whisper-large-v2": 1543.3, "openai/whisper-large-v3": 1543.5, "openai/whisper-large-v3-turbo": 808.9,
 }  # fmt: skip
 
 

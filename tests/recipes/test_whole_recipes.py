@@ -5,6 +5,7 @@ built-in small models.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import pytest
@@ -182,3 +183,38 @@ def test_the_secap600_recipe_asks_a_trained_model(secap: Path, tmp_path: Path) -
     assert (
         scores["bleu4"]["value"] is None
     ), "English answers have no score against Mandarin references"
+
+
+def test_emodb_with_a_whisper_encoder_and_another_llm(
+    tmp_path: Path, tone: Callable[..., Path], tiny_whisper: Path, tiny_llm: Path
+) -> None:
+    """All stages on models of --models, of random weights; boredom from file name to score."""
+    folder = copy_recipe(tmp_path / "work", "emodb")
+    (folder / "small.yaml").write_text(
+        TINY.format(config=ROOT / "egs/emodb/conf/seven_pairs.yaml")
+        .replace("encoder: {model: hubert-mini}\n", "")
+        .replace("llm: {model: llama-mini, dtype: float32,", "llm: {dtype: float32,")
+        .replace("test_utterances: 2", "labels: [angry, bored, happy, sad]")
+    )
+    (tmp_path / "models").mkdir()
+    (tmp_path / "emodb/wav").mkdir(parents=True)
+    (tmp_path / "models/whisper-base").symlink_to(tiny_whisper)
+    (tmp_path / "models/smollm2-135m-instruct").symlink_to(tiny_llm)
+    for s, speaker in enumerate(("03", "08", "09", "10")):
+        for e, letter in enumerate("WLFT"):
+            wav = tone(seconds=0.5 + 0.1 * e, pitch=110.0 + 40 * s + 10 * e)
+            wav.rename(tmp_path / "emodb/wav" / f"{speaker}a0{1 + e % 2}{letter}a.wav")
+    options = ["--corpus", str(tmp_path / "emodb"), "--models", str(tmp_path / "models")]
+    run(folder, *options, "--init", "none", "--folds", "1 2", "--dump", "dump/tiny")
+    header = read_json(folder / "dump/tiny/header.json")
+    assert (header["layer_count"], header["width"], header["frame_rate"]) == (3, 16, 50)
+    test = datadir.read(folder / "data/small/fold2/test")
+    assert {(utt.spk, utt.gender) for utt in test} == {("09", "female"), ("10", "male")}
+    assert sorted(str(utt.emotion) for utt in test) == sorted(
+        2 * ["angry", "bored", "happy", "sad"]
+    )
+    assert all(utt.labels and utt.labels.emotion == utt.emotion for utt in test)
+    assert test[0].text == "Der Lappen liegt auf dem Eisschrank."
+    scores = {s["metric"]: s for s in read_json(folder / "exp/small/score_test.json")["scores"]}
+    assert scores["ua"]["n"] == 16 and scores["ua"]["chance"] == 25.0
+    assert scores["wer"]["n"] == 16 and scores["gender"]["n"] == 16
