@@ -100,7 +100,8 @@ def _whole_characters(text: str) -> str:
 
 
 def _parser(path: Path, text: str, transcripts: bool) -> Callable[[Path, str], Numbered]:
-    first = next((line for line in text.split("\n") if line.strip()), "")
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip() and not line.startswith(";;")), "")
     if first.lstrip().startswith("{"):
         is_jsonl = first.rstrip().endswith("}") and "utt_id" in first
         return parse_jsonl if is_jsonl else _json_object
