@@ -20,7 +20,7 @@ import numpy as np
 from serdesc import config as configs
 from serdesc import f0, runtime
 from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields
-from serdesc.config import MeasureConfig
+from serdesc.config import MeasureConfig, ScoringConfig
 from serdesc.data import audio, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -200,12 +200,10 @@ def followed(
 def _word_changes(before: Sequence[Fields], after: Sequence[Fields]) -> float:
     """WER of the transcripts after the change, with those before it as reference."""
     (wer,) = metrics.chosen("wer")
-    assert wer.count
+    assert wer.transcript
     counts = []
     for old, new in zip(before, after):
-        count = wer.count(replace(old, transcript=old.transcript or ""), new)
-        if count:
-            counts.append(count)
+        counts.append(wer.transcript(old.transcript or "", new.transcript, ScoringConfig()))
     return round(wer.value(total(counts)), 2)
 
 

@@ -21,9 +21,10 @@ from serdesc.scoring import (
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.baselines import LOGMEL
 from serdesc.scoring.baselines import read_rows as read_baseline
-from serdesc.scoring.bootstrap import Rows, difference
+from serdesc.scoring.bootstrap import Rows
 from serdesc.scoring.classes import confusion
 from serdesc.scoring.experiment import DEPENDENCE, FAITHFULNESS, Experiment
+from serdesc.scoring.intervals import difference
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.protocol import described
 from serdesc.scoring.score import BY_DESCRIPTORS, Score, score

@@ -6,8 +6,9 @@
                     unit (Noreen 1989); any metric
     mcnemar         exact, one-tailed, over utterances that one system has correct and the other
                     incorrect; for accuracy only
-    bootstrap       95 % interval of the difference; a p-value only for 50 units or more, because
-                    its error rate is too high below
+    bootstrap       for 50 units or more, because its error rate is too high below
+
+The 95 % interval of the difference: t below 50 units, bootstrap from there on (intervals.py).
 
 A unit is an utterance, a speaker or a fold, and the unit is part of the result. Over utterances, UA
 is compared on correct_i N / (C n_class(i)), whose mean is UA; a t-test on correct / incorrect would
@@ -33,16 +34,15 @@ from serdesc.scoring.bootstrap import (
     Rows,
     UnitSums,
     check_same_utterances,
-    percentiles,
     total,
 )
 from serdesc.scoring.hypotheses import Hypothesis, answered
+from serdesc.scoring.intervals import MIN_BOOTSTRAP, Interval, estimates, span
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import rows
 
 UNITS = ("utterance", "speaker", "fold")
 ROUNDS = 10_000
-BOOTSTRAP_UNITS = 50
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Comparison:
     b: float
     unit: str
     units: int
-    interval: tuple[float, float] | None  # 95 % of A - B
+    interval: Interval | None  # 95 % of A - B
     p: dict[str, float | None]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,14 +82,14 @@ def compare(
     units = len(sides[0].sums)
     rng = np.random.default_rng(seed)
     picks = rng.integers(units, size=(rounds // 5, units))
-    drawn = sign * (sides[0].resampled(metric, picks) - sides[1].resampled(metric, picks))
+    drawn = estimates(metric, sides, picks)
     observed = sign * (sides[0].value(metric) - sides[1].value(metric))
     p: dict[str, float | None] = dict.fromkeys(("t", "randomisation", "mcnemar", "bootstrap"))
     if math.isfinite(observed):
         p["t"] = _t_test(metric, sides, sign, unit)
         p["randomisation"] = _randomised(metric, sides, sign, observed, rounds, rng)
-        if units >= BOOTSTRAP_UNITS:
-            p["bootstrap"] = _bootstrapped(drawn, observed)
+        if units >= MIN_BOOTSTRAP:
+            p["bootstrap"] = _bootstrapped(sign * drawn, observed)
     if unit == "utterance" and metric.accuracy and units == len(a):  # not for several seeds
         p["mcnemar"] = _mcnemar(a, b)
     return Comparison(
@@ -98,7 +98,7 @@ def compare(
         b=round(sides[1].value(metric), 4),
         unit=unit,
         units=units,
-        interval=percentiles(sign * drawn) if units > 1 else None,
+        interval=span(metric, sides, drawn),
         p=p,
     )
 

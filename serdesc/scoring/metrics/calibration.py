@@ -50,7 +50,16 @@ def _ece(total: Mapping[str, float]) -> float:
 
 
 METRICS = [
-    Metric("nll", "NLL, nats", None, _mean, posterior=_nll, higher_is_better=False, column=6),
+    Metric(
+        "nll",
+        "NLL, nats",
+        None,
+        _mean,
+        posterior=_nll,
+        higher_is_better=False,
+        bounds=(0, math.inf),
+        column=6,
+    ),
     Metric(
         "ece",
         "ECE %",
@@ -59,6 +68,7 @@ METRICS = [
         posterior=_binned,
         settings={"bins": BINS},
         higher_is_better=False,
+        bounds=(0, 100),
         column=7,
     ),
 ]

@@ -69,6 +69,7 @@ METRICS = [
         _word_matches,
         _share_of("said"),
         settings={"over": "stressed words"},
+        bounds=(0, 100),
         column=61,
     ),
     Metric(
@@ -77,6 +78,7 @@ METRICS = [
         _word_matches,
         _share_of("wanted"),
         settings={"over": "stressed words"},
+        bounds=(0, 100),
         column=62,
     ),
     Metric(
@@ -88,6 +90,7 @@ METRICS = [
         chance=_chance,
         share=lambda counts, _: 100 * counts["right"],
         settings={"match": "all stressed words, no other"},
+        bounds=(0, 100),
         column=60,
     ),
 ]
