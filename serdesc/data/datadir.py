@@ -185,6 +185,7 @@ def _read_segments(path: Path, wavs: dict[str, str], errors: list[str]) -> dict[
 
 def _read_table(path: Path, errors: list[str]) -> dict[str, str]:
     table: dict[str, str] = {}
+    lines: dict[str, int] = {}
     previous = ""
     for number, line in enumerate(read_lines(path), start=1):
         key, *rest = line.split(None, 1) or [""]  # at a space, a TAB or a no-break space
@@ -192,12 +193,15 @@ def _read_table(path: Path, errors: list[str]) -> dict[str, str]:
         if not key:
             errors.append(f"{path}:{number}: empty line: remove it")
         elif key in table:
-            errors.append(f"{path}:{number}: '{key}' is listed twice: remove one of the lines")
+            errors.append(
+                f"{path}:{number}: '{key}' is listed twice, in line {lines[key]} too: remove one of"
+                " the lines"
+            )
         elif key < previous:
             errors.append(
                 f"{path}:{number}: '{key}' after '{previous}': sort the file with LC_ALL=C sort"
             )
-        table[key] = value.strip()
+        table[key], lines[key] = value.strip(), number
         previous = max(previous, key)
     return table
 

@@ -73,17 +73,25 @@ def words(text: str) -> list[str]:
     for mark, name in _MARKS.items():
         plain = plain.replace(mark, name)
     plain = _NUMBER.sub(lambda match: f" {_in_words(match[0])} ", plain)
-    plain = _OUTER_APOSTROPHE.sub(" ", "".join(map(_letter_or_space, plain)))
+    plain = _OUTER_APOSTROPHE.sub(" ", _letters_and_spaces(plain))
     plain = _HAN.sub(r" \1 ", plain)
     return [word for word in plain.split() if word not in FILLERS]
 
 
-def _letter_or_space(character: str) -> str:
-    """The character if it belongs to words, nothing if it is invisible, else a space."""
-    category = unicodedata.category(character)
-    if character.isalnum() or character == "'" or category in _COMBINING:
-        return character
-    return "" if category == "Cf" and character not in _BREAKS else " "
+def _letters_and_spaces(text: str) -> str:
+    """Letters, digits, their combining marks and apostrophes; all else is a space.
+
+    Invisible characters (Cf: joiners, soft hyphens, directions) are left out.
+    """
+    retained = [" "]
+    for character in text:
+        category = unicodedata.category(character)
+        combines = category in _COMBINING and retained[-1] not in " '"
+        if character.isalnum() or character == "'" or combines:
+            retained.append(character)
+        elif category != "Cf" or character in _BREAKS:
+            retained.append(" ")
+    return "".join(retained)
 
 
 def characters(text: str, config: ScoringConfig) -> str:

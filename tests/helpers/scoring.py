@@ -83,9 +83,13 @@ def hum(seconds: float = 2.0, f0: float = 200.0) -> np.ndarray:
 
 
 def scored(
-    folder: Path, hyps: list[str], refs: list[str], *settings: str
+    folder: Path,
+    hyps: list[str],
+    refs: list[str],
+    *settings: str,
+    several: list[list[str]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The scores that `serdesc score` writes of these captions."""
+    """The scores that `serdesc score` writes of these captions; several: references in a file."""
     utterances = [
         Utterance(f"u{i:04d}", f"{i}.wav", f"s{i % 3}", caption=ref, labels=Fields(emotion="sad"))
         for i, ref in enumerate(refs)
@@ -101,6 +105,10 @@ def scored(
         for setting in (*settings, f"scoring.cache={folder / 'cache'}")
         for item in ("--set", setting)
     ]
+    if several:
+        lines = [f"u{i:04d} {ref}\n" for i, captions in enumerate(several) for ref in captions]
+        (folder / "refs").write_text("".join(lines))
+        options += ["--refs", str(folder / "refs")]
     result = CliRunner().invoke(
         app, ["score", str(folder / "data"), "--hyp", str(folder / "hyp.jsonl"), *options]
     )

@@ -38,7 +38,8 @@ TEMPLATES = (
     "someone sounds {} and talks in a {} tone with {} energy",
 )
 GAIN = 0.05  # of the first system
-CONFIG = ScoringConfig(resamples=1000)
+CONFIG = ScoringConfig(resamples=500)
+FORMER_RESAMPLES = 200  # of the figures in brackets
 CAPTIONED = 10  # utterances of a speaker at most that have captions
 TRUE_SPEAKERS = 20_000
 Pair = tuple[Rows, Rows]
@@ -114,7 +115,7 @@ def one(job: tuple[str, int, float, int]) -> list[tuple[float, ...]]:
     rng = np.random.default_rng([seed, units, NAMES.index(of)])
     metric, pair = _metric(of), simulate(rng, of, units, spread)
     sums = [UnitSums.of(rows, lambda utt: utt.spk) for rows in pair]
-    picks = rng.integers(units, size=(CONFIG.resamples, units))
+    picks = rng.integers(units, size=(FORMER_RESAMPLES, units))
     drawn = [side.resampled(metric, picks) for side in sums]
     single = (sums[1].value(metric), intervals.interval(metric, pair[1], CONFIG), drawn[1])
     found = [single, (*intervals.difference(metric, *pair, CONFIG), drawn[0] - drawn[1])]
