@@ -155,6 +155,7 @@ def kappa(name: str, attribute: str, unit: str, column: int) -> Metric:
         unit,
         count,
         value,
+        undefined="references or readable answers have one value only, or no answer is readable",
         settings={"field": attribute, "weights": "quadratic"},
         bounds=(-100, 100),
         column=column,

@@ -171,7 +171,8 @@ class Experiment:
             value = statistics.fmean(of_folds)
             if not mean_of_folds:
                 value = metric.value(total([counts for _, counts in self.rows(metric, folds)]))
-            values.append(round(value, 4))
+            if not math.isnan(value):
+                values.append(round(value, 4))
         return values
 
     def _value(self, metric: Metric, fold: str) -> float | None:

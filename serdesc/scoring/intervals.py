@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from operator import attrgetter
-from typing import Callable, Sequence
+from typing import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from serdesc.scoring.bootstrap import Rows, UnitSums, check_same_utterances
 from serdesc.scoring.metric import Metric
 
 MIN_BOOTSTRAP = 50
+MAX_MISSING = 0.05  # share of the resamples without a value
 MIN_DEGREES = 0.5  # of freedom, where one unit has nearly all utterances
 Interval = tuple[float, float]
 
@@ -50,6 +51,17 @@ def method(units: int) -> str:
     if units < 2:
         return "none"
     return "t" if units < MIN_BOOTSTRAP else "bootstrap"
+
+
+def described(units: Iterable[int], unit: str) -> str:
+    """How intervals over these numbers of units are computed, in words: t over 10 speakers."""
+    counts = sorted(set(units))
+    methods = dict.fromkeys(map(method, counts))
+    if not counts or counts[-1] < 2:
+        return f"none: a single {unit}"
+    methods.pop("none", None)
+    shown = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"{' or '.join(methods)} over {shown} {unit}s"
 
 
 def unit_of(config: ScoringConfig) -> Callable[[Utterance], str]:
@@ -124,9 +136,9 @@ def _percentiles(value: float, drawn: np.ndarray) -> Interval | None:
     """The 2.5th and 97.5th percentiles, moved by as much as resampling alone moves the value.
 
     Resampling raises an ECE, for example, so that its percentiles may lie above the value.
-    Resamples without a value (NaN) are left out; None if none has one.
+    Resamples without a value (NaN) are left out; None if they are more than MAX_MISSING.
     """
-    if np.isnan(drawn).all():
+    if np.isnan(drawn).mean() > MAX_MISSING:
         return None
     low, high = np.nanpercentile(drawn, [2.5, 97.5]) - (np.nanmean(drawn) - value)
     return float(low), float(high)

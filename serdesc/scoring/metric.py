@@ -57,6 +57,8 @@ class Metric:
     accuracy: bool = False
     # value of random guessing, from the same counts
     chance: Callable[[Mapping[str, float]], float] | None = None
+    # why the value may be NaN for some counts
+    undefined: str = "its formula has no value for these counts"
     settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
     # configuration values that enter the signature
     signs: Callable[[ScoringConfig], dict[str, Any]] = lambda config: {}

@@ -39,6 +39,7 @@ class Score:
     interval: Interval | None  # 95 %
     signature: str
     note: str = ""  # why the value is missing
+    interval_units: int = 0  # speakers (or utterances) that the interval is computed over
 
 
 @dataclass(frozen=True)
@@ -145,19 +146,27 @@ def _reference(utt: Utterance, outputs: TargetConfig, config: ScoringConfig) -> 
 def score(
     metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[str, Any], note: str = ""
 ) -> Score:
-    """Value, chance level, 95 % interval and signature; `signed` enters the signature."""
+    """Value, chance level, 95 % interval and signature; `signed` enters the signature.
+
+    note: why there are no counts; where there are, but no value, the note is the metric's reason.
+    """
     summed = total([counts for _, counts in counted])
     value = metric.value(summed) if counted else math.nan
+    if counted:
+        note = metric.undefined if math.isnan(value) else ""
+    span = interval(metric, counted, config)
     chance = round(metric.chance(summed), 4) if metric.chance and counted else None
+    of_units = units(counted, config)
     return Score(
         metric=metric.name,
         value=None if math.isnan(value) else round(value, 4),
         chance=chance,
         n=len(counted),
         counts=summed,
-        interval=interval(metric, counted, config),
-        signature=signature(metric, config, signed, method(units(counted, config))),
+        interval=span,
+        signature=signature(metric, config, signed, method(of_units) if span else "none"),
         note=note,
+        interval_units=of_units,
     )
 
 
@@ -191,7 +200,7 @@ class ScoreInputs:
         if not out.exists() or not beside(out, ROWS).exists():
             return False
         stored = read_json(out)
-        complete = not any(row["note"] for row in stored["scores"])
+        complete = not any(row["note"] and not row["n"] for row in stored["scores"])
         return stored.get("of") == asdict(self) and complete
 
 

@@ -43,6 +43,7 @@ from serdesc.scoring.score import rows
 
 UNITS = ("utterance", "speaker", "fold")
 ROUNDS = 10_000
+NOTHING = "nothing of it in these labels, captions or answers"
 
 
 @dataclass(frozen=True)
@@ -242,9 +243,16 @@ def compare_all(
     """A against B in each metric; and why a metric could not be compared."""
     rows_a, notes_a, fold_of = answers(data, a, metrics, config)
     rows_b, notes_b, _ = answers(data, b, metrics, config)
-    comparisons = [
-        compare(metric, rows_a[metric.name], rows_b[metric.name], unit, fold_of)
-        for metric in metrics
-        if rows_a[metric.name] and rows_b[metric.name]
-    ]
-    return comparisons, {**notes_b, **notes_a}
+    comparisons: list[Comparison] = []
+    notes = {**notes_b, **notes_a}
+    for metric in metrics:
+        if not (rows_a[metric.name] and rows_b[metric.name]):
+            notes.setdefault(metric.name, metric.missing(config.scoring) or NOTHING)
+            continue
+        comparison = compare(metric, rows_a[metric.name], rows_b[metric.name], unit, fold_of)
+        if math.isfinite(comparison.a) and math.isfinite(comparison.b):
+            comparisons.append(comparison)
+        else:
+            side = "B" if math.isfinite(comparison.a) else "A"
+            notes[metric.name] = f"{side} has no value of it: none of its answers could be read"
+    return comparisons, notes

@@ -128,6 +128,19 @@ def test_no_interval_of_a_single_unit_or_without_a_value() -> None:
     assert intervals.interval(of_one, counted_of([[1.0], [2.0]]), ScoringConfig()) is None
 
 
+def test_resamples_of_a_value_that_few_speakers_have_give_no_interval() -> None:
+    """One of sixty has a posterior: every resample has his NLL, or none."""
+    nll = metric("nll")
+    assert nll.posterior is not None
+    for present, spread in ((1, False), (30, True)):
+        rows: Rows = []
+        for i in range(60):
+            posterior = {"sad": 0.9 - i / 100, "happy": 0.1 + i / 100} if i < present else None
+            rows.append((Utterance(f"{i}", "", f"s{i:02d}"), nll.posterior("sad", posterior)))
+        found = intervals.interval(nll, rows, ScoringConfig(resamples=300))
+        assert (found is not None) == spread
+
+
 @pytest.mark.parametrize("name", ["ua", "macro_f1", "wer", "nll", "ece", "pitch_kappa"])
 def test_an_interval_holds_the_value_and_stays_in_the_range(name: str) -> None:
     """Of every number of units, also where one speaker has nearly all utterances."""

@@ -13,6 +13,7 @@ from typing import Mapping
 from serdesc.scoring.metric import Counts, Metric
 
 BINS = 15  # of equal width, as in Guo et al. 2017
+UNREAD = "no answer has a posterior"
 FLOOR = 1e-12  # lower bound of a probability: a confident error must not make the mean infinite
 
 
@@ -56,6 +57,7 @@ METRICS = [
         None,
         _mean,
         posterior=_nll,
+        undefined=UNREAD,
         higher_is_better=False,
         bounds=(0, math.inf),
         column=6,
@@ -67,6 +69,7 @@ METRICS = [
         _ece,
         posterior=_binned,
         settings={"bins": BINS},
+        undefined=UNREAD,
         higher_is_better=False,
         bounds=(0, 100),
         column=7,

@@ -66,6 +66,7 @@ def _metric(
         transcript=_counter(unit, align, text_of, split),
         # errors of an utterance over the mean reference length
         share=lambda counts, total: rate({**counts, unit: total[unit] / total["n"]}),
+        undefined="the references have no words",
         signs=normalise.signed,
         higher_is_better=False,
         bounds=(0, math.inf),
