@@ -95,15 +95,18 @@ class Request:
     @cached_property
     def answers(self) -> tuple[list[Utterance], dict[str, Hypothesis], dict[str, list[str]]]:
         """Utterances with their references, a hypothesis of each, and the errors by kind."""
-        utterances = datadir.read(self.data)
         wrong = self.missing == "wrong"
-        answers, errors = hypotheses.answered(self.hyp, utterances, wrong=wrong)
-        return utterances, answers, errors
+        answers, errors = hypotheses.answered(self.hyp, self.utterances, wrong=wrong)
+        return self.utterances, answers, errors
+
+    @cached_property
+    def utterances(self) -> list[Utterance]:
+        return datadir.read(self.data)
 
     @cached_property
     def references(self) -> References | None:
         """The captions of --refs; None: those of the data directory."""
-        return references.read(self.refs, self.answers[0]) if self.refs else None
+        return references.read(self.refs, self.utterances) if self.refs else None
 
     @cached_property
     def inputs(self) -> ScoreInputs:

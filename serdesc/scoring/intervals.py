@@ -122,12 +122,12 @@ def pseudo_values(metric: Metric, side: UnitSums) -> np.ndarray:
 
 def _t_interval(value: float, each: np.ndarray, sizes: np.ndarray) -> Interval | None:
     """each: the pseudo-value of each unit; sizes: its utterances (units,)."""
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     if not np.isfinite(each).all():
         return None
     effective = sizes.sum() ** 2 / (sizes**2).sum()
-    quantile = t.ppf(0.975, max(MIN_DEGREES, effective - 1))
+    quantile = stdtrit(max(MIN_DEGREES, effective - 1), 0.975)
     half = quantile * each.std(ddof=1) / math.sqrt(len(each))
     return float(value - half), float(value + half)
 

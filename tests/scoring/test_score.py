@@ -140,7 +140,7 @@ def test_scores_are_kept_where_nothing_changed_and_told_where_answers_did(
     (test / "utt2sed.jsonl").write_text(labels.replace('"happy"', '"sad"', 1))
     assert [kept(), kept()] == [False, True]
     there = read_json(hyp.with_name("score.json"))
-    there["scores"][1]["note"] = "no Java"
+    there["scores"][1] |= {"note": "no Java", "n": 0}
     write_json(hyp.with_name("score.json"), there)
     assert [kept(), kept()] == [False, True], "what had no value is tried again"
 
