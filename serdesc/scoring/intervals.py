@@ -22,7 +22,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.scoring.bootstrap import Rows, UnitSums, check_same_utterances
 from serdesc.scoring.metric import Metric
 
-MIN_BOOTSTRAP = 50
+MIN_BOOTSTRAP = 100
 MAX_MISSING = 0.05  # share of the resamples without a value
 MIN_DEGREES = 0.5  # of freedom, where one unit has nearly all utterances
 Interval = tuple[float, float]

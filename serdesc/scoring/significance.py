@@ -8,7 +8,7 @@
                     incorrect; for accuracy only
     bootstrap       for 50 units or more, because its error rate is too high below
 
-The 95 % interval of the difference: t below 50 units, bootstrap from there on (intervals.py).
+The 95 % interval of the difference: t below 100 units, bootstrap from there on (intervals.py).
 
 A unit is an utterance, a speaker or a fold, and the unit is part of the result. Over utterances, UA
 is compared on correct_i N / (C n_class(i)), whose mean is UA; a t-test on correct / incorrect would
@@ -37,12 +37,13 @@ from serdesc.scoring.bootstrap import (
     total,
 )
 from serdesc.scoring.hypotheses import Hypothesis, answered
-from serdesc.scoring.intervals import MIN_BOOTSTRAP, Interval, estimates, span
+from serdesc.scoring.intervals import Interval, estimates, span
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import rows
 
 UNITS = ("utterance", "speaker", "fold")
 ROUNDS = 10_000
+BOOTSTRAP_UNITS = 50
 NOTHING = "nothing of it in these labels, captions or answers"
 
 
@@ -83,14 +84,14 @@ def compare(
     units = len(sides[0].sums)
     rng = np.random.default_rng(seed)
     picks = rng.integers(units, size=(rounds // 5, units))
-    drawn = estimates(metric, sides, picks)
     observed = sign * (sides[0].value(metric) - sides[1].value(metric))
     p: dict[str, float | None] = dict.fromkeys(("t", "randomisation", "mcnemar", "bootstrap"))
     if math.isfinite(observed):
         p["t"] = _t_test(metric, sides, sign, unit)
         p["randomisation"] = _randomised(metric, sides, sign, observed, rounds, rng)
-        if units >= MIN_BOOTSTRAP:
-            p["bootstrap"] = _bootstrapped(sign * drawn, observed)
+        if units >= BOOTSTRAP_UNITS:
+            resampled = sides[0].resampled(metric, picks) - sides[1].resampled(metric, picks)
+            p["bootstrap"] = _bootstrapped(sign * resampled, observed)
     if unit == "utterance" and metric.accuracy and units == len(a):  # not for several seeds
         p["mcnemar"] = _mcnemar(a, b)
     return Comparison(
@@ -99,7 +100,7 @@ def compare(
         b=round(sides[1].value(metric), 4),
         unit=unit,
         units=units,
-        interval=span(metric, sides, drawn),
+        interval=span(metric, sides, estimates(metric, sides, picks)),
         p=p,
     )
 

@@ -74,10 +74,10 @@ def counted_of(values: list[list[float]]) -> Rows:
 MEAN = mean_of("mean", "mean", lambda captions: [], 0, scale=1.0, bounds=(-9.0, 9.0))
 
 
-def test_below_fifty_units_the_interval_is_students() -> None:
+def test_below_a_hundred_units_the_interval_is_students() -> None:
     """Over the means of speakers of one size it is scipy's; two speakers reach the range's ends."""
     rng = np.random.default_rng(1)
-    for units in (3, 10, 49):
+    for units in (3, 10, 99):
         values = rng.normal(2, 1, (units, 4))
         means = values.mean(axis=1)
         found = intervals.interval(MEAN, counted_of(values.tolist()), ScoringConfig())
@@ -99,12 +99,12 @@ def test_speakers_of_unequal_size_have_fewer_degrees_of_freedom() -> None:
     assert found == pytest.approx((v - half, v + half), abs=1e-3)
 
 
-def test_from_fifty_units_the_interval_is_the_bootstrap() -> None:
-    values = np.random.default_rng(2).normal(2, 1, (50, 1))
+def test_from_a_hundred_units_the_interval_is_the_bootstrap() -> None:
+    values = np.random.default_rng(2).normal(2, 1, (100, 1))
     found = intervals.interval(MEAN, counted_of(values.tolist()), ScoringConfig(resamples=4000))
-    picks = np.random.default_rng(7).integers(50, size=(20000, 50))
+    picks = np.random.default_rng(7).integers(100, size=(20000, 100))
     wanted = np.percentile(values[:, 0][picks].mean(axis=1), [2.5, 97.5])
-    assert found == pytest.approx(wanted, abs=0.02) and intervals.method(50) == "bootstrap"
+    assert found == pytest.approx(wanted, abs=0.02) and intervals.method(100) == "bootstrap"
 
 
 def test_pseudo_values_of_uas_jackknife_by_hand() -> None:
@@ -129,14 +129,14 @@ def test_no_interval_of_a_single_unit_or_without_a_value() -> None:
 
 
 def test_resamples_of_a_value_that_few_speakers_have_give_no_interval() -> None:
-    """One of sixty has a posterior: every resample has his NLL, or none."""
+    """One of 120 has a posterior: every resample has his NLL, or none."""
     nll = metric("nll")
     assert nll.posterior is not None
-    for present, spread in ((1, False), (30, True)):
+    for present, spread in ((1, False), (60, True)):
         rows: Rows = []
-        for i in range(60):
+        for i in range(120):
             posterior = {"sad": 0.9 - i / 100, "happy": 0.1 + i / 100} if i < present else None
-            rows.append((Utterance(f"{i}", "", f"s{i:02d}"), nll.posterior("sad", posterior)))
+            rows.append((Utterance(f"{i}", "", f"s{i:03d}"), nll.posterior("sad", posterior)))
         found = intervals.interval(nll, rows, ScoringConfig(resamples=300))
         assert (found is not None) == spread
 
@@ -145,11 +145,11 @@ def test_resamples_of_a_value_that_few_speakers_have_give_no_interval() -> None:
 def test_an_interval_holds_the_value_and_stays_in_the_range(name: str) -> None:
     """Of every number of units, also where one speaker has nearly all utterances."""
     m, rng = metric(name), np.random.default_rng(3)
-    for units in (2, 3, 10, 60):
+    for units in (2, 3, 10, 120):
         rows: Rows = []
         for i in range(units * 6):
             speaker = 0 if i % 2 else int(rng.integers(units))
-            rows.append((Utterance(f"{i:04d}", "", f"s{speaker:02d}"), _counts(m, rng)))
+            rows.append((Utterance(f"{i:04d}", "", f"s{speaker:03d}"), _counts(m, rng)))
         value = m.value(total([counts for _, counts in rows]))
         found = intervals.interval(m, rows, ScoringConfig(resamples=300))
         assert found is not None and m.bounds[0] <= found[0] <= value <= found[1] <= m.bounds[1]

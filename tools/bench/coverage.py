@@ -146,15 +146,17 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=2000)
     parser.add_argument("--nj", type=int, default=2)
     parser.add_argument("--spread", type=float, default=0.3)
+    parser.add_argument("--units", type=int, action="append", help="repeat for several")
     parser.add_argument("--metric", choices=NAMES, action="append", help="repeat for several")
     args = parser.parse_args()
     start = time.time()
-    print("| metric | " + " | ".join(f"{units} speakers" for units in UNITS) + " |")
+    numbers = args.units or UNITS
+    print("| metric | " + " | ".join(f"{units} speakers" for units in numbers) + " |")
     with Pool(args.nj) as pool:
         for of in args.metric or NAMES:
             wanted = None if of == "cider" else truth(of, args.spread)
             cells: list[list[str]] = [[], []]
-            for units in UNITS:
+            for units in numbers:
                 jobs = [(of, units, args.spread, seed) for seed in range(args.simulations)]
                 table = np.array(pool.map(one, jobs, chunksize=20))  # (simulations, 2, 5)
                 for kind in (0, 1):
