@@ -249,8 +249,8 @@ class DecodingConfig:
 
 @dataclass(frozen=True)
 class ScoringConfig:
-    resamples: Count = 2000  # bootstrap resamples of the 95 % interval
-    unit: Literal["speaker", "utterance"] = "speaker"  # unit that is resampled
+    resamples: Count = 2000  # bootstrap resamples of the 95 % interval, from 100 units on
+    unit: Literal["speaker", "utterance"] = "speaker"  # unit of the 95 % interval
     # style: captions without the transcript that they quote; full: with it.
     caption_text: Literal["style", "full"] = "style"
     # F0 tracker of --faithful: praat, world or pyin, but never the labels' own (pyin: pitch f0).

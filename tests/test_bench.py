@@ -25,3 +25,12 @@ def test_the_benchmark_runs(form: str) -> None:
     )
     second = "serdesc prepare, again: " if form == "parquet" else "naive json.load: "
     assert f"serdesc prepare, {form}: " in said and second in said
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_coverage_runs() -> None:
+    script = str(ROOT / "tools/bench/coverage.py")
+    command = [sys.executable, script, "--simulations", "20", "--units", "3", "--nj", "1"]
+    command += ["--metric", "cider"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "| metric | 3 speakers |" in said and "| cider, difference | " in said

@@ -33,7 +33,8 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     rows = []
     for comparison in comparisons:
         holm_values = {test: adjusted[test].get(comparison.metric) for test in TESTS}
-        rows.append({**comparison.to_dict(), "holm": holm_values})
+        ci = intervals.method(comparison.units)
+        rows.append({**comparison.to_dict(), "ci": ci, "holm": holm_values})
     return rows
 
 

@@ -19,7 +19,7 @@ from serdesc.config import ScoringConfig
 from serdesc.data.datadir import Utterance
 from serdesc.files import read_json, write_json, write_jsonl
 from serdesc.scoring.bootstrap import Rows, total
-from serdesc.scoring.intervals import interval
+from serdesc.scoring.intervals import MIN_BOOTSTRAP, interval
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.score import BY_DESCRIPTORS, ROWS, beside
 
@@ -142,7 +142,8 @@ def write(
 def _signature(config: ScoringConfig) -> str:
     """What the figures depend on, as in score.json."""
     settings = "test:depends|distance:total variation|control:other phrase|order:descriptors first"
-    return f"{settings}|unit:{config.unit}|serdesc:{__version__}"
+    method = f"t below {MIN_BOOTSTRAP} units, bootstrap"
+    return f"{settings}|unit:{config.unit}|ci:{method}|serdesc:{__version__}"
 
 
 TITLE = "movement of the posterior of the emotion where one descriptor is replaced"

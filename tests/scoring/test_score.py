@@ -14,9 +14,11 @@ from serdesc import config as configs
 from serdesc.cli import app
 from serdesc.config import Config, ScoringConfig, TargetConfig
 from serdesc.data import annotate
+from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.files import read_json, read_jsonl, write_json
 from serdesc.scoring import java, report, signature
+from serdesc.scoring import score as scoring
 from serdesc.scoring.signature import comparable
 
 
@@ -231,6 +233,34 @@ def test_signatures_of_earlier_versions_are_read_as_speechcrafts_measures() -> N
     assert "|measure_pitch:piptrack|" in comparable(captions)
     for other in (comparable(before), "metric:ua|field:emotion|unit:speaker|serdesc:0.3.0"):
         assert comparable(other) == other
+
+
+def test_folds_are_pooled_whatever_the_method_of_their_intervals(tmp_path: Path) -> None:
+    """And those of version 0.4.0, whose signature and scores do not name one."""
+    ua, config = metric("ua"), ScoringConfig()
+    for fold in (1, 2):
+        rows = []
+        for i in range(3 if fold == 1 else 120):
+            counts = {"n": 1, "right": i % 2, "n.sad": 1, "right.sad": i % 2}
+            rows.append((Utterance(f"u{fold}-{i:03d}", "", f"s{i:03d}"), counts))
+        found = scoring.score(ua, rows, config, {})
+        assert found.interval_units == len(rows)
+        assert ("|ci:t|" if fold == 1 else "|ci:bootstrap|") in found.signature
+        scoring.write(tmp_path / f"fold{fold}/decode_test/score.json", [found], {"ua": rows})
+    report.report(tmp_path, "test", Config())
+    (pooled,) = read_json(tmp_path / "score_test.json")["scores"]
+    assert "|ci:bootstrap|pooled:2 folds" in pooled["signature"] and pooled["interval_units"] == 120
+    assert "- 95 %: bootstrap over 120 speakers" in (tmp_path / "RESULTS.md").read_text()
+    for fold in (1, 2):
+        path = tmp_path / f"fold{fold}/decode_test/score.json"
+        tree = read_json(path)
+        (row,) = tree["scores"]
+        del row["interval_units"]
+        row["signature"] = "metric:ua|field:emotion|unit:speaker|serdesc:0.4.0"
+        write_json(path, tree)
+    report.report(tmp_path, "test", Config())
+    (pooled,) = read_json(tmp_path / "score_test.json")["scores"]
+    assert pooled["signature"].endswith("|serdesc:0.4.0|ci:bootstrap|pooled:2 folds")
 
 
 def test_captions_are_signed_with_what_their_references_say() -> None:
