@@ -122,9 +122,10 @@ def score(
 ) -> pd.DataFrame:
     """Scores of a file of hypotheses against a data directory; nothing is written.
 
-    hyp: hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt. refs: other reference captions.
-    metric: names separated by commas, all by default. One row per metric: value, chance, n, low and
-    high end of the 95 % interval, unit, signature, and a note if there is no value.
+    hyp: hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt. refs: other reference captions,
+    one or several of an utterance. metric: names separated by commas, all by default. One row per
+    metric: value, chance, n, low and high end of the 95 % interval and the number of its units,
+    unit, signature, and a note if there is no value.
     """
     from serdesc.scoring import evaluate
 

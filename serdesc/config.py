@@ -249,13 +249,16 @@ class DecodingConfig:
 
 @dataclass(frozen=True)
 class ScoringConfig:
-    resamples: Count = 2000  # bootstrap resamples of the 95 % interval
-    unit: Literal["speaker", "utterance"] = "speaker"  # unit that is resampled
+    resamples: Count = 2000  # bootstrap resamples of the 95 % interval, from 100 units on
+    unit: Literal["speaker", "utterance"] = "speaker"  # unit of the 95 % interval
     # style: captions without the transcript that they quote; full: with it.
     caption_text: Literal["style", "full"] = "style"
     # F0 tracker of --faithful: praat, world or pyin, but never the labels' own (pyin: pitch f0).
     f0: Literal["praat", "world", "pyin"] = "praat"
     language: Literal["en", "zh"] = "en"  # of the captions
+    # Of transcripts, for WER and CER. words-4: this project's; whisper: Whisper's (extra whisper);
+    # none: split at white space, as jiwer does.
+    normaliser: Literal["words-4", "whisper", "none"] = "words-4"
     segmentation: Literal["characters", "jieba", "mixed"] = (
         "characters"  # zh; mixed: Latin words whole
     )
@@ -265,6 +268,9 @@ class ScoringConfig:
     spice_jars: str = ""  # folder of SPICE's CoreNLP jars; empty: SERDESC_SPICE, or tools/spice
     java_memory: str = "2G"
     java_timeout: Positive = 3600.0  # seconds
+    # Sentence encoder of the semantic similarity: a model of sentence-transformers, by id or folder
+    # (extra similarity); empty: not computed.
+    sentence_encoder: str = ""
     cache: str = "~/.cache/serdesc"  # cache of SPICE parses and scores
 
 

@@ -45,3 +45,11 @@ def test_the_probe_of_an_encoder_runs_beside_log_mel(
     (logmel,) = [line for line in said.splitlines() if "log-mel statistics" in line]
     assert "+0.0 (+0.0 to +0.0)" in logmel
     assert ("cosine to frames without silence, by layer: " in said) == padded
+
+
+def test_the_benchmark_of_coverage_runs() -> None:
+    script = str(ROOT / "tools/bench/coverage.py")
+    command = [sys.executable, script, "--simulations", "20", "--units", "3", "--nj", "1"]
+    command += ["--metric", "cider"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "| metric | 3 speakers |" in said and "| cider, difference | " in said

@@ -37,7 +37,11 @@ def score(
     ] = None,
     refs: Annotated[
         Optional[Path],
-        typer.Option("--refs", metavar="FILE", help="Other reference captions: id, caption."),
+        typer.Option(
+            "--refs",
+            metavar="FILE",
+            help="Other reference captions; several of an id, or COCO's annotations.",
+        ),
     ] = None,
     missing: Annotated[
         str, typer.Option("--missing", help="An utterance without an answer: error, or wrong.")

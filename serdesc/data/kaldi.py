@@ -79,6 +79,7 @@ def read_segments(path: Path, wavs: dict[str, str], errors: list[str]) -> dict[s
 
 def read_table(path: Path, errors: list[str]) -> dict[str, str]:
     table: dict[str, str] = {}
+    lines: dict[str, int] = {}
     previous, unsorted = "", False
     for number, line in enumerate(read_lines(path), start=1):
         key, *rest = line.split(None, 1) or [""]  # at a space, a TAB or a no-break space
@@ -86,13 +87,16 @@ def read_table(path: Path, errors: list[str]) -> dict[str, str]:
         if not key:
             errors.append(f"{path}:{number}: empty line: remove it")
         elif key in table:
-            errors.append(f"{path}:{number}: '{key}' is listed twice: remove one of the lines")
+            errors.append(
+                f"{path}:{number}: '{key}' is listed twice, in line {lines[key]} too: remove one of"
+                " the lines"
+            )
         elif key < previous and not unsorted:
             unsorted = True
             errors.append(
                 f"{path}:{number}: '{key}' after '{previous}': sort the file with LC_ALL=C sort"
             )
-        table[key] = value.strip()
+        table[key], lines[key] = value.strip(), number
         previous = max(previous, key)
     return table
 

@@ -11,6 +11,7 @@ utterances the labels' own measure followed: SpeechCraft's pitch is no F0 and ne
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ import numpy as np
 from serdesc import config as configs
 from serdesc import f0, runtime
 from serdesc.captions.fields import ENERGY, PITCH, SPEED, Fields
-from serdesc.config import MeasureConfig
+from serdesc.config import MeasureConfig, ScoringConfig
 from serdesc.data import audio, descriptors
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
@@ -197,16 +198,18 @@ def followed(
     }
 
 
-def _word_changes(before: Sequence[Fields], after: Sequence[Fields]) -> float:
-    """WER of the transcripts after the change, with those before it as reference."""
+def _word_changes(before: Sequence[Fields], after: Sequence[Fields]) -> float | None:
+    """WER of the transcripts after the change, with those before it as reference.
+
+    None if there were no words before.
+    """
     (wer,) = metrics.chosen("wer")
-    assert wer.count
+    assert wer.transcript
     counts = []
     for old, new in zip(before, after):
-        count = wer.count(replace(old, transcript=old.transcript or ""), new)
-        if count:
-            counts.append(count)
-    return round(wer.value(total(counts)), 2)
+        counts.append(wer.transcript(old.transcript or "", new.transcript, ScoringConfig()))
+    value = wer.value(total(counts))
+    return None if math.isnan(value) else round(value, 2)
 
 
 def _unchanged(field: str, before: Sequence[Fields], after: Sequence[Fields]) -> float | None:

@@ -23,7 +23,7 @@ QUESTIONS = (
 def answers(corpus: CorpusRuns) -> list[str]:
     """One sentence for each question whose two systems were run.
 
-    "no difference": the 95 % bootstrap interval over speakers includes zero.
+    "no difference": the 95 % interval over speakers (intervals.py) includes zero.
     """
     experiments = {**corpus.others, **corpus.systems}
     ua = next(metric for metric in all_metrics.every() if metric.name == "ua")

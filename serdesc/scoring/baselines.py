@@ -11,6 +11,7 @@ log-mel statistics     each field by logistic regression over mean and standard 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -94,13 +95,13 @@ def _chained(parts: Iterable[list[Utterance]]) -> list[Utterance]:
 def write(out: Path, table: dict[str, dict[str, Rows]]) -> None:
     """Write the pooled values to `out`, and the counts of each utterance to its rows file."""
     by_name = {metric.name: metric for metric in all_metrics.every()}
-    values: dict[str, dict[str, float]] = {}
+    values: dict[str, dict[str, float | None]] = {}
     lines: list[dict[str, Any]] = []
     for title, scored in table.items():
         values[title] = {}
         for name, counted in scored.items():
             value = by_name[name].value(total([counts for _, counts in counted]))
-            values[title][name] = round(value, 4)
+            values[title][name] = None if math.isnan(value) else round(value, 4)
             for utt, counts in counted:
                 row = {"baseline": title, "metric": name, "utt_id": utt.utt_id, "spk": utt.spk}
                 lines.append({**row, "counts": counts})

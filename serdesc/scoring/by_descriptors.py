@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Iterable, Mapping
 from serdesc.config import ScoringConfig
 from serdesc.data.datadir import Utterance
 from serdesc.scoring import metrics, typeset
-from serdesc.scoring.bootstrap import Rows, interval, total
+from serdesc.scoring.bootstrap import Rows, total
 from serdesc.scoring.classes import agreement_by_chance
+from serdesc.scoring.intervals import interval
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.metrics import descriptors
 
@@ -119,7 +120,7 @@ def _difference(summed: Mapping[str, float]) -> float:
     return _share(summed, "right") - _share(summed, "wrong")
 
 
-DIFFERENCE = Metric("difference", "difference", None, _difference)
+DIFFERENCE = Metric("difference", "difference", None, _difference, bounds=(-100, 100))
 
 
 def _rounded(value: float) -> float | None:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, islice
 from typing import Any, Sequence
 
 from serdesc.captions import quotations
@@ -26,28 +27,49 @@ _LATIN_OR_CHARACTER = re.compile(r"[a-z0-9]+|\S")
 
 @dataclass(frozen=True)
 class Captions:
-    """Hypothesis and reference captions in the same order; tokens are separated by spaces."""
+    """Hypotheses and the references of each, in the same order; tokens are separated by spaces."""
 
     hyps: list[str]
-    refs: list[str]
+    references: list[list[str]]  # one or more of each hypothesis
     config: ScoringConfig
 
     @cached_property
+    def refs(self) -> list[str]:
+        """The only reference of each. Raises NotComputed if one has several."""
+        return _only(self.references)
+
+    @cached_property
+    def token_lists(self) -> tuple[list[str], list[list[str]]]:
+        """Tokenised (hyps, references), in a single call of the tokenizer."""
+        flat = [*self.hyps, *chain.from_iterable(self.references)]
+        tokenised = iter(tokenise(flat, self.config))
+        hyps = list(islice(tokenised, len(self.hyps)))
+        return hyps, [list(islice(tokenised, len(refs))) for refs in self.references]
+
+    @property
     def tokens(self) -> tuple[list[str], list[str]]:
-        """Tokenised (hyps, refs), in a single call of the tokenizer."""
-        tokenised = tokenise([*self.hyps, *self.refs], self.config)
-        return tokenised[: len(self.hyps)], tokenised[len(self.hyps) :]
+        """Tokenised (hyps, refs). Raises NotComputed if a hypothesis has several references."""
+        hyps, references = self.token_lists
+        return hyps, _only(references)
 
     @property
     def tokenised(self) -> bool:
-        return "tokens" in self.__dict__
+        return "token_lists" in self.__dict__
 
     @classmethod
-    def of_tokens(cls, hyps: list[str], refs: list[str], config: ScoringConfig) -> Captions:
+    def of_tokens(
+        cls, hyps: list[str], references: list[list[str]], config: ScoringConfig
+    ) -> Captions:
         """Captions that are already tokenised."""
-        captions = cls(hyps, refs, config)
-        captions.__dict__["tokens"] = (hyps, refs)
+        captions = cls(hyps, references, config)
+        captions.__dict__["token_lists"] = (hyps, references)
         return captions
+
+
+def _only(references: Sequence[list[str]]) -> list[str]:
+    if any(len(refs) != 1 for refs in references):
+        raise java.NotComputed("this metric compares with one reference; some here have several")
+    return [refs[0] for refs in references]
 
 
 def chosen(caption: str, config: ScoringConfig) -> str:
@@ -65,9 +87,10 @@ def language(texts: Sequence[str]) -> str:
     return "zh" if len(_HAN.findall(whole)) > len(_LATIN_WORD.findall(whole)) else "en"
 
 
-def refuse_other_languages(hyps: Sequence[str], refs: Sequence[str], config: ScoringConfig) -> None:
+def refuse_other_languages(captions: Captions) -> None:
     """Raises NotComputed if hypotheses, references and scoring.language differ in language."""
-    of_hyps, of_refs = language(hyps), language(refs)
+    config, of_hyps = captions.config, language(captions.hyps)
+    of_refs = language(list(chain.from_iterable(captions.references)))
     if of_refs != config.language:
         raise java.NotComputed(
             f"the references are in {LANGUAGES[of_refs]}, but scoring.language is "

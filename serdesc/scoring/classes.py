@@ -15,6 +15,7 @@ from serdesc.captions.fields import VALUES, Fields
 from serdesc.scoring.metric import Counts, Metric
 
 Total = Mapping[str, float]
+PERCENT = (0.0, 100.0)
 
 
 def counter(attribute: str) -> Callable[[Fields, Fields], Counts | None]:
@@ -74,6 +75,7 @@ def mean_recall(name: str, attribute: str, unit: str, column: int) -> Metric:
         chance=chance,
         share=share,
         settings={"field": attribute},
+        bounds=PERCENT,
         column=column,
     )
 
@@ -92,6 +94,7 @@ def accuracy(name: str, attribute: str, unit: str, column: int) -> Metric:
         share=lambda counts, _: 100 * counts["right"],
         accuracy=True,
         settings={"field": attribute},
+        bounds=PERCENT,
         column=column,
     )
 
@@ -112,7 +115,9 @@ def f1(name: str, attribute: str, unit: str, column: int, weighted: bool) -> Met
         return 100 * math.fsum(products) / math.fsum(weights)
 
     settings = {"field": attribute, "mean": "weighted" if weighted else "macro"}
-    return Metric(name, unit, counter(attribute), value, settings=settings, column=column)
+    return Metric(
+        name, unit, counter(attribute), value, settings=settings, bounds=PERCENT, column=column
+    )
 
 
 def kappa(name: str, attribute: str, unit: str, column: int) -> Metric:
@@ -150,7 +155,9 @@ def kappa(name: str, attribute: str, unit: str, column: int) -> Metric:
         unit,
         count,
         value,
+        undefined="references or readable answers have one value only, or no answer is readable",
         settings={"field": attribute, "weights": "quadratic"},
+        bounds=(-100, 100),
         column=column,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
-from serdesc.scoring import terminal, typeset
+from serdesc.scoring import intervals, terminal, typeset
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.significance import Comparison, holm
 
@@ -33,7 +33,8 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     rows = []
     for comparison in comparisons:
         holm_values = {test: adjusted[test].get(comparison.metric) for test in TESTS}
-        rows.append({**comparison.to_dict(), "holm": holm_values})
+        ci = intervals.method(comparison.units)
+        rows.append({**comparison.to_dict(), "ci": ci, "holm": holm_values})
     return rows
 
 
@@ -46,12 +47,13 @@ def show_comparisons(
     """Print a table of differences with corrected p-values."""
     by_name = {metric.name: metric for metric in metrics}
     terminal.print_table(_comparison_table(comparisons, by_name), title)
-    terminal.print_lines(
-        [
-            "p: one-tailed, for A better than B; Holm's correction over the rows of a column.",
-            "Empty: the test does not apply.",
-        ]
-    )
+    lines = [
+        "p: one-tailed, for A better than B; Holm's correction over the rows of a column.",
+        "Empty: the test does not apply.",
+    ]
+    for unit in dict.fromkeys(c.unit for c in comparisons):
+        lines.append(f"95 %: {intervals.described([c.units for c in comparisons], unit)}")
+    terminal.print_lines(lines)
     for name, note in notes.items():
         terminal.print_lines([f"not compared: {by_name[name].unit}: {note}"], "  ")
 

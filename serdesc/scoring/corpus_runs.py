@@ -17,7 +17,7 @@ from serdesc.scoring.metric import Metric
 from serdesc.scoring.report import BASELINES, ZERO_SHOT
 
 NOT_RUN = "not_run.txt"  # in the directory of an experiment that was not run: the reason
-CAPTIONS = ("bleu4", "meteor", "rouge_l", "cider", "spice")
+CAPTIONS = ("bleu4", "meteor", "rouge_l", "cider", "spice", "spider", "sentence_similarity")
 DESCRIPTORS = ("pitch", "energy", "speed", "age", "gender", "emphasis", *traits.by_name())
 
 

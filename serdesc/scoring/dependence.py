@@ -18,7 +18,8 @@ from serdesc.captions.fields import VALUES
 from serdesc.config import ScoringConfig
 from serdesc.data.datadir import Utterance
 from serdesc.files import read_json, write_json, write_jsonl
-from serdesc.scoring.bootstrap import Rows, interval, total
+from serdesc.scoring.bootstrap import Rows, total
+from serdesc.scoring.intervals import MIN_BOOTSTRAP, interval
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.score import BY_DESCRIPTORS, ROWS, beside
 
@@ -107,7 +108,8 @@ def _moved(field: str, to: str, counted: Rows, config: ScoringConfig) -> Moved:
     summed = total([counts for _, counts in counted])
     figures: dict[str, Any] = {}
     for key in ("moves", "control", "difference", "changes", "control_changes"):
-        metric = Metric(key, "%", None, partial(_percent, key))
+        bounds = (-100.0, 100.0) if key == "difference" else (0.0, 100.0)
+        metric = Metric(key, "%", None, partial(_percent, key), bounds=bounds)
         figures[key] = round(_percent(key, summed), 2)
         figures[f"{key}_interval"] = interval(metric, counted, config)
     rises = {}
@@ -140,7 +142,8 @@ def write(
 def _signature(config: ScoringConfig) -> str:
     """What the figures depend on, as in score.json."""
     settings = "test:depends|distance:total variation|control:other phrase|order:descriptors first"
-    return f"{settings}|unit:{config.unit}|serdesc:{__version__}"
+    method = f"t below {MIN_BOOTSTRAP} units, bootstrap"
+    return f"{settings}|unit:{config.unit}|ci:{method}|serdesc:{__version__}"
 
 
 TITLE = "movement of the posterior of the emotion where one descriptor is replaced"

@@ -13,13 +13,15 @@ from serdesc.config import Config, MeasureConfig
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import file_digest, read_json
-from serdesc.scoring import by_descriptors, hypotheses, metrics
+from serdesc.files import read_json
+from serdesc.scoring import by_descriptors, hypotheses, metrics, references
 from serdesc.scoring import score as scoring
 from serdesc.scoring.by_descriptors import ByDescriptors
 from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import Counted, Provenance, Score, ScoreInputs
+from serdesc.scoring.references import References
+from serdesc.scoring.score import Counted, Score, ScoreInputs
+from serdesc.scoring.signature import Provenance, target_signature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,12 +95,18 @@ class Request:
     @cached_property
     def answers(self) -> tuple[list[Utterance], dict[str, Hypothesis], dict[str, list[str]]]:
         """Utterances with their references, a hypothesis of each, and the errors by kind."""
-        utterances = datadir.read(self.data)
-        if self.refs:
-            utterances = scoring.read_references(self.refs, utterances)
         wrong = self.missing == "wrong"
-        answers, errors = hypotheses.answered(self.hyp, utterances, wrong=wrong)
-        return utterances, answers, errors
+        answers, errors = hypotheses.answered(self.hyp, self.utterances, wrong=wrong)
+        return self.utterances, answers, errors
+
+    @cached_property
+    def utterances(self) -> list[Utterance]:
+        return datadir.read(self.data)
+
+    @cached_property
+    def references(self) -> References | None:
+        """The captions of --refs; None: those of the data directory."""
+        return references.read(self.refs, self.utterances) if self.refs else None
 
     @cached_property
     def inputs(self) -> ScoreInputs:
@@ -115,9 +123,9 @@ class Request:
     def signature_fields(self) -> dict[str, str]:
         """Entries of the signature that this request adds."""
         fields = {}
-        if self.refs:
-            digest = file_digest(self.refs)
-            fields["refs"] = f"{self.refs.name} {digest[:8]}"
+        if self.refs and self.references:
+            digest = self.references.sha256
+            fields["refs"] = f"{self.references.name} {digest[:8]}"
             fields |= _translation(self.refs, digest)
         if self.missing == "wrong":
             fields["missing"] = "wrong"
@@ -173,22 +181,28 @@ def evaluate(request: Request) -> Evaluation:
     states why. Raises UserError for missing answers (see Request.missing) and unreadable files.
     """
     config, (utterances, answers, errors) = request.config, request.answers
-    counted = scoring.rows(utterances, answers, config.target, request.metrics, config.scoring)
+    several = request.references.captions if request.references else None
+    counted = scoring.rows(
+        utterances, answers, config.target, request.metrics, config.scoring, several
+    )
     provenance, fields = Provenance.of(request.data, config), request.signature_fields()
     scores = []
     for metric in request.metrics:
         rows = counted.table[metric.name]
         note = ""
         if not rows:
-            note = counted.notes.get(metric.name, ABSENT if request.selected else "")
+            reason = metric.missing(config.scoring) or ABSENT
+            note = counted.notes.get(metric.name, reason if request.selected else "")
         if not rows and not note:
             continue
         signed = {
             **provenance.signature_fields(metric, request.trained_measures),
             **_sex_of(metric, utterances),
             **fields,
-            **scoring.target_signature(metric, config.target, config.scoring),
+            **target_signature(metric, config.target, config.scoring),
         }
+        if metric.captions:
+            signed["nrefs"] = request.references.count if request.references else "1"
         scores.append(scoring.score(metric, rows, config.scoring, signed, note))
     return Evaluation(
         utterances,

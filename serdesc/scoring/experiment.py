@@ -11,7 +11,7 @@ import statistics
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Collection, Sequence
+from typing import Any, Collection, Mapping, Sequence
 
 from serdesc.config import Config, ScoringConfig
 from serdesc.data.datadir import Utterance
@@ -20,7 +20,8 @@ from serdesc.files import read_json, read_jsonl
 from serdesc.scoring.bootstrap import Rows, total
 from serdesc.scoring.captions import Captions
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import ROWS, check_not_stale, completed, read_rows
+from serdesc.scoring.score import ROWS, check_not_stale, read_rows
+from serdesc.scoring.signature import comparable
 
 # rows that `score --faithful` and `score --depends` write
 FAITHFULNESS, DEPENDENCE = f"faithfulness.{ROWS}", f"depends.{ROWS}"
@@ -85,7 +86,7 @@ class Experiment:
         signatures: dict[str, str] = {}
         for fold in self.folds:
             for row in read_json(fold / f"decode_{self.part}" / "score.json")["scores"]:
-                of_fold = completed(row["signature"])
+                of_fold = comparable(row["signature"])
                 signature = signatures.setdefault(row["metric"], of_fold)
                 if signature != of_fold:
                     raise UserError(
@@ -170,7 +171,8 @@ class Experiment:
             value = statistics.fmean(of_folds)
             if not mean_of_folds:
                 value = metric.value(total([counts for _, counts in self.rows(metric, folds)]))
-            values.append(round(value, 4))
+            if not math.isnan(value):
+                values.append(round(value, 4))
         return values
 
     def _value(self, metric: Metric, fold: str) -> float | None:
@@ -194,15 +196,17 @@ class Experiment:
             rows += self.counts(metric, fold)
         if not (metric.of_set and metric.captions and len(pooled) > 1 and rows):
             return rows
-        tokens: dict[str, dict[str, str]] = {}
+        tokens: dict[str, dict[str, Any]] = {}
         for fold in pooled:
             for line in self.lines[fold]:
                 if "tokens" in line:
                     tokens[line["utt_id"]] = line["tokens"]
         utterances = [utt for utt, _ in rows]
         hyps = [tokens[utt.utt_id]["hyp"] for utt in utterances]
-        refs = [tokens[utt.utt_id]["ref"] for utt in utterances]
-        captions = Captions.of_tokens(hyps, refs, self.scoring)
+        references = [_references(tokens[utt.utt_id]) for utt in utterances]
+        captions = Captions.of_tokens(hyps, references, self.scoring)
+        if metric.pool:
+            return list(zip(utterances, metric.pool(captions, [counts for _, counts in rows])))
         return list(zip(utterances, metric.captions(captions)))
 
     def test_rows(self, name: str) -> Lines:
@@ -216,3 +220,9 @@ class Experiment:
     def folds_without_test(self, name: str) -> list[str]:
         paths = [fold / f"decode_{self.part}" / name for fold in self.folds]
         return [self.name(path.parent.parent) for path in paths if not path.exists()]
+
+
+def _references(tokens: Mapping[str, Any]) -> list[str]:
+    """The tokenised references of a line of rows.jsonl: one, or several."""
+    several: list[str] | None = tokens.get("refs")
+    return several or [tokens["ref"]]

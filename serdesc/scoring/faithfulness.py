@@ -29,12 +29,14 @@ from serdesc.f0 import Tracker
 from serdesc.files import digest, write_json, write_jsonl
 from serdesc.progress import progress
 from serdesc.scoring import typeset
-from serdesc.scoring.bootstrap import Rows, interval, total
+from serdesc.scoring.bootstrap import Rows, total
 from serdesc.scoring.cache import ResultCache
 from serdesc.scoring.classes import accuracy, kappa
 from serdesc.scoring.hypotheses import Hypothesis
+from serdesc.scoring.intervals import interval
 from serdesc.scoring.metric import Metric
-from serdesc.scoring.score import ROWS, Provenance, beside
+from serdesc.scoring.score import ROWS, beside
+from serdesc.scoring.signature import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,10 @@ from typing import Any, Iterator, Mapping, Sequence
 from serdesc.errors import UserError
 from serdesc.scoring.corpus_runs import CorpusRuns, excluded
 from serdesc.scoring.experiment import Experiment
+from serdesc.scoring.intervals import method
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.significance import Comparison, compare, holm
+from serdesc.scoring.typeset import signed_span
 
 ALPHA = 0.05
 OVER_SPEAKERS = (
@@ -67,10 +69,11 @@ def _test(rules: Sequence[Rule], unit: str) -> tuple[Marks, list[str]]:
             key = (rule.corpus.name, rule.on, rule.metric.name)
             mark = rule.mark if adjusted < ALPHA else f"({rule.mark})"
             cells[key] = cells.get(key, "") + mark
-        low, high = comparison.interval or (float("nan"), float("nan"))
+        span = signed_span(comparison.interval) or "no interval"
         notes.append(
             f"{rule.corpus.name}, {rule.metric.unit}: {rule.a} over {rule.b} "
-            f"{comparison.a - comparison.b:+.1f} (95 % {low:+.1f} to {high:+.1f}), p {p:.4f}, "
+            f"{comparison.a - comparison.b:+.1f} (95 %, {method(comparison.units)}: {span}), "
+            f"p {p:.4f}, "
             f"Holm {adjusted:.4f}; {comparison.units} {unit}s"
         )
     return cells, notes

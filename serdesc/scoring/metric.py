@@ -21,9 +21,12 @@ Counts = dict[str, float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric is defined by one of three functions that count, and by `value`.
+    """A metric is defined by one of four functions that count, and by `value`.
 
     count(reference, hypothesis)   counts of one utterance from its fields; None: not applicable
+    transcript(reference, hypothesis, config)
+                                   counts of one utterance from its transcripts; that of the
+                                   hypothesis is None if it could not be read
     posterior(emotion, posterior)  counts of one utterance from the reference emotion and the
                                    posterior over emotions
     captions(captions)             counts of each caption of a set, in order
@@ -38,6 +41,12 @@ class Metric:
     captions: Callable[[Captions], list[Counts]] | None = None
     # True: the counts of a caption depend on the other captions of the set (CIDEr)
     of_set: bool = False
+    # pool(captions, counts): the counts of a set that is pooled from folds, where `captions` alone
+    # does not suffice; counts: those of the folds
+    pool: Callable[[Captions, list[Counts]], list[Counts]] | None = None
+    transcript: Callable[[str, str | None, ScoringConfig], Counts] | None = None
+    # key of `scoring` that the metric is computed with; not computed if it is empty
+    needs: str = ""
     posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = None
     # True: the posterior is restricted to the emotions that the references have
     closed_set: bool = False
@@ -48,11 +57,25 @@ class Metric:
     accuracy: bool = False
     # value of random guessing, from the same counts
     chance: Callable[[Mapping[str, float]], float] | None = None
+    # why the value may be NaN for some counts
+    undefined: str = "its formula has no value for these counts"
     settings: dict[str, Any] = field(default_factory=dict)  # enters the signature
     # configuration values that enter the signature
     signs: Callable[[ScoringConfig], dict[str, Any]] = lambda config: {}
     higher_is_better: bool = True
+    # least and greatest possible value: intervals end there
+    bounds: tuple[float, float] = (-math.inf, math.inf)
     column: int = 50  # tables list metrics in this order
+
+    def can_run(self, config: ScoringConfig) -> bool:
+        """False if the key that the metric needs is empty."""
+        return not self.needs or bool(getattr(config, self.needs))
+
+    def missing(self, config: ScoringConfig) -> str:
+        """Why the metric cannot run; empty if it can."""
+        if self.can_run(config):
+            return ""
+        return f"scoring.{self.needs} is empty: set it (--set scoring.{self.needs}=...)"
 
 
 def mean_of(
@@ -76,5 +99,5 @@ def mean_of(
         captions=captions,
         share=lambda counts, _: scale * counts["sum"],
         column=column,
-        **options,
+        **{"bounds": (0, scale), **options},
     )

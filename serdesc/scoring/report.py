@@ -15,15 +15,17 @@ from serdesc.scoring import (
     by_descriptors,
     dependence,
     faithfulness,
+    intervals,
     terminal,
     typeset,
 )
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.baselines import LOGMEL
 from serdesc.scoring.baselines import read_rows as read_baseline
-from serdesc.scoring.bootstrap import Rows, difference
+from serdesc.scoring.bootstrap import Rows
 from serdesc.scoring.classes import confusion
 from serdesc.scoring.experiment import DEPENDENCE, FAITHFULNESS, Experiment
+from serdesc.scoring.intervals import difference
 from serdesc.scoring.metric import Counts, Metric
 from serdesc.scoring.protocol import described
 from serdesc.scoring.score import BY_DESCRIPTORS, Score, score
@@ -45,17 +47,34 @@ def show(
     for s in scores:
         if "substitutions" in s.counts and s.value is not None:
             terminal.print_lines([_errors(by_name[s.metric].unit, s.counts)], "  ")
+    terminal.print_lines(_intervals(scores), "  ")
     emotions = confusion(counts for _, counts in table.get("ua", []))
     if emotions:
         terminal.print_table(
             _confusion_table(emotions), "emotions: reference in rows, prediction in columns"
         )
+    terminal.print_lines(_not_computed(scores, by_name), "  ")
+
+
+def _intervals(scores: Sequence[Score], unit: str = "") -> list[str]:
+    """The method of the intervals, if a score has a value."""
+    present = [s for s in scores if s.value is not None and s.n]
+    if not present:
+        return []
+    signed = "|unit:utterance|" in present[0].signature
+    unit = unit or ("utterance" if signed else "speaker")
+    return [f"95 %: {intervals.described([s.interval_units for s in present], unit)}"]
+
+
+def _not_computed(scores: Sequence[Score], by_name: Mapping[str, Metric]) -> list[str]:
+    """Why scores have no value, or no interval though there are several units."""
     units_of: dict[str, list[str]] = {}
     for s in scores:
-        units_of.setdefault(s.note, []).append(by_name[s.metric].unit)
-    for note, units in units_of.items():
-        if note:
-            terminal.print_lines([f"not computed: {', '.join(units)}: {note}"], "  ")
+        note = s.note
+        if s.value is not None and s.interval is None and s.interval_units > 1:
+            note = "no 95 % interval, because there is no value without one of the speakers"
+        units_of.setdefault(note, []).append(by_name[s.metric].unit)
+    return [f"not computed: {', '.join(units)}: {note}" for note, units in units_of.items() if note]
 
 
 def _score_table(scores: Sequence[Score], by_name: Mapping[str, Metric]) -> pd.DataFrame:
@@ -104,7 +123,10 @@ def report(exp: Path, part: str, config: Config) -> None:
     write_json(exp / f"score_{part}.json", tree)
     table = _table(exp, pooled, len(experiment.seeds))
     partial = _partially_scored(experiment, metrics)
-    blocks = [_block(experiment, table, [*_word_errors(pooled), *partial])]
+    method = _intervals([row.score for row in pooled], config.scoring.unit)
+    by_name = {metric.name: metric for metric in metrics}
+    method += _not_computed([row.score for row in pooled], by_name)
+    blocks = [_block(experiment, table, [*method, *_word_errors(pooled), *partial])]
     if emotions:
         blocks.append(typeset.markdown(_confusion_table(emotions)) + "\n")
     tests = [(title, cells, 1) for title, cells in by_descriptors.cells(right)]
@@ -113,6 +135,7 @@ def report(exp: Path, part: str, config: Config) -> None:
         blocks.append(f"{title}:\n\n{typeset.markdown(cells)}\n")
     write_text(exp / _results(part), "\n".join(blocks))
     terminal.print_table(table, f"{exp}: {part}, {_extent(experiment)} pooled")
+    terminal.print_lines(method, "  ")
     for line in partial:
         terminal.print_lines([f"{line}: {PARTIAL}"], "  ")
     for title, cells, labels in tests:
@@ -199,9 +222,10 @@ class Pooled:
 
     def to_dict(self, experiment: Experiment) -> dict[str, Any]:
         signature = experiment.signatures[self.metric.name]
+        ci = intervals.method(self.score.interval_units) if self.score.interval else "none"
         return {
             **asdict(self.score),
-            "signature": f"{signature}|pooled:{self._pooled(experiment)}",
+            "signature": f"{signature}|ci:{ci}|pooled:{self._pooled(experiment)}",
             "by_fold": self.by_fold,
             "mean": _rounded(self.mean),
             "above_log_mel": self.above_log_mel,

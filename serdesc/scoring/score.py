@@ -1,4 +1,4 @@
-"""Scores of hypotheses against a data directory: score.json, its rows file, and signatures."""
+"""Scores of hypotheses against a data directory: score.json and its rows file."""
 
 from __future__ import annotations
 
@@ -10,32 +10,21 @@ from typing import Any, Container, Mapping, Sequence
 from serdesc import __version__, files
 from serdesc.captions import writer
 from serdesc.captions.fields import Fields
-from serdesc.config import (
-    Config,
-    FoldsConfig,
-    MeasureConfig,
-    PrepareConfig,
-    ScoringConfig,
-    TargetConfig,
-    rename_keys,
-)
-from serdesc.configfile import FORMER
+from serdesc.config import ScoringConfig, TargetConfig
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
-from serdesc.files import read_json, read_jsonl, read_text, write_json, write_jsonl
-from serdesc.scoring.bootstrap import Rows, interval, total
+from serdesc.files import read_json, read_jsonl, write_json, write_jsonl
+from serdesc.scoring.bootstrap import Rows, total
 from serdesc.scoring.captions import Captions, chosen, refuse_other_languages
-from serdesc.scoring.captions import signature_fields as caption_signature
 from serdesc.scoring.hypotheses import Hypothesis
+from serdesc.scoring.intervals import Interval, interval, method, units
 from serdesc.scoring.java import NotComputed
 from serdesc.scoring.metric import Metric
+from serdesc.scoring.signature import signature
 
 ROWS = "rows.jsonl"
 BY_DESCRIPTORS = "emotion by descriptors"  # key of score.json
-MEASURED = ("pitch", "energy", "speed")  # fields whose labels are binned measures
-FORMER_MEASURES = asdict(MeasureConfig()) | FORMER["measure"]  # before version 0.4.0
-SIGNED_MEASURES = ("source", "pitch", "speed", "speech_time", "energy", "traits")  # in all cases
 
 
 @dataclass(frozen=True)
@@ -47,25 +36,10 @@ class Score:
     chance: float | None
     n: int
     counts: dict[str, float]
-    interval: tuple[float, float] | None  # 95 %
+    interval: Interval | None  # 95 %
     signature: str
     note: str = ""  # why the value is missing
-
-
-def read_references(path: Path, utterances: Sequence[Utterance]) -> list[Utterance]:
-    """The utterances with captions replaced by those of a Kaldi text file (`<utt_id> <caption>`).
-
-    Raises UserError if an utterance has no caption in the file.
-    """
-    lines = (line.split(None, 1) for line in read_text(path).split("\n") if line.strip())
-    captions = {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
-    missing = [utt.utt_id for utt in utterances if utt.utt_id not in captions]
-    if missing:
-        raise UserError(
-            f"{path}: no caption of {len(missing)} utterances, the first is '{missing[0]}': "
-            "a line is `<utt_id> <caption>`"
-        )
-    return [replace(utt, caption=captions[utt.utt_id]) for utt in utterances]
+    interval_units: int = 0  # speakers (or utterances) that the interval is computed over
 
 
 @dataclass(frozen=True)
@@ -75,7 +49,7 @@ class Counted:
     table: dict[str, Rows]
     notes: dict[str, str]
     failed: list[str]  # metrics whose program failed; the note has its error message
-    tokens: dict[str, tuple[str, str]]  # utterance -> tokenised captions (hyp, ref)
+    tokens: dict[str, tuple[str, list[str]]]  # utterance -> tokenised hypothesis and references
 
 
 def rows(
@@ -84,10 +58,13 @@ def rows(
     outputs: TargetConfig,
     metrics: Sequence[Metric],
     config: ScoringConfig,
+    references: Mapping[str, list[str]] | None = None,
 ) -> Counted:
     """Counts of every metric; `hyps` must have a hypothesis for every utterance.
 
-    If the program of a metric fails, the other metrics are still computed. Raises UserError if an
+    references: captions of each utterance to compare with, as they are; by default the utterance's
+    own, limited to the fields of the target. Fields are compared with the labels in all cases. If
+    the program of a metric fails, the other metrics are still computed. Raises UserError if an
     utterance has no labels.
     """
     table: dict[str, Rows] = {metric.name: [] for metric in metrics}
@@ -106,14 +83,23 @@ def rows(
                 if metric.closed_set:
                     posterior = _restricted(posterior, emotions)
                 table[metric.name].append((utt, metric.posterior(ref.emotion, posterior)))
-            if metric.count and (counts := metric.count(ref, hyps[utt.utt_id].fields)) is not None:
+            if metric.transcript and ref.transcript is not None:
+                said = hyps[utt.utt_id].fields.transcript
+                counts = metric.transcript(ref.transcript, said, config)
                 table[metric.name].append((utt, counts))
+            read = metric.count(ref, hyps[utt.utt_id].fields) if metric.count else None
+            if read is not None:
+                table[metric.name].append((utt, read))
     counted = Counted(table, {}, [], {})
-    captioned = [utt for utt in utterances if utt.caption]
-    if captioned and any(metric.captions for metric in metrics):
+    captioned = [utt for utt in utterances if references or utt.caption]
+    of_captions = [metric for metric in metrics if metric.captions and metric.can_run(config)]
+    if captioned and of_captions:
         compared = [chosen(hyps[utt.utt_id].response, config) for utt in captioned]
-        refs = [chosen(_reference(utt, outputs, config), config) for utt in captioned]
-        _count_captions(counted, captioned, Captions(compared, refs, config), metrics)
+        refs: list[list[str]] = []
+        for utt in captioned:
+            own = references[utt.utt_id] if references else [_reference(utt, outputs, config)]
+            refs.append([chosen(caption, config) for caption in own])
+        _count_captions(counted, captioned, Captions(compared, refs, config), of_captions)
     return counted
 
 
@@ -131,7 +117,7 @@ def _count_captions(
     for count in dict.fromkeys(metric.captions for metric in metrics if metric.captions):
         names = [metric.name for metric in metrics if metric.captions is count]
         try:
-            refuse_other_languages(captions.hyps, captions.refs, captions.config)
+            refuse_other_languages(captions)
             of_captions = list(zip(utterances, count(captions), strict=True))
             counted.table.update(dict.fromkeys(names, of_captions))
         except NotComputed as reason:
@@ -140,7 +126,7 @@ def _count_captions(
             counted.notes.update(dict.fromkeys(names, str(error)))
             counted.failed.extend(names)
     if captions.tokenised:
-        for utt, pair in zip(utterances, zip(*captions.tokens)):
+        for utt, pair in zip(utterances, zip(*captions.token_lists)):
             counted.tokens[utt.utt_id] = pair
 
 
@@ -160,130 +146,28 @@ def _reference(utt: Utterance, outputs: TargetConfig, config: ScoringConfig) -> 
 def score(
     metric: Metric, counted: Rows, config: ScoringConfig, signed: Mapping[str, Any], note: str = ""
 ) -> Score:
-    """Value, chance level, 95 % interval and signature; `signed` enters the signature."""
+    """Value, chance level, 95 % interval and signature; `signed` enters the signature.
+
+    note: why there are no counts; where there are, but no value, the note is the metric's reason.
+    """
     summed = total([counts for _, counts in counted])
     value = metric.value(summed) if counted else math.nan
+    if counted:
+        note = metric.undefined if math.isnan(value) else ""
+    span = interval(metric, counted, config)
     chance = round(metric.chance(summed), 4) if metric.chance and counted else None
+    of_units = units(counted, config)
     return Score(
         metric=metric.name,
         value=None if math.isnan(value) else round(value, 4),
         chance=chance,
         n=len(counted),
         counts=summed,
-        interval=interval(metric, counted, config),
-        signature=signature(metric, config, signed),
+        interval=span,
+        signature=signature(metric, config, signed, method(of_units) if span else "none"),
         note=note,
+        interval_units=of_units,
     )
-
-
-def signature(metric: Metric, config: ScoringConfig, signed: Mapping[str, Any]) -> str:
-    """What a value depends on, in one line: metric, settings, protocol, unit, version."""
-    of_captions = caption_signature(config) if metric.captions else {}
-    parts = {
-        "metric": metric.name,
-        **of_captions,
-        **metric.settings,
-        **metric.signs(config),
-        **signed,
-        "unit": config.unit,
-        "serdesc": __version__,
-    }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """The settings that utterances, folds and labels were created with.
-
-    Read from the file that `serdesc annotate` writes beside the folds; the configuration if it is
-    absent.
-    """
-
-    prepare: dict[str, Any]
-    folds: FoldsConfig
-    measure: dict[str, Any]
-
-    @classmethod
-    def of(cls, data: Path, config: Config) -> Provenance:
-        path = data.parent.parent / datadir.LABELS_RECORD
-        stored = read_json(path) if path.exists() else {}
-        rename_keys(stored.get("settings", {}), str(path), "prepare")
-        folds = FoldsConfig(**stored["folds"]) if "folds" in stored else config.folds
-        measure = asdict(config.measure)
-        if "measure" in stored:  # by an earlier version, perhaps, with fewer keys
-            measure = FORMER_MEASURES | stored["measure"]
-        return cls({**asdict(config.prepare), **stored.get("settings", {})}, folds, measure)
-
-    def signature_fields(self, metric: Metric, trained: MeasureConfig | None) -> dict[str, str]:
-        """The folds, and the settings that the metric depends on.
-
-        The measures behind the labels are included if the metric uses them; with `trained`, those
-        of the labels that the model learnt, where they differ.
-        """
-        fields = {
-            "fold_rule": self.folds.rule,
-            "protocol": self.folds.protocol,
-            "labels": "+".join(self.folds.labels) or "all",
-        }
-        choices = {key: self.prepare[key] for key in datadir.PREPARE_KEYS}
-        fields |= _settings(choices, PrepareConfig(), "")
-        measured = (*MEASURED, *self.measure["traits"])
-        if metric.captions or metric.settings.get("field") in measured:
-            # Of a corpus's own labels the configuration says no more than what it sets.
-            always = SIGNED_MEASURES if self.measure["source"] == "measured" else ("source",)
-            fields |= _settings(self.measure, MeasureConfig(), "measure_", always)
-            fields |= self.learnt(trained)
-        return fields
-
-    def learnt(self, trained: MeasureConfig | None) -> dict[str, str]:
-        """Measures of the labels that a model was trained on, where they are not those of these."""
-        fields = {}
-        for key, value in asdict(trained or MeasureConfig()).items():
-            if trained and key in SIGNED_MEASURES and value != self.measure[key]:
-                fields[f"trained_{key}"] = _text(value)
-        return fields
-
-
-def _settings(
-    values: Mapping[str, Any], defaults: Any, prefix: str, always: Container[str] = ()
-) -> dict[str, str]:
-    """Settings for a signature: those of `always`, and others that are not the default."""
-    fields = {}
-    for key, value in values.items():
-        if key in always or value != asdict(defaults)[key]:
-            fields[prefix + key] = _text(value)
-    return fields
-
-
-def _text(value: Any) -> str:
-    return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
-
-
-def completed(signature: str) -> str:
-    """A signature with the measures that versions before 0.4.0 left out: SpeechCraft's."""
-    parts = dict(part.partition(":")[::2] for part in signature.split("|"))
-    uses_measures = "target" in parts or parts.get("field") in MEASURED
-    if not uses_measures or "measure_source" in parts:
-        return signature
-    measures = {f"measure_{key}": _text(FORMER_MEASURES[key]) for key in SIGNED_MEASURES}
-    signed: dict[str, str] = {}
-    for key, value in parts.items():
-        if key in ("target", "unit") and not measures.keys() <= signed.keys():
-            signed |= {name: parts.get(name, text) for name, text in measures.items()}
-        signed.setdefault(key, value)
-    return "|".join(f"{key}:{value}" for key, value in signed.items())
-
-
-def target_signature(
-    metric: Metric, outputs: TargetConfig, config: ScoringConfig
-) -> dict[str, str]:
-    """The parts of a caption metric's references; the transcript only if it is compared."""
-    if not metric.captions:
-        return {}
-    names = [name for name in ("transcript", "descriptors", "emotion") if getattr(outputs, name)]
-    if config.caption_text != "full":
-        names = [name for name in names if name != "transcript"]
-    return {"target": "+".join(names)}
 
 
 def scores_of(hyp: Path) -> Path:
@@ -316,7 +200,7 @@ class ScoreInputs:
         if not out.exists() or not beside(out, ROWS).exists():
             return False
         stored = read_json(out)
-        complete = not any(row["note"] for row in stored["scores"])
+        complete = not any(row["note"] and not row["n"] for row in stored["scores"])
         return stored.get("of") == asdict(self) and complete
 
 
@@ -332,7 +216,7 @@ def write(
     out: Path,
     scores: Sequence[Score],
     table: Mapping[str, Rows],
-    tokens: Mapping[str, tuple[str, str]] = {},
+    tokens: Mapping[str, tuple[str, list[str]]] = {},
     errors: Mapping[str, Sequence[str]] = {},
     source: ScoreInputs | None = None,
     by_descriptors: Mapping[str, Any] = {},
@@ -347,8 +231,9 @@ def write(
         for utt, counts in counted:
             row = by_utterance.setdefault(utt.utt_id, {"utt_id": utt.utt_id, "spk": utt.spk})
             row[name] = counts
-    for utt_id, (hyp, ref) in tokens.items():
-        by_utterance[utt_id]["tokens"] = {"hyp": hyp, "ref": ref}
+    for utt_id, (hyp, refs) in tokens.items():
+        several = {"ref": refs[0]} if len(refs) == 1 else {"refs": refs}
+        by_utterance[utt_id]["tokens"] = {"hyp": hyp, **several}
     write_jsonl(beside(out, ROWS), [by_utterance[utt_id] for utt_id in sorted(by_utterance)])
     tree: dict[str, Any] = {"scores": [asdict(s) for s in scores], "rows": beside(out, ROWS).name}
     if errors:

@@ -6,8 +6,9 @@
                     unit (Noreen 1989); any metric
     mcnemar         exact, one-tailed, over utterances that one system has correct and the other
                     incorrect; for accuracy only
-    bootstrap       95 % interval of the difference; a p-value only for 50 units or more, because
-                    its error rate is too high below
+    bootstrap       for 50 units or more, because its error rate is too high below
+
+The 95 % interval of the difference: t below 100 units, bootstrap from there on (intervals.py).
 
 A unit is an utterance, a speaker or a fold, and the unit is part of the result. Over utterances, UA
 is compared on correct_i N / (C n_class(i)), whose mean is UA; a t-test on correct / incorrect would
@@ -33,16 +34,17 @@ from serdesc.scoring.bootstrap import (
     Rows,
     UnitSums,
     check_same_utterances,
-    percentiles,
     total,
 )
 from serdesc.scoring.hypotheses import Hypothesis, answered
+from serdesc.scoring.intervals import Interval, estimates, span
 from serdesc.scoring.metric import Metric
 from serdesc.scoring.score import rows
 
 UNITS = ("utterance", "speaker", "fold")
 ROUNDS = 10_000
 BOOTSTRAP_UNITS = 50
+NOTHING = "nothing of it in these labels, captions or answers"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Comparison:
     b: float
     unit: str
     units: int
-    interval: tuple[float, float] | None  # 95 % of A - B
+    interval: Interval | None  # 95 % of A - B
     p: dict[str, float | None]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,14 +84,14 @@ def compare(
     units = len(sides[0].sums)
     rng = np.random.default_rng(seed)
     picks = rng.integers(units, size=(rounds // 5, units))
-    drawn = sign * (sides[0].resampled(metric, picks) - sides[1].resampled(metric, picks))
     observed = sign * (sides[0].value(metric) - sides[1].value(metric))
     p: dict[str, float | None] = dict.fromkeys(("t", "randomisation", "mcnemar", "bootstrap"))
     if math.isfinite(observed):
         p["t"] = _t_test(metric, sides, sign, unit)
         p["randomisation"] = _randomised(metric, sides, sign, observed, rounds, rng)
         if units >= BOOTSTRAP_UNITS:
-            p["bootstrap"] = _bootstrapped(drawn, observed)
+            resampled = sides[0].resampled(metric, picks) - sides[1].resampled(metric, picks)
+            p["bootstrap"] = _bootstrapped(sign * resampled, observed)
     if unit == "utterance" and metric.accuracy and units == len(a):  # not for several seeds
         p["mcnemar"] = _mcnemar(a, b)
     return Comparison(
@@ -98,7 +100,7 @@ def compare(
         b=round(sides[1].value(metric), 4),
         unit=unit,
         units=units,
-        interval=percentiles(sign * drawn) if units > 1 else None,
+        interval=span(metric, sides, estimates(metric, sides, picks)),
         p=p,
     )
 
@@ -242,9 +244,16 @@ def compare_all(
     """A against B in each metric; and why a metric could not be compared."""
     rows_a, notes_a, fold_of = answers(data, a, metrics, config)
     rows_b, notes_b, _ = answers(data, b, metrics, config)
-    comparisons = [
-        compare(metric, rows_a[metric.name], rows_b[metric.name], unit, fold_of)
-        for metric in metrics
-        if rows_a[metric.name] and rows_b[metric.name]
-    ]
-    return comparisons, {**notes_b, **notes_a}
+    comparisons: list[Comparison] = []
+    notes = {**notes_b, **notes_a}
+    for metric in metrics:
+        if not (rows_a[metric.name] and rows_b[metric.name]):
+            notes.setdefault(metric.name, metric.missing(config.scoring) or NOTHING)
+            continue
+        comparison = compare(metric, rows_a[metric.name], rows_b[metric.name], unit, fold_of)
+        if math.isfinite(comparison.a) and math.isfinite(comparison.b):
+            comparisons.append(comparison)
+        else:
+            side = "B" if math.isfinite(comparison.a) else "A"
+            notes[metric.name] = f"{side} has no value of it: none of its answers could be read"
+    return comparisons, notes

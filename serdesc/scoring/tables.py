@@ -11,7 +11,6 @@ marks of the same test over speakers. A column has one signature.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -237,7 +236,7 @@ def _value(corpus: CorpusRuns, experiment: Experiment, metric: Metric) -> str:
             return "not computed"
         return "not scored" if metric.name in corpus.scored else "not in this corpus"
     seeds = experiment.by_seed(metric, metric.name in OF_CLASSES)
-    if math.isnan(seeds[0]):
+    if not seeds:
         seeds = experiment.by_seed(metric, mean_of_folds=True)
     text = f"{statistics.fmean(seeds):.1f}"
     if len(folds) > 1:

@@ -61,7 +61,7 @@ def test_a_description_is_part_of_the_identity_and_its_absence_is_not() -> None:
         ),
         ("wav.scp", lambda lines: ["s0-0\n", *lines[1:]], "wav.scp:1: 's0-0' has no file"),
         ("text", lambda lines: lines[::-1], "sort the file"),
-        ("text", lambda lines: lines[:1] + lines, "listed twice"),
+        ("text", lambda lines: lines[:1] + lines, "text:2: 's0-0' is listed twice, in line 1 too"),
         ("text", lambda lines: lines[1:], "no line for 's0-0'"),
         ("utt2emo", lambda lines: [*lines, "zz angry\n"], "'zz' is not in wav.scp"),
         ("utt2spk", lambda lines: ["\n", *lines], "utt2spk:1: empty line"),

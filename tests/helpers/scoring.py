@@ -19,17 +19,28 @@ from serdesc.data.datadir import Utterance
 from serdesc.files import read_json, write_jsonl
 from serdesc.scoring import hypotheses, metrics
 from serdesc.scoring import score as scoring
-from serdesc.scoring.metric import Metric
+from serdesc.scoring.metric import Counts, Metric
 
 
 def metric(name: str) -> Metric:
     return metrics.chosen(name)[0]
 
 
-def value(name: str, pairs: list[tuple[Fields, Fields]]) -> float:
+def value(
+    name: str, pairs: list[tuple[Fields, Fields]], config: ScoringConfig = ScoringConfig()
+) -> float:
     m = metric(name)
-    counted = [c for c in (m.count(*pair) for pair in pairs) if c is not None]
-    return m.value(scoring.total(counted))
+    counted = [count(m, *pair, config) for pair in pairs]
+    return m.value(scoring.total([counts for counts in counted if counts is not None]))
+
+
+def count(
+    m: Metric, ref: Fields, hyp: Fields, config: ScoringConfig = ScoringConfig()
+) -> Counts | None:
+    """The counts of an utterance by its fields or transcripts."""
+    if m.transcript and ref.transcript is not None:
+        return m.transcript(ref.transcript, hyp.transcript, config)
+    return m.count(ref, hyp) if m.count else None
 
 
 def answer(folder: Path, out: Path, change: int = 0) -> Path:
@@ -51,7 +62,7 @@ def answer(folder: Path, out: Path, change: int = 0) -> Path:
 
 def score(folder: Path, hyp: Path) -> dict[str, scoring.Score]:
     utterances, wanted = datadir.read(folder), [
-        metric for metric in metrics.every() if metric.count
+        metric for metric in metrics.every() if metric.count or metric.transcript
     ]
     table = scoring.rows(
         utterances, hypotheses.answered(hyp, utterances)[0], TargetConfig(), wanted, ScoringConfig()
@@ -72,9 +83,13 @@ def hum(seconds: float = 2.0, f0: float = 200.0) -> np.ndarray:
 
 
 def scored(
-    folder: Path, hyps: list[str], refs: list[str], *settings: str
+    folder: Path,
+    hyps: list[str],
+    refs: list[str],
+    *settings: str,
+    several: list[list[str]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The scores that `serdesc score` writes of these captions."""
+    """The scores that `serdesc score` writes of these captions; several: references in a file."""
     utterances = [
         Utterance(f"u{i:04d}", f"{i}.wav", f"s{i % 3}", caption=ref, labels=Fields(emotion="sad"))
         for i, ref in enumerate(refs)
@@ -90,6 +105,10 @@ def scored(
         for setting in (*settings, f"scoring.cache={folder / 'cache'}")
         for item in ("--set", setting)
     ]
+    if several:
+        lines = [f"u{i:04d} {ref}\n" for i, captions in enumerate(several) for ref in captions]
+        (folder / "refs").write_text("".join(lines))
+        options += ["--refs", str(folder / "refs")]
     result = CliRunner().invoke(
         app, ["score", str(folder / "data"), "--hyp", str(folder / "hyp.jsonl"), *options]
     )

@@ -14,8 +14,7 @@ from serdesc.data import datadir
 from serdesc.errors import UserError
 from serdesc.files import read_json, write_jsonl
 from serdesc.inference import decode
-from serdesc.scoring import hypotheses
-from serdesc.scoring import score as scoring
+from serdesc.scoring import hypotheses, references
 
 
 @pytest.mark.parametrize(
@@ -109,7 +108,7 @@ def test_an_answer_may_hold_any_character(parts: Path, tmp_path: Path) -> None:
     hyps, _ = hypotheses.answered(tmp_path / "hyp.jsonl", datadir.read(test))
     assert {hyp.response for hyp in hyps.values()} == {"A\u2028man\x85 speaks."}
     (tmp_path / "latin").write_bytes("a caf\xe9\n".encode("latin-1"))
-    for read in (hypotheses.read_hypotheses, lambda path: scoring.read_references(path, [])):
+    for read in (hypotheses.read_hypotheses, lambda path: references.read(path, [])):
         with pytest.raises(UserError, match="latin:1: not UTF-8"):
             read(tmp_path / "latin")
 

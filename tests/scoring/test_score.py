@@ -14,10 +14,12 @@ from serdesc import config as configs
 from serdesc.cli import app
 from serdesc.config import Config, ScoringConfig, TargetConfig
 from serdesc.data import annotate
+from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.files import read_json, read_jsonl, write_json
-from serdesc.scoring import java, report
+from serdesc.scoring import java, report, signature
 from serdesc.scoring import score as scoring
+from serdesc.scoring.signature import comparable
 
 
 def test_perfect_captions_score_perfectly_and_absent_fields_are_not_scored(
@@ -50,7 +52,7 @@ def test_perfect_captions_score_perfectly_and_absent_fields_are_not_scored(
         and scores["ua"].n == 6
         and scores["ua"].chance == pytest.approx(33.3333)
     )
-    assert "normaliser:words-3" in scores["wer"].signature
+    assert "normaliser:words-4" in scores["wer"].signature
 
 
 def test_a_fold_is_scored_by_its_own_configuration(parts: Path, tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_scores_are_kept_where_nothing_changed_and_told_where_answers_did(
     (test / "utt2sed.jsonl").write_text(labels.replace('"happy"', '"sad"', 1))
     assert [kept(), kept()] == [False, True]
     there = read_json(hyp.with_name("score.json"))
-    there["scores"][1]["note"] = "no Java"
+    there["scores"][1] |= {"note": "no Java", "n": 0}
     write_json(hyp.with_name("score.json"), there)
     assert [kept(), kept()] == [False, True], "what had no value is tried again"
 
@@ -194,7 +196,7 @@ def test_figures_are_signed_with_what_the_labels_were_made_by(
     }
 
     def signed(folder: Path, name: str, config: Config, trained: Any = None) -> dict[str, str]:
-        return scoring.Provenance.of(folder, config).signature_fields(metric(name), trained)
+        return signature.Provenance.of(folder, config).signature_fields(metric(name), trained)
 
     annotate.annotate(corpus, configs.Config(), 1, tmp_path / "usual")
     assert signed(tmp_path / "usual/fold1/test", "pitch", other) == usual | measures
@@ -217,20 +219,48 @@ def test_figures_are_signed_with_what_the_labels_were_made_by(
 
 def test_signatures_of_earlier_versions_are_read_as_speechcrafts_measures() -> None:
     before = "metric:pitch|field:pitch|fold_rule:session|unit:speaker|serdesc:0.3.0"
-    assert scoring.completed(before) == (
+    assert comparable(before) == (
         "metric:pitch|field:pitch|fold_rule:session|measure_source:measured|measure_pitch:piptrack"
         "|measure_speed:phoneme|measure_speech_time:whole|measure_energy:relative"
         "|measure_traits:none|unit:speaker|serdesc:0.3.0"
     )
     by_f0 = before.replace("|unit", "|measure_pitch:f0|unit")
-    assert "|measure_pitch:f0|" in scoring.completed(by_f0)
-    assert "piptrack" not in scoring.completed(by_f0)
+    assert "|measure_pitch:f0|" in comparable(by_f0)
+    assert "piptrack" not in comparable(by_f0)
     captions = (
         "metric:cider|fold_rule:session|target:descriptors+emotion|unit:speaker|serdesc:0.3.0"
     )
-    assert "|measure_pitch:piptrack|" in scoring.completed(captions)
-    for other in (scoring.completed(before), "metric:ua|field:emotion|unit:speaker|serdesc:0.3.0"):
-        assert scoring.completed(other) == other
+    assert "|measure_pitch:piptrack|" in comparable(captions)
+    for other in (comparable(before), "metric:ua|field:emotion|unit:speaker|serdesc:0.3.0"):
+        assert comparable(other) == other
+
+
+def test_folds_are_pooled_whatever_the_method_of_their_intervals(tmp_path: Path) -> None:
+    """And those of version 0.4.0, whose signature and scores do not name one."""
+    ua, config = metric("ua"), ScoringConfig()
+    for fold in (1, 2):
+        rows = []
+        for i in range(3 if fold == 1 else 120):
+            counts = {"n": 1, "right": i % 2, "n.sad": 1, "right.sad": i % 2}
+            rows.append((Utterance(f"u{fold}-{i:03d}", "", f"s{i:03d}"), counts))
+        found = scoring.score(ua, rows, config, {})
+        assert found.interval_units == len(rows)
+        assert ("|ci:t|" if fold == 1 else "|ci:bootstrap|") in found.signature
+        scoring.write(tmp_path / f"fold{fold}/decode_test/score.json", [found], {"ua": rows})
+    report.report(tmp_path, "test", Config())
+    (pooled,) = read_json(tmp_path / "score_test.json")["scores"]
+    assert "|ci:bootstrap|pooled:2 folds" in pooled["signature"] and pooled["interval_units"] == 120
+    assert "- 95 %: bootstrap over 120 speakers" in (tmp_path / "RESULTS.md").read_text()
+    for fold in (1, 2):
+        path = tmp_path / f"fold{fold}/decode_test/score.json"
+        tree = read_json(path)
+        (row,) = tree["scores"]
+        del row["interval_units"]
+        row["signature"] = "metric:ua|field:emotion|unit:speaker|serdesc:0.4.0"
+        write_json(path, tree)
+    report.report(tmp_path, "test", Config())
+    (pooled,) = read_json(tmp_path / "score_test.json")["scores"]
+    assert pooled["signature"].endswith("|serdesc:0.4.0|ci:bootstrap|pooled:2 folds")
 
 
 def test_captions_are_signed_with_what_their_references_say() -> None:
@@ -238,19 +268,19 @@ def test_captions_are_signed_with_what_their_references_say() -> None:
     outputs = TargetConfig(transcript=False)
     style, full = ScoringConfig(), ScoringConfig(caption_text="full")
     assert (
-        scoring.target_signature(bleu, outputs, style)
-        == scoring.target_signature(bleu, TargetConfig(), style)
+        signature.target_signature(bleu, outputs, style)
+        == signature.target_signature(bleu, TargetConfig(), style)
         == {"target": "descriptors+emotion"}
     )
-    assert scoring.target_signature(bleu, TargetConfig(), full) == {
+    assert signature.target_signature(bleu, TargetConfig(), full) == {
         "target": "transcript+descriptors+emotion"
     }
-    assert not scoring.target_signature(ua, outputs, full)
-    assert "punctuation:kept" in scoring.signature(metric("sacrebleu"), style, {})
-    assert "tokens:raw|punctuation:kept" in scoring.signature(
+    assert not signature.target_signature(ua, outputs, full)
+    assert "punctuation:kept" in signature.signature(metric("sacrebleu"), style, {})
+    assert "tokens:raw|punctuation:kept" in signature.signature(
         metric("spice"), ScoringConfig(spice_text="raw"), {}
     )
     jar = java.jars() / "meteor" / "meteor-1.5.jar"
-    assert f"jar:{hashlib.sha256(jar.read_bytes()).hexdigest()[:8]}" in scoring.signature(
+    assert f"jar:{hashlib.sha256(jar.read_bytes()).hexdigest()[:8]}" in signature.signature(
         metric("meteor"), style, {}
     )

@@ -23,7 +23,15 @@ from serdesc.data.datadir import Utterance
 from serdesc.scoring import metrics, significance
 from serdesc.scoring.bootstrap import Rows
 
-CASES = (("speaker", 5), ("speaker", 10), ("speaker", 50), ("utterance", 50), ("utterance", 1000))
+CASES = (
+    ("speaker", 2),
+    ("speaker", 5),
+    ("speaker", 10),
+    ("speaker", 20),
+    ("speaker", 50),
+    ("utterance", 50),
+    ("utterance", 1000),
+)
 ROUNDS = 500
 CLASSES = ("angry", "happy", "neutral", "sad")
 MAJORITY = 2

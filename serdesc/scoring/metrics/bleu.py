@@ -15,13 +15,13 @@ from serdesc.scoring.metric import Counts, Metric
 ORDERS = (1, 2, 3, 4)
 
 
-def _statistics(hyps: list[str], refs: list[str]) -> list[Counts]:
-    """Lengths, and matched and total n-grams by order, of tokenised pairs."""
+def _statistics(hyps: list[str], references: list[list[str]]) -> list[Counts]:
+    """Lengths, and matched and total n-grams by order; `ref` is the closest reference's length."""
     from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
 
     rows = []
-    for hyp, ref in zip(hyps, refs):
-        matches = cook_test(hyp, cook_refs([ref]), eff="closest")
+    for hyp, refs in zip(hyps, references):
+        matches = cook_test(hyp, cook_refs(refs), eff="closest")
         row = {"n": 1, "hyp": matches["testlen"], "ref": matches["reflen"]}
         row |= {f"right.{k}": matches["correct"][k - 1] for k in ORDERS}
         row |= {f"all.{k}": matches["guess"][k - 1] for k in ORDERS}
@@ -55,8 +55,10 @@ def _sacrebleu_tokens(captions: Captions) -> list[Counts]:
 
     tokenizer = Tokenizer13a() if captions.config.language == "en" else TokenizerZh()
     hyps = [tokenizer(text.lower().rstrip()) for text in captions.hyps]
-    refs = [tokenizer(text.lower().rstrip()) for text in captions.refs]
-    return _statistics(hyps, refs)
+    references = []
+    for refs in captions.references:
+        references.append([tokenizer(text.lower().rstrip()) for text in refs])
+    return _statistics(hyps, references)
 
 
 METRICS = [
@@ -65,7 +67,8 @@ METRICS = [
         "B@4",
         None,
         _coco,
-        captions=lambda captions: _statistics(*captions.tokens),
+        captions=lambda captions: _statistics(*captions.token_lists),
+        bounds=(0, 100),
         column=20,
     ),
     Metric(
@@ -75,6 +78,7 @@ METRICS = [
         _sacrebleu,
         captions=_sacrebleu_tokens,
         settings={"tokens": "13a or zh, lower case", "punctuation": "kept"},
+        bounds=(0, 100),
         column=21,
     ),
 ]

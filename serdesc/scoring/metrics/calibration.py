@@ -13,6 +13,7 @@ from typing import Mapping
 from serdesc.scoring.metric import Counts, Metric
 
 BINS = 15  # of equal width, as in Guo et al. 2017
+UNREAD = "no answer has a posterior"
 FLOOR = 1e-12  # lower bound of a probability: a confident error must not make the mean infinite
 
 
@@ -50,7 +51,17 @@ def _ece(total: Mapping[str, float]) -> float:
 
 
 METRICS = [
-    Metric("nll", "NLL, nats", None, _mean, posterior=_nll, higher_is_better=False, column=6),
+    Metric(
+        "nll",
+        "NLL, nats",
+        None,
+        _mean,
+        posterior=_nll,
+        undefined=UNREAD,
+        higher_is_better=False,
+        bounds=(0, math.inf),
+        column=6,
+    ),
     Metric(
         "ece",
         "ECE %",
@@ -58,7 +69,9 @@ METRICS = [
         _ece,
         posterior=_binned,
         settings={"bins": BINS},
+        undefined=UNREAD,
         higher_is_better=False,
+        bounds=(0, 100),
         column=7,
     ),
 ]

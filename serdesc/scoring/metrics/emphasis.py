@@ -68,7 +68,9 @@ METRICS = [
         "emphasis precision %",
         _word_matches,
         _share_of("said"),
+        undefined="no answer names a stressed word",
         settings={"over": "stressed words"},
+        bounds=(0, 100),
         column=61,
     ),
     Metric(
@@ -76,7 +78,9 @@ METRICS = [
         "emphasis recall %",
         _word_matches,
         _share_of("wanted"),
+        undefined="no reference has a stressed word",
         settings={"over": "stressed words"},
+        bounds=(0, 100),
         column=62,
     ),
     Metric(
@@ -88,6 +92,7 @@ METRICS = [
         chance=_chance,
         share=lambda counts, _: 100 * counts["right"],
         settings={"match": "all stressed words, no other"},
+        bounds=(0, 100),
         column=60,
     ),
 ]

@@ -50,7 +50,9 @@ def _count(captions: Captions) -> list[Counts]:
         raise java.NotComputed("METEOR supports English only (scoring.language)")
     folder = java.jars() / "meteor"
     arguments = ["-jar", str(folder / "meteor-1.5.jar"), "-", "-", "-stdio", "-l", "en", "-norm"]
-    lines = [f"SCORE ||| {_escape(ref)} ||| {_escape(hyp)}\n" for hyp, ref in zip(*captions.tokens)]
+    lines: list[str] = []
+    for hyp, refs in zip(*captions.token_lists):  # of several references the jar takes the best
+        lines.append(" ||| ".join(["SCORE", *map(_escape, refs), _escape(hyp)]) + "\n")
     config = captions.config
     output = java.run(
         arguments,
@@ -91,6 +93,7 @@ METRICS = [
         _value,
         captions=_count,
         signs=_signs,
+        bounds=(0, 100),
         column=22,
     ),
     mean_of("meteor_mean", "METEOR, mean", _count, signs=_signs, column=22),

@@ -11,8 +11,8 @@ def _count(captions: Captions) -> list[Counts]:
 
     rouge = Rouge()
     rows: list[Counts] = []
-    for hyp, ref in zip(*captions.tokens):
-        rows.append({"n": 1, "sum": float(rouge.calc_score([hyp], [ref]))})
+    for hyp, refs in zip(*captions.token_lists):
+        rows.append({"n": 1, "sum": float(rouge.calc_score([hyp], refs))})
     return rows
 
 

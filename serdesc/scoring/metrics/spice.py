@@ -30,6 +30,7 @@ COLLECTOR = ("-XX:+UseSerialGC", "-XX:NewRatio=1")
 # Version of the cached scores (spice-1.0.jar with CoreNLP 3.6.0, columns of a row), part of the
 # cache key.
 VERSION = 1
+Captioned = tuple[str, tuple[str, ...]]  # hypothesis, its references
 REQUIRED_JARS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models*.jar", "rhino*.jar")
 # The jar's cache serialises objects of these packages, which Java 16 and later close by default.
 OPENED = [
@@ -38,24 +39,29 @@ OPENED = [
 ]
 
 
-def _count(captions: Captions) -> list[Counts]:
+def count(captions: Captions) -> list[Counts]:
     config = captions.config
     if config.language != "en":
         raise java.NotComputed("SPICE supports English only (scoring.language)")
     jars = folder(config.spice_jars)
-    hyps, refs = captions.tokens if config.spice_text == "ptb" else (captions.hyps, captions.refs)
+    hyps, references = captions.hyps, captions.references
+    if config.spice_text == "ptb":
+        hyps, references = captions.token_lists
+    captioned = list(zip(hyps, map(tuple, references)))
     cache = ResultCache(Path(config.cache).expanduser() / "spice.jsonl")
-    keys = {pair: digest(VERSION, *pair) for pair in zip(hyps, refs)}
+    keys = {pair: digest(VERSION, pair[0], *pair[1]) for pair in captioned}
     missing = [pair for pair, key in keys.items() if key not in cache.results]
     if missing:
         scored = zip(missing, _run_spice(missing, jars, config), strict=True)
         cache.add({keys[pair]: row for pair, row in scored})
-    return [dict(cache.results[keys[pair]]) for pair in zip(hyps, refs)]
+    return [dict(cache.results[keys[pair]]) for pair in captioned]
 
 
-def _run_spice(pairs: Sequence[tuple[str, str]], jars: Path, config: ScoringConfig) -> list[Counts]:
-    """Counts of each (hypothesis, reference) pair, from a single call of the jar."""
-    entries = [{"image_id": i, "test": hyp, "refs": [ref]} for i, (hyp, ref) in enumerate(pairs)]
+def _run_spice(pairs: Sequence[Captioned], jars: Path, config: ScoringConfig) -> list[Counts]:
+    """Counts of each hypothesis with its references, from a single call of the jar."""
+    entries = []
+    for i, (hyp, refs) in enumerate(pairs):
+        entries.append({"image_id": i, "test": hyp, "refs": refs})
     cache = Path(config.cache).expanduser() / "spice"
     cache.mkdir(parents=True, exist_ok=True)
     spice = java.jars() / "spice"
@@ -106,9 +112,9 @@ def folder(setting: str) -> Path:
     return path
 
 
-def _signs(config: ScoringConfig) -> dict[str, str]:
+def signs(config: ScoringConfig) -> dict[str, str]:
     raw = {"tokens": "raw", "punctuation": "kept"} if config.spice_text == "raw" else {}
     return {"spice_text": config.spice_text, **raw, "jar": java.digest("spice", "spice-1.0.jar")}
 
 
-METRICS = [mean_of("spice", "SPICE", _count, column=25, signs=_signs)]
+METRICS = [mean_of("spice", "SPICE", count, column=25, signs=signs)]

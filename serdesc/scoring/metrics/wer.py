@@ -8,21 +8,22 @@ from __future__ import annotations
 import math
 from typing import Callable, Mapping, Sequence
 
-from serdesc.captions.fields import Fields
+from serdesc.config import ScoringConfig
 from serdesc.scoring import normalise
 from serdesc.scoring.metric import Counts, Metric
 
 
 def _counter(
-    unit: str, align: str, text_of: Callable[[str], str], split: Callable[[str], Sequence[str]]
-) -> Callable[[Fields, Fields], Counts | None]:
-    def count(ref: Fields, hyp: Fields) -> Counts | None:
+    unit: str,
+    align: str,
+    text_of: Callable[[str, ScoringConfig], str],
+    split: Callable[[str], Sequence[str]],
+) -> Callable[[str, str | None, ScoringConfig], Counts]:
+    def count(ref: str, hyp: str | None, config: ScoringConfig) -> Counts:
         import jiwer
 
-        if ref.transcript is None:
-            return None
-        reference, predicted = text_of(ref.transcript), text_of(hyp.transcript or "")
-        counts = {"n": 1, unit: len(split(reference)), "unread": int(hyp.transcript is None)}
+        reference, predicted = text_of(ref, config), text_of(hyp or "", config)
+        counts = {"n": 1, unit: len(split(reference)), "unread": int(hyp is None)}
         if (
             not reference
         ):  # jiwer aligns nothing with an empty reference: every token is an insertion
@@ -52,7 +53,7 @@ def _metric(
     title: str,
     unit: str,
     align: str,
-    text_of: Callable[[str], str],
+    text_of: Callable[[str, ScoringConfig], str],
     split: Callable[[str], Sequence[str]],
     column: int,
 ) -> Metric:
@@ -60,12 +61,15 @@ def _metric(
     return Metric(
         name,
         title,
-        _counter(unit, align, text_of, split),
+        None,
         rate,
+        transcript=_counter(unit, align, text_of, split),
         # errors of an utterance over the mean reference length
         share=lambda counts, total: rate({**counts, unit: total[unit] / total["n"]}),
-        settings={"normaliser": normalise.NAME},
+        undefined="the references have no words",
+        signs=normalise.signed,
         higher_is_better=False,
+        bounds=(0, math.inf),
         column=column,
     )
 
@@ -76,7 +80,7 @@ METRICS = [
         "WER %",
         "words",
         "process_words",
-        lambda text: " ".join(normalise.words(text)),
+        lambda text, config: " ".join(normalise.split(text, config)),
         str.split,
         column=10,
     ),

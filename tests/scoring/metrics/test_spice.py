@@ -88,12 +88,12 @@ def test_spice_asks_for_new_pairs_alone(tmp_path: Path, monkeypatch: pytest.Monk
     config = ScoringConfig(spice_text="raw", cache=str(tmp_path / "cache"))
     (first,) = [metric.captions for metric in spice.METRICS if metric.captions]
     assert [
-        row["sum"] for row in first(captions.Captions(["aa", "b", "aa"], ["x"] * 3, config))
+        row["sum"] for row in first(captions.Captions(["aa", "b", "aa"], [["x"]] * 3, config))
     ] == [0.02, 0.01, 0.02]
     assert [
-        row["sum"] for row in first(captions.Captions(["b", "ccc", LONG], ["x"] * 3, config))
+        row["sum"] for row in first(captions.Captions(["b", "ccc", LONG], [["x"]] * 3, config))
     ] == [0.01, 0.03, len(LONG) / 100]
-    assert [row["n"] for row in first(captions.Captions([LONG, "b"], ["x", "y"], config))] == [
+    assert [row["n"] for row in first(captions.Captions([LONG, "b"], [["x"], ["y"]], config))] == [
         1,
         1,
     ]  # another reference is another pair
