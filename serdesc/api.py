@@ -119,20 +119,24 @@ def score(
     refs: str | Path | None = None,
     metric: str = "",
     settings: list[str] | None = None,
+    answers: str = "caption",
 ) -> pd.DataFrame:
     """Scores of a file of hypotheses against a data directory; nothing is written.
 
-    hyp: hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt. refs: other reference captions,
-    one or several of an utterance. metric: names separated by commas, all by default. One row per
-    metric: value, chance, n, low and high end of the 95 % interval and the number of its units,
-    unit, signature, and a note if there is no value.
+    hyp: hyp.jsonl, Kaldi text, TSV, CSV, JSON, Parquet or SECap's result.txt. refs: other
+    reference captions, one or several of an utterance. metric: names separated by commas, all by
+    default. answers: caption, or transcript (of an ASR system). One row per metric: value, chance,
+    n, low and high end of the 95 % interval and the number of its units, unit, signature, and a
+    note if there is no value.
     """
     from serdesc.scoring import evaluate
 
     hypotheses = Path(hyp)
     config = evaluate.load_config(hypotheses, settings=settings)
     references = Path(refs) if refs else None
-    request = evaluate.Request.of(Path(data), hypotheses, config, metric, references)
+    request = evaluate.Request.of(
+        Path(data), hypotheses, config, metric, references, answers=answers
+    )
     return evaluate.evaluate(request).frame()
 
 

@@ -253,6 +253,8 @@ class ScoringConfig:
     unit: Literal["speaker", "utterance"] = "speaker"  # unit of the 95 % interval
     # style: captions without the transcript that they quote; full: with it.
     caption_text: Literal["style", "full"] = "style"
+    # Also UA and WA with calm as neutral and excited as happy, where the labels do not have them.
+    map_emotions: bool = False
     # F0 tracker of --faithful: praat, world or pyin, but never the labels' own (pyin: pitch f0).
     f0: Literal["praat", "world", "pyin"] = "praat"
     language: Literal["en", "zh"] = "en"  # of the captions

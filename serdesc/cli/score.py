@@ -22,7 +22,7 @@ def score(
         typer.Option(
             "--hyp",
             metavar="FILE",
-            help="hyp.jsonl, Kaldi text, TSV, JSON or SECap's result.txt.",
+            help="hyp.jsonl, Kaldi text, TSV, CSV, JSON, Parquet, or /dev/stdin.",
             show_default=False,
         ),
     ],
@@ -43,6 +43,9 @@ def score(
             help="Other reference captions; several of an id, or COCO's annotations.",
         ),
     ] = None,
+    answers: Annotated[
+        str, typer.Option("--as", help="What the answers are: caption, or transcript (of ASR).")
+    ] = "caption",
     missing: Annotated[
         str, typer.Option("--missing", help="An utterance without an answer: error, or wrong.")
     ] = "error",
@@ -91,7 +94,7 @@ def score(
     from serdesc.scoring.score import scores_of
 
     config = evaluate.load_config(hyp, config_files, settings)
-    request = evaluate.Request.of(data, hyp, config, metric, refs, missing)
+    request = evaluate.Request.of(data, hyp, config, metric, refs, missing, answers)
     path = out or scores_of(hyp)
     _score(request, path, keep)
     if faithful:

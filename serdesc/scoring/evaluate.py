@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from serdesc import config as configs
 from serdesc import files
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = ("error", "wrong")
+ANSWERS = ("caption", "transcript")
+OF_TRANSCRIPTS = ("wer", "cer")
+NO_TRANSCRIPT = (
+    "no answer has a transcript in quotation marks. If the answers are those of an ASR system: --as"
+    " transcript"
+)
 ABSENT = (
     "nothing of it in these labels, captions or answers (or the target has none: --set target...)"
 )
@@ -76,6 +82,7 @@ class Request:
     selected: bool  # the user named the metrics: those without a score are reported
     refs: Path | None
     missing: str  # what an utterance without an answer is: error, or wrong
+    answers_are: str  # one of ANSWERS
 
     @classmethod
     def of(
@@ -86,17 +93,30 @@ class Request:
         metric: str = "",
         refs: Path | None = None,
         missing: str = "error",
+        answers: str = "caption",
     ) -> Request:
         """metric: names separated by commas, all by default. Raises UserError."""
-        if missing not in MISSING:
-            raise UserError(f"--missing {missing}: not one of {', '.join(MISSING)}")
-        return cls(data, hyp, config, metrics.chosen(metric), bool(metric), refs, missing)
+        for option, value, known in (("missing", missing, MISSING), ("as", answers, ANSWERS)):
+            if value not in known:
+                raise UserError(f"--{option} {value}: not one of {', '.join(known)}")
+        if answers == "transcript":
+            metric = metric or ",".join(OF_TRANSCRIPTS)
+        chosen = metrics.chosen(metric)
+        others = [m.name for m in chosen if m.name not in OF_TRANSCRIPTS]
+        if answers == "transcript" and others:
+            raise UserError(
+                f"--as transcript: {', '.join(others)} cannot be computed from transcripts; omit"
+                " --metric, or name wer or cer"
+            )
+        return cls(data, hyp, config, chosen, bool(metric), refs, missing, answers)
 
     @cached_property
     def answers(self) -> tuple[list[Utterance], dict[str, Hypothesis], dict[str, list[str]]]:
         """Utterances with their references, a hypothesis of each, and the errors by kind."""
         wrong = self.missing == "wrong"
-        answers, errors = hypotheses.answered(self.hyp, self.utterances, wrong=wrong)
+        answers, errors = hypotheses.answered(
+            self.hyp, self.utterances, wrong, self.answers_are == "transcript"
+        )
         return self.utterances, answers, errors
 
     @cached_property
@@ -129,6 +149,8 @@ class Request:
             fields |= _translation(self.refs, digest)
         if self.missing == "wrong":
             fields["missing"] = "wrong"
+        if self.answers_are == "transcript":
+            fields["answers"] = "transcripts"
         return fields
 
     @property
@@ -158,6 +180,13 @@ def _sex_of(metric: Metric, utterances: Sequence[Utterance]) -> dict[str, str]:
     compares_pitch = metric.captions or metric.settings.get("field") == "pitch"
     pooled = any(utt.gender is None and utt.labels and utt.labels.pitch for utt in utterances)
     return {"unknown_sex": "all speakers"} if compares_pitch and pooled else {}
+
+
+def _no_transcripts(answers: Mapping[str, Hypothesis]) -> bool:
+    """Whether answers of another system than serdesc lack transcripts altogether."""
+    if any(a.decoded or a.fields.transcript is not None for a in answers.values()):
+        return False
+    return any(answer.response for answer in answers.values())
 
 
 def own_config(hyp: Path) -> list[Path]:
@@ -190,7 +219,10 @@ def evaluate(request: Request) -> Evaluation:
     for metric in request.metrics:
         rows = counted.table[metric.name]
         note = ""
-        if not rows:
+        if rows and metric.transcript and _no_transcripts(answers):
+            counted.table[metric.name] = rows = []
+            note = NO_TRANSCRIPT
+        if not rows and not note:
             reason = metric.missing(config.scoring) or ABSENT
             note = counted.notes.get(metric.name, reason if request.selected else "")
         if not rows and not note:

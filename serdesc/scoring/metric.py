@@ -47,6 +47,8 @@ class Metric:
     transcript: Callable[[str, str | None, ScoringConfig], Counts] | None = None
     # key of `scoring` that the metric is computed with; not computed if it is empty
     needs: str = ""
+    # emotions that count as another one, where the labels have that one and not them
+    nearest: Mapping[str, str] = field(default_factory=dict)
     posterior: Callable[[str, Mapping[str, float] | None], Counts] | None = None
     # True: the posterior is restricted to the emotions that the references have
     closed_set: bool = False

@@ -87,7 +87,10 @@ def rows(
                 said = hyps[utt.utt_id].fields.transcript
                 counts = metric.transcript(ref.transcript, said, config)
                 table[metric.name].append((utt, counts))
-            read = metric.count(ref, hyps[utt.utt_id].fields) if metric.count else None
+            if not metric.count or not metric.can_run(config):
+                continue
+            answer = _nearest(hyps[utt.utt_id].fields, metric.nearest, emotions)
+            read = metric.count(ref, answer)
             if read is not None:
                 table[metric.name].append((utt, read))
     counted = Counted(table, {}, [], {})
@@ -101,6 +104,14 @@ def rows(
             refs.append([chosen(caption, config) for caption in own])
         _count_captions(counted, captioned, Captions(compared, refs, config), of_captions)
     return counted
+
+
+def _nearest(fields: Fields, nearest: Mapping[str, str], emotions: Container[str | None]) -> Fields:
+    """The fields with an emotion that the labels lack as the nearest of theirs."""
+    own = nearest.get(fields.emotion or "")
+    if own not in emotions or fields.emotion in emotions:
+        return fields
+    return replace(fields, emotion=own)
 
 
 def _restricted(
