@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from serdesc.cli.command import ConfigFile, Data, Jobs, Set, command
-from serdesc.errors import FailedError
+from serdesc.errors import FailedError, UserError
 
 if TYPE_CHECKING:
     from serdesc.scoring.evaluate import Request
@@ -95,6 +95,8 @@ def score(
 
     config = evaluate.load_config(hyp, config_files, settings)
     request = evaluate.Request.of(data, hyp, config, metric, refs, missing, answers)
+    if out is None and hyp.exists() and not hyp.is_file():
+        raise UserError(f"--hyp {hyp}: is no file beside which scores can be: add --out FILE")
     path = out or scores_of(hyp)
     _score(request, path, keep)
     if faithful:

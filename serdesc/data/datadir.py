@@ -134,7 +134,9 @@ def with_seconds(utterances: Sequence[Utterance]) -> list[Utterance]:
     """The utterances with their lengths: those without one get that of the audio's header."""
     complete = []
     for utt in utterances:
-        if utt.seconds is None:
+        if utt.seconds is None and utt.span:
+            utt = replace(utt, seconds=utt.span[1] - utt.span[0])
+        elif utt.seconds is None:
             utt = replace(utt, seconds=audio.seconds_or_none(utt.wav))
         complete.append(utt)
     return complete

@@ -10,6 +10,7 @@ import unicodedata
 from pathlib import Path
 from typing import Iterable
 
+from serdesc.data import audio
 from serdesc.files import read_lines, write_lines
 
 Segment = tuple[str, float, float, int | None]  # recording, start, end in seconds, channel
@@ -52,7 +53,7 @@ def check_wavs(path: Path, wavs: dict[str, str], errors: list[str]) -> None:
 
 
 def read_segments(path: Path, wavs: dict[str, str], errors: list[str]) -> dict[str, Segment]:
-    segments = {}
+    segments: dict[str, Segment] = {}
     for key, value in read_table(path, errors).items():
         parts = value.split()
         try:
@@ -63,15 +64,18 @@ def read_segments(path: Path, wavs: dict[str, str], errors: list[str]) -> dict[s
                 f"{path}: '{key} {value}' where `utterance recording start end` is expected, in"
                 " seconds, and in a fifth column a channel, 0 or higher"
             )
+            segments[key] = ("", 0.0, 0.0, None)  # so that no other file is reported for it
             continue
         if recording not in wavs:
             errors.append(
                 f"{path}: recording '{recording}' of '{key}' is not in wav.scp: add it there"
             )
-        elif not 0 <= start < end:
+        elif end == -1:  # to the end of the recording
+            end = audio.seconds_or_none(wavs[recording]) or -1.0
+        if not 0 <= start < end:
             errors.append(
                 f"{path}: '{key}' goes from {start:g} to {end:g} s: it must start at 0 or later"
-                " and end after its start"
+                " and end after its start, or at -1: the end of a recording that can be read"
             )
         segments[key] = (recording, start, end, channel)
     return segments

@@ -192,7 +192,7 @@ def _no_transcripts(answers: Mapping[str, Hypothesis]) -> bool:
 def own_config(hyp: Path) -> list[Path]:
     """The configuration of the experiment that wrote exp/X/fold1/decode_test/hyp.jsonl, if any."""
     decoded = hyp.absolute().parent
-    config = decoded.with_name("config.yaml")
+    config = decoded.parent / "config.yaml"
     return [config] if decoded.name.startswith("decode_") and config.exists() else []
 
 

@@ -65,6 +65,8 @@ def read(path: Path, transcripts: bool = False) -> Numbered:
         rows = _parser(path, text, transcripts)(path, text)
     for number, row in rows:
         if isinstance(row, dict):
+            if isinstance(row.get("response"), dict):  # an answer in JSON
+                row["response"] = json.dumps(row["response"], ensure_ascii=False)
             for name in ("utt_id", "response"):
                 if isinstance(row.get(name), str):
                     row[name] = _whole_characters(row[name])

@@ -173,6 +173,9 @@ def test_channels_of_segments_are_obeyed(tmp_path: Path) -> None:
     np.testing.assert_allclose(mean.load_audio(), (left + right)[part] / 2, atol=1e-4)
     with pytest.raises(audio.AudioError, match="no channel 2: the recording has 2, from 0"):
         absent.load_audio()
+    (data / "segments").write_text("".join(f"u{i} call 0.5 -1\n" for i in range(4)))
+    assert [utt.span for utt in datadir.read(data)] == [(0.5, 2.0)] * 4  # to its end, as in Kaldi
+    assert [utt.seconds for utt in datadir.with_seconds(datadir.read(data))] == [1.5] * 4
     (data / "segments").write_text("u0 call 0.500 1.500 left\n")
     with pytest.raises(UserError, match="in a fifth column a channel, 0 or higher"):
         datadir.read(data)

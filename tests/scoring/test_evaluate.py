@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jiwer
@@ -59,6 +61,28 @@ def test_answers_without_any_transcript_have_a_reason_and_no_wer(
     )
     assert code == 0
     assert [row["value"] for row in read_json(tmp_path / "s")["scores"]] == [0.0, 0.0]
+
+
+def test_answers_from_a_pipe(parts: Path, tmp_path: Path) -> None:
+    """The bytes that were read are those that are hashed: --keep keeps no score of other answers."""
+    data, out = parts / "fold1" / "test", tmp_path / "score.json"
+    utterances = datadir.read(data)
+    script = "from serdesc.cli import entry; entry()"
+    command = [sys.executable, "-c", script, "score", str(data), "--hyp", "/dev/stdin"]
+    command += ["--metric", "ua", "--keep"]
+
+    def score_of(emotion: str, *more: str) -> subprocess.CompletedProcess[str]:
+        answers = "".join(f"{utt.utt_id} Someone {emotion}.\n" for utt in utterances)
+        return subprocess.run([*command, *more], input=answers, capture_output=True, text=True)
+
+    for emotion in ("sad", "neutral", "sad"):
+        done = score_of(emotion, "--out", str(out))
+        assert done.returncode == 0 and "kept" not in done.stdout, done.stderr
+        expected = 33.3333 if emotion == "sad" else 0
+        assert read_json(out)["scores"][0]["value"] == expected
+    assert "kept" in score_of("sad", "--out", str(out)).stdout
+    done = score_of("sad")
+    assert done.returncode == 2 and "add --out FILE" in done.stderr
 
 
 def test_excited_is_happy_where_no_label_is_excited(parts: Path, tmp_path: Path) -> None:

@@ -109,6 +109,13 @@ def test_other_files_are_named(tmp_path: Path, content: str, message: str) -> No
         hypotheses.read_hypotheses(path)
 
 
+def test_an_answer_that_is_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "hyp.jsonl"
+    path.write_text('{"utt_id": "u1", "response": {"emotion": "Sadness", "text": "no"}}\n')
+    fields = hypotheses.read_hypotheses(path)["u1"].fields
+    assert (fields.emotion, fields.transcript) == ("sad", "no")
+
+
 def test_ids_with_slashes_and_names_of_files(tmp_path: Path) -> None:
     utterances = [Utterance(utt_id, "", "s") for utt_id in ("a/1", "b/1", "2", "c/3.wav")]
     path = tmp_path / "answers.tsv"
