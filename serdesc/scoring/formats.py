@@ -1,10 +1,11 @@
 """Files of answers of any system, and of ASR: their format is detected from the first line.
 
 {"utt_id": "...", "response": "..."}      JSON Lines; a field given beside the response replaces
-                                          the value that is read from the response
+                                          the value that is read from the response; names as in a
+                                          TSV header
 {"<utt_id>": "<caption>", ...}            one JSON object
-[{"image_id": ..., "caption": ...}, ...]  a JSON array, as COCO's results; names as in a TSV header,
-                                          fields as in JSON Lines
+[{"image_id": ..., "caption": ...}, ...]  a JSON array, as COCO's results, also as the only value of
+                                          an object; fields as in JSON Lines
 <utt_id> <caption>                        Kaldi text
 utt_id<TAB>response                       TSV with a header (id, key; caption, hypothesis, text), or
                                           two columns without one; cells may be quoted as in CSV
@@ -32,8 +33,13 @@ from serdesc.files import decode_text, parse_jsonl, read_bytes
 Row = dict[str, Any]  # utt_id, response; optionally fields and posterior
 Numbered = list[tuple[int, Row]]  # line number, row
 
-ID = ("utt_id", "image_id", "id", "key", "fid", "file", "wav")
-CAPTION = ("response", "caption", "hypothesis", "hyp", "result", "prediction", "text")
+ID = (
+    "utt_id utterance_id uttid image_id audio_id id key fid file filename file_name wav wav_path"
+    " audio audio_path path"
+).split()
+CAPTION = (
+    "response caption hypothesis hyp result prediction pred answer output generated_text text"
+).split()
 SUFFIXES = ("wav", "flac", "mp3", "ogg", "opus", "mp4", "m4a", "webm")
 _SECAP_LABEL = re.compile(r"\s*(file|result)\d*\s*:")
 _TRN = re.compile(r"(?P<words>.*)\((?P<id>[^()\s]+)\)\s*")
@@ -65,6 +71,7 @@ def read(path: Path, transcripts: bool = False) -> Numbered:
         rows = _parser(path, text, transcripts)(path, text)
     for number, row in rows:
         if isinstance(row, dict):
+            _rename(row)
             if isinstance(row.get("response"), dict):  # an answer in JSON
                 row["response"] = json.dumps(row["response"], ensure_ascii=False)
             for name in ("utt_id", "response"):
@@ -105,8 +112,7 @@ def _parser(path: Path, text: str, transcripts: bool) -> Callable[[Path, str], N
     lines = text.split("\n")
     first = next((line for line in lines if line.strip() and not line.startswith(";;")), "")
     if first.lstrip().startswith("{"):
-        is_jsonl = first.rstrip().endswith("}") and "utt_id" in first
-        return parse_jsonl if is_jsonl else _json_object
+        return parse_jsonl if _is_row(first) else _json_object
     if first.lstrip().startswith("["):
         return _json_array
     if first.startswith("file:"):
@@ -127,6 +133,15 @@ def _parser(path: Path, text: str, transcripts: bool) -> Callable[[Path, str], N
     return _csv if _header(next(csv.reader([first]), [])) else _kaldi
 
 
+def _is_row(line: str) -> bool:
+    """Whether a line is an object with utt_id."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return line.rstrip().endswith("}") and "utt_id" in line
+    return isinstance(row, dict) and "utt_id" in row
+
+
 # ---- JSON and Parquet ----------------------------------------------------------------------------
 
 
@@ -135,8 +150,11 @@ def _json_object(path: Path, text: str) -> Numbered:
         pairs = json.loads(text, object_pairs_hook=list)  # retains duplicate keys
     except json.JSONDecodeError:  # JSON Lines whose first line has no id
         return parse_jsonl(path, text)
-    if "response" in dict(pairs):
+    names = dict(pairs).keys()
+    if "response" in names or ({*ID} & names and {*CAPTION} & names):
         return [(1, json.loads(text))]
+    if len(pairs) == 1 and isinstance(json.loads(text)[pairs[0][0]], list):
+        return [(1, row) for row in json.loads(text)[pairs[0][0]]]
     return [(1, {"utt_id": utt_id, "response": caption}) for utt_id, caption in pairs]
 
 
@@ -147,7 +165,7 @@ def _json_array(path: Path, text: str) -> Numbered:
         raise UserError(
             f"{path}:{error.lineno}: not JSON ({error.msg}): remove the file and make it again."
         ) from error
-    return [(1, _named(row)) for row in rows]
+    return [(1, row) for row in rows]
 
 
 def _parquet(path: Path, raw: bytes) -> Numbered:
@@ -162,18 +180,17 @@ def _parquet(path: Path, raw: bytes) -> Numbered:
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not readable as Parquet ({error}): make it again") from None
     frame = frame.astype(object).where(frame.notna(), None)
-    return [(i, _named(row)) for i, row in enumerate(frame.to_dict("records"), start=1)]
+    return list(enumerate(frame.to_dict("records"), start=1))
 
 
-def _named(row: Any) -> Any:
-    """A row with utt_id and response, which may have other names; COCO's ids are numbers."""
-    if not isinstance(row, dict):
-        return row
-    for names in (ID, CAPTION):
-        row.update({names[0]: row[name] for name in reversed(names) if name in row})
+def _rename(row: Row) -> None:
+    """Give id and caption of a row their first names; COCO's ids are numbers."""
+    for first, *others in (ID, CAPTION):
+        name = next((name for name in others if name in row), None)
+        if first not in row and name:
+            row[first] = row[name]
     if isinstance(row.get("utt_id"), int):
         row["utt_id"] = str(row["utt_id"])
-    return row
 
 
 # ---- lines and tables ----------------------------------------------------------------------------

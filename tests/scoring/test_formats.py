@@ -30,6 +30,9 @@ def answers(path: Path, transcripts: bool = False) -> dict[str, str]:
         'u1\tA sad man.\nu2\tShe says "no".\n',
         "u1  A sad man.\nu2\u00a0She says \"no\".\n",
         '[{"image_id": "u1", "caption": "A sad man."}, {"image_id": "u2", "caption": "She says \\"no\\"."}]',
+        '{"id": "u1", "caption": "A sad man."}\n{"id": "u2", "caption": "She says \\"no\\"."}\n',
+        '{"results": [{"key": "u1", "answer": "A sad man."}, {"key": "u2", "answer": "She says \\"no\\"."}]}',
+        'audio_path,pred\nu1,A sad man.\nu2,"She says ""no""."\n',
         'file: u1\nresult: A sad man.\nresult: Another.\nfile: u2\nresult: She says "no".\n',
     ],
 )  # fmt: skip

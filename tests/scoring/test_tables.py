@@ -641,7 +641,7 @@ def test_no_answer_is_an_empty_one(tmp_path: Path, text: str) -> None:
             '\n{"utt_id": "a", "response": ["x"]}\n',
             ":2: a line needs utt_id and response, both text",
         ),
-        ('{"utt_id": 5, "response": "x"}\n', ":1: a line needs utt_id and response, both text"),
+        ('{"utt_id": [5], "response": "x"}\n', ":1: a line needs utt_id and response, both text"),
         ('[{"image_id": 5.5, "caption": "x"}]', ":1: a line needs utt_id and response, both text"),
         ('[{"image_id": "a"}, "x"]', ":1: a line needs utt_id and response, both text"),
         ('[{"image_id": "a"', ":1: not JSON"),
