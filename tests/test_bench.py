@@ -48,7 +48,7 @@ def test_the_probe_of_an_encoder_runs_beside_log_mel(
 
 
 def test_the_benchmark_of_coverage_runs() -> None:
-    script = str(ROOT / "tools/bench/coverage.py")
+    script = str(ROOT / "tools/bench/interval_coverage.py")
     command = [sys.executable, script, "--simulations", "20", "--units", "3", "--nj", "1"]
     command += ["--metric", "cider"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout

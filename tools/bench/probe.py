@@ -28,7 +28,7 @@ from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 from serdesc.features.live import load_wave
 from serdesc.progress import progress
-from serdesc.scoring import baselines, bootstrap, metrics
+from serdesc.scoring import baselines, bootstrap, intervals, metrics, typeset
 from serdesc.scoring.bootstrap import Rows
 
 CPU = torch.device("cpu")
@@ -78,12 +78,12 @@ def row(title: str, scored: dict[str, Rows], reference: dict[str, Rows], config:
     cells: list[object] = [title]
     for name in METRICS:
         value = by_name[name].value(bootstrap.total([counts for _, counts in scored[name]]))
-        low, high = bootstrap.interval(by_name[name], scored[name], config.scoring) or (0, 0)
-        cells += [f"{value:.1f}", f"{low:.1f}-{high:.1f}"]
+        limits = intervals.interval(by_name[name], scored[name], config.scoring)
+        cells += [f"{value:.1f}", typeset.span(limits)]
     ua = by_name["ua"]
-    gain, limits = bootstrap.difference(ua, scored["ua"], reference["ua"], config.scoring)
-    low, high = limits or (0, 0)
-    return [*cells, f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"]
+    gain, limits = intervals.difference(ua, scored["ua"], reference["ua"], config.scoring)
+    of_gain = f" ({limits[0]:+.1f} to {limits[1]:+.1f})" if limits else ""
+    return [*cells, f"{gain:+.1f}{of_gain}"]
 
 
 def main() -> None:

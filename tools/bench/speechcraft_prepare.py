@@ -10,7 +10,7 @@ a third more segments than are labelled, like its M subset. The audio has one of
     parquet      Parquet files of 3600 rows in row groups of 100, no GigaSpeech.json; unpacked
     clips        a link for each segment to one of 25 FLAC files of its length, and GigaSpeech.json
 
-The clips are silent FLAC, about 100 bytes per second, so that little but metadata is read. Each
+The clips are faint tones in FLAC, about 100 bytes per second, so that little but metadata is read. Each
 recording or clip is opened. Memory is the largest sum over the processes of their shares (PSS),
 sampled once a second, and the largest of one process by getrusage.
 """
@@ -101,7 +101,7 @@ class Clips:
         for row in recording["segments"]:
             first = self.src / f"length{steps(row)}.flac"
             if not first.exists():
-                first.write_bytes(silence(row))
+                first.write_bytes(tone(row))
             os.link(first, folder / f"{row['sid']}.flac")
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class ParquetFiles:
 
     def add(self, recording: dict[str, Any]) -> None:
         for row in recording["segments"]:
-            audio = {"bytes": silence(row), "path": f"{row['sid']}.flac"}
+            audio = {"bytes": tone(row), "path": f"{row['sid']}.flac"}
             values = (row["sid"], "N/A", row["text_tn"], audio, row["begin_time"], row["end_time"])
             rest = (recording["aid"], "N/A", "N/A", 0, 24, recording["path"])
             self.rows.append(dict(zip(COLUMNS, (*values, *rest))))
@@ -221,15 +221,16 @@ def steps(row: dict[str, Any]) -> int:
     return round((row["end_time"] - row["begin_time"]) / STEP)
 
 
-def silence(row: dict[str, Any]) -> bytes:
-    """A silent FLAC file about as long as a segment."""
-    return silence_of(steps(row))
+def tone(row: dict[str, Any]) -> bytes:
+    """A FLAC file of a faint tone, about as long as a segment."""
+    return tone_of(steps(row))
 
 
 @lru_cache
-def silence_of(length: int) -> bytes:
+def tone_of(length: int) -> bytes:
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.zeros(int(length * STEP * 16_000)), 16_000, format="FLAC")
+    tone = np.resize([1e-3, -1e-3], int(length * STEP * 16_000))
+    soundfile.write(buffer, tone, 16_000, format="FLAC")
     return buffer.getvalue()
 
 

@@ -1,6 +1,6 @@
 """How often what is called a 95 % interval contains the true value, by number of speakers.
 
-    tools/venv/bin/python tools/bench/coverage.py --simulations 2000
+    tools/venv/bin/python tools/bench/interval_coverage.py --simulations 2000
 
 A speaker has about 20 utterances (numbers vary by --spread, the standard deviation of their
 logarithm), a share of each emotion, a difficulty of his own and a word error rate of his own;
