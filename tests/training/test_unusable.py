@@ -59,6 +59,8 @@ def test_a_batch_of_damaged_files_alone_changes_nothing(lab: Lab, tmp_path: Path
 
 
 def test_more_damaged_files_than_the_limit_end_it(lab: Lab, tmp_path: Path) -> None:
-    with pytest.raises(FailedError, match="2 training utterances .* at most 1 are skipped. Restore"):
+    with pytest.raises(
+        FailedError, match="2 training utterances .* at most 1 are skipped. Restore"
+    ):
         train(lab, "many", damaged(lab, tmp_path, 2))
     assert len(rejections.read(lab.folder / "many" / "fold1")) == 2
