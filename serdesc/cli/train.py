@@ -31,8 +31,8 @@ def train(
 ) -> None:
     """Fine-tune branches, adapters and LoRA on a fold's training part, or resume that.
 
-    SIGTERM, SIGUSR1 and --time-limit end it after a step, with a checkpoint and exit code 75: call
-    it again, and it goes on from there.
+    SIGTERM, SIGUSR1 and --time-limit end it after a step, with a checkpoint
+    and exit code 75: call it again, and it goes on from there.
 
     Example:
 

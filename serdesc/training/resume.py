@@ -42,16 +42,26 @@ def changes(before: dict[str, float], config: Config) -> Changes:
     return {key: [value, now[key]] for key, value in before.items() if value != now[key]}
 
 
+def repair(exp: Path, config: Config) -> None:
+    """Repair interrupted replacements of checkpoints; for one process, before others read them."""
+    checkpoint.find(exp)
+    if config.training.init:
+        checkpoint.find(Path(resolve(config.training.init)))
+
+
 def check_config(exp: Path, config: Config) -> Changes:
     """Changes of the configuration of a begun experiment that are noted in train.jsonl.
 
-    Raises UserError for others that change results.
+    Raises UserError for others that change results, and for every one of a finished training.
     """
-    saved = exp / "config.yaml"
-    if checkpoint.find(exp) is None or not saved.exists():
+    saved, found = exp / "config.yaml", checkpoint.find(exp)
+    if found is None:
         return {}
     recorded = configs.load(saved)
-    refused = configs.differences(recorded, config, ignore=(*MAY_CHANGE, *NOTED))
+    ignore: tuple[str, ...] = MAY_CHANGE
+    if not checkpoint.read_state(found).finished:
+        ignore += NOTED
+    refused = configs.differences(recorded, config, ignore)
     if refused:
         raise UserError(
             f"{saved}: the experiment was trained with another configuration: "
@@ -59,6 +69,23 @@ def check_config(exp: Path, config: Config) -> Changes:
             f" ones, or remove {exp} to train from the start."
         )
     return changes(noted_values(recorded), config)
+
+
+def to_record(exp: Path, config: Config) -> Config:
+    """The configuration for config.yaml; of a finished training, the one it was trained with, and
+    new settings of what comes after it.
+    """
+    found = checkpoint.find(exp)
+    if found is None or not checkpoint.read_state(found).finished:
+        return config
+    return dataclasses.replace(
+        configs.load(exp / "config.yaml"),
+        decoding=config.decoding,
+        translation=config.translation,
+        scoring=config.scoring,
+        threads=config.threads,
+        device=config.device,
+    )
 
 
 def load_checkpoint(

@@ -79,7 +79,7 @@ class Trainer:
         changed: resume.Changes | None = None,
     ) -> None:
         """stop: what may end training early. changed: as resume.check_config returns it."""
-        self.pace = Pace(config.training, stop or StopRequest())
+        self.stop = stop or StopRequest()
         self.changed = changed or {}
         self.model, self.features, self.config = model, features, config
         self.exp, self.fold = exp, fold
@@ -109,6 +109,7 @@ class Trainer:
         self.unusable = Unusable(self.exp, len(data))
         self.inputs = f"{datadir.identity(self.utterances)} {self.features.precision}"
         done, taken = self._resume()
+        self.pace = Pace(self.config.training, self.stop)
         self.by_id = {example.utterance.utt_id: example for example in data}
         self.steps_per_epoch = -(-len(data) // self.config.training.batch_size)
         if not self.schedule:  # no epochs: the checkpoint is the initial model
@@ -196,7 +197,7 @@ class Trainer:
         if save or stop or not taken:
             self._save(done, taken)
         if stop and done < len(self.schedule):
-            reason = self.pace.stop.received or "the time limit"
+            reason = self.stop.received or "the time limit"
             raise Checkpointed(
                 f"{self.exp}: stopped by {reason} after block {done}, step {taken}, with a"
                 " checkpoint. The same command goes on from there"
@@ -220,10 +221,11 @@ class Trainer:
         for name, kl, active in zip(done.latents, uses[::2], uses[1::2]):
             latents[name] = {"kl_per_dimension": round(kl, 6), "active_dimensions": int(active)}
         if not norm < float("inf"):
+            key = f"training.{'descriptor' if phase == 'joint' else phase}.lr"
             raise FailedError(
                 f"{self.exp}: the gradient norm is {norm} in {phase} epoch {epoch + 1}, step"
                 f" {step + 1} (loss {llm_loss:.3f}, KL {kl_loss:.3f}). The last checkpoint is kept."
-                f" Lower training.{phase}.lr ({phase_config.lr}), or check the features: serdesc"
+                f" Lower {key} ({phase_config.lr}), or check the features: serdesc"
                 " check STORE"
             )
         steps = phase_config.epochs * self.steps_per_epoch
@@ -366,14 +368,14 @@ def train(
     first = init_distributed()[0] == 0  # this process alone repairs and writes
     with exclusive_lock(exp) if first else nullcontext():
         if first:
-            checkpoint.find(exp)
+            resume.repair(exp, config)
         barrier()
         changed = resume.check_config(exp, config)
         usable, skipped = usable_examples(data, config)
         model = models.initialise(config, features, device)
         barrier()  # all have read the configuration
         if first:
-            configs.dump(config, exp / "config.yaml")
+            configs.dump(resume.to_record(exp, config), exp / "config.yaml")
             write_json(exp / "env.json", environment())
             list_skipped(skipped, config.training.max_seconds, exp)
             if model.llm is not None:

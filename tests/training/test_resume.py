@@ -17,10 +17,11 @@ from helpers.cli import serdesc
 from helpers.training import Lab
 from safetensors.torch import load_file
 
+from serdesc import config as configs
 from serdesc.cli.command import OUT_OF_MEMORY
 from serdesc.data import datadir
 from serdesc.errors import Checkpointed, FailedError, UserError
-from serdesc.files import read_json, read_jsonl
+from serdesc.files import read_json, read_jsonl, write_json
 from serdesc.models import checkpoint
 from serdesc.training.log import Log, read_log
 from serdesc.training.stopping import StopRequest
@@ -324,6 +325,30 @@ def test_a_learning_rate_may_change_and_the_row_after_it_says_so(lab: Lab) -> No
     assert "lr: 1.0e-06" in (exp / "config.yaml").read_text()
 
 
+def test_a_checkpoint_of_an_earlier_version_is_continued(lab: Lab) -> None:
+    """It has neither steps nor settings, and stands at the end of a block."""
+    exp = stopped_after(lab, "former", 3)
+    path = exp / "checkpoint" / "state.json"
+    state = read_json(path)
+    assert (state["done"], state["steps"]) == (1, 0)
+    write_json(path, {key: state[key] for key in state.keys() - {"steps", "settings"}})
+    shutil.copytree(exp, lab.exp("rate"))
+    assert result(lab.train("former", *SHORT)) == result(lab.train("whole", *SHORT))
+    rows = read_jsonl(lab.train("rate", *SHORT, "training.descriptor.lr=1e-6") / "train.jsonl")
+    assert rows[3]["changed"] == {"training.descriptor.lr": [2e-5, 1e-6]}
+
+
+def test_the_record_of_a_finished_training_stays_true(lab: Lab) -> None:
+    exp = lab.train("done", *SHORT)
+    with pytest.raises(UserError, match="training.content.lr 0.0002, the configuration has 1e-05"):
+        lab.train("done", *SHORT, "training.content.lr=1e-5")
+    before = result(exp)
+    lab.train("done", *SHORT, "training.gradient_accumulation_steps=2", "decoding.max_new_tokens=5")
+    recorded = configs.load(exp / "config.yaml")
+    assert recorded.training.gradient_accumulation_steps == 1
+    assert recorded.decoding.max_new_tokens == 5 and result(exp) == before
+
+
 # ---- every remedy that a message names is accepted by the next start
 
 
@@ -342,15 +367,19 @@ def test_remedies_for_memory(lab: Lab) -> None:
                 lab.train("memory", *SHORT, setting, stop=asked_to_stop())
 
 
-def test_remedy_for_a_gradient_that_is_no_number(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped_after(lab, "nan", 1)
+@pytest.mark.parametrize("strategy, before", [("alternating", 2e-4), ("one-stage", 2e-5)])
+def test_remedy_for_a_gradient_that_is_no_number(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, strategy: str, before: float
+) -> None:
+    more = (*SHORT, f"training.strategy={strategy}")
+    stopped_after(lab, "nan", 1, more[-1])
     load = lab.features.load
     with monkeypatch.context() as patched, pytest.raises(FailedError) as failed:
         patched.setattr(lab.features, "load", lambda utts: [x * float("nan") for x in load(utts)])
-        lab.train("nan", *SHORT)
+        lab.train("nan", *more)
     (key,) = named_keys(str(failed.value).split("Lower")[1])
-    rows = read_jsonl(lab.train("nan", *SHORT, f"{key}=1e-5") / "train.jsonl")
-    assert len(rows) == 6 and rows[1]["changed"] == {key: [2e-4, 1e-5]}
+    rows = read_jsonl(lab.train("nan", *more, f"{key}=1e-6") / "train.jsonl")
+    assert len(rows) in (3, 6) and rows[1]["changed"] == {key: [before, 1e-6]}
 
 
 def test_remedies_for_another_configuration(lab: Lab) -> None:
