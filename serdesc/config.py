@@ -223,6 +223,11 @@ class TrainingConfig:
     paraphrase_targets: bool = False
     max_seconds: Positive = 30.0  # longer training utterances are skipped; skipped.jsonl lists them
     init: str = ""  # experiment folder or built-in model to start from
+    # A checkpoint at the end of every block (epoch of a phase), and between these: after so many
+    # steps of the block (0: not by steps), and when the last one is so many seconds old (0: not by
+    # time).
+    save_steps: Whole = 0
+    save_seconds: NotNegative = 60.0
 
 
 @dataclass(frozen=True)
@@ -331,12 +336,15 @@ def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None =
     return config
 
 
-def differences(recorded: Config, config: Config) -> list[str]:
-    """`key value, the configuration has value` for each key that differs."""
+def differences(recorded: Config, config: Config, ignore: tuple[str, ...] = ()) -> list[str]:
+    """`key value, the configuration has value` for each key that differs.
+
+    ignore: keys, or their beginnings, that are not compared.
+    """
     flat = dict(leaves(dataclasses.asdict(config)))
     texts = []
     for key, value in leaves(dataclasses.asdict(recorded)):
-        if value != flat[key]:
+        if value != flat[key] and not key.startswith(ignore):
             texts.append(f"{key} {value}, the configuration has {flat[key]}")
     return texts
 

@@ -1,4 +1,6 @@
-"""Errors and notices. A UserError ends a command with exit code 2, a FailedError with 1."""
+"""Errors and notices. A UserError ends a command with exit code 2, a FailedError with 1, and
+Checkpointed with 75.
+"""
 
 
 class UserError(Exception):
@@ -9,6 +11,12 @@ class FailedError(Exception):
     """A failure outside the request: a full disk, damaged audio. Finished work is kept."""
 
     place = ""  # location of the failure, if the message does not contain it
+
+
+class Checkpointed(Exception):
+    """Training ends early, by a signal or a time limit, and the next start goes on from there."""
+
+    CODE = 75  # EX_TEMPFAIL of sysexits.h: not finished, call again
 
 
 class Notice(UserWarning):

@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, TextIO
 
 from serdesc.errors import FailedError, UserError
 
@@ -33,8 +34,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         with write_errors(path):
             yield temporary
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
+            synchronise(temporary)
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -57,24 +57,89 @@ def write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """One process at a time in such a block for `path`, an experiment or a file; else UserError."""
+    """One process at a time in such a block for `path`, an experiment or a file; else UserError.
+
+    `.NAME.lock` beside it records who is in the block. On a file system without locks, the record
+    alone decides: a process that has ended on this host, or an earlier start of this Slurm job,
+    counts no longer.
+    """
     lock = path.with_name(f".{path.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
             raise UserError(
-                f"{path}: {owner} is writing to it. Wait for it to end, or stop it"
+                f"{path}: {_owner_text(_owner(file))} is writing to it. Wait for it to end, or stop"
+                " it"
             ) from None
-        except OSError:  # a file system without locks
-            pass
+        except OSError:
+            owner = _owner(file)
+            if _may_be_running(owner):
+                raise UserError(
+                    f"{path}: {_owner_text(owner)} is writing to it. Wait for it to end, or stop"
+                    f" it; if it has ended, remove {lock} (this file system has no locks)"
+                ) from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}")
+        json.dump(_this_process(), file)
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _this_process() -> dict[str, Any]:
+    return {
+        "process": os.getpid(),
+        "host": os.uname().nodename,
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "ticks": _start_ticks(os.getpid()),
+    }
+
+
+def _owner(file: TextIO) -> dict[str, Any]:
+    """The record in a lock file; empty if it has none, or one of an earlier version."""
+    file.seek(0)
+    try:
+        owner = json.loads(file.read())
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _owner_text(owner: dict[str, Any]) -> str:
+    if not owner:
+        return "another process"
+    job = f", Slurm job {owner['job']}" if owner.get("job") else ""
+    return (
+        f"process {owner.get('process')} on {owner.get('host')} (since {owner.get('since')}{job})"
+    )
+
+
+def _may_be_running(owner: dict[str, Any]) -> bool:
+    here = _this_process()
+    if not owner:
+        return False
+    if owner.get("host") == here["host"]:
+        return owner.get("ticks") == _start_ticks(int(owner.get("process", 0)))
+    return not here["job"] or owner.get("job") != here["job"]
+
+
+def _start_ticks(process: int) -> str:
+    """When a process began, in clock ticks, which tells a reused number apart; empty: it ended."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]  # after the name, which may contain spaces
+
+
+def synchronise(path: Path) -> None:
+    """Wait until the bytes of a file are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def digest(*parts: Any) -> str:
@@ -176,8 +241,14 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def read_jsonl(path: Path) -> list[Any]:
-    return [row for _, row in parse_jsonl(path, read_text(path))]
+def read_jsonl(path: Path, growing: bool = False) -> list[Any]:
+    """Values of JSON lines. growing: a last line without a line feed, which is being written or was
+    cut off by a kill, is left out.
+    """
+    raw = read_bytes(path)
+    if growing:
+        raw = raw[: raw.rfind(b"\n") + 1]
+    return [row for _, row in parse_jsonl(path, decode_text(path, raw))]
 
 
 def parse_jsonl(path: Path, text: str) -> list[tuple[int, Any]]:

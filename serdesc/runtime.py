@@ -9,7 +9,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import torch
 import torch.distributed as dist
@@ -64,6 +64,15 @@ def all_reduce_sum(tensors: list[torch.Tensor]) -> None:
         sizes = [tensor.numel() for tensor in tensors]
         for tensor, part in zip(tensors, flat.split(sizes)):
             tensor.copy_(part.view_as(tensor))
+
+
+def in_any_process(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """Each flag: whether it is set in any process."""
+    if not dist.is_initialized():
+        return list(flags)
+    counts = torch.tensor(flags, dtype=torch.int32, device=device)
+    dist.all_reduce(counts)
+    return [count > 0 for count in counts.tolist()]
 
 
 def barrier() -> None:

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.training import Lab
+
+from serdesc import config as configs
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +28,19 @@ def test_the_benchmark_runs(form: str) -> None:
     )
     second = "serdesc prepare, again: " if form == "parquet" else "naive json.load: "
     assert f"serdesc prepare, {form}: " in said and second in said
+
+
+@pytest.mark.slow
+def test_the_cost_of_a_checkpoint_is_measured(lab: Lab) -> None:
+    config = lab.folder / "config.yaml"
+    configs.dump(lab.config, config)
+    script, data = str(ROOT / "tools/bench/checkpoints.py"), str(lab.corpus / "fold1" / "train")
+    command = [sys.executable, script, data, str(lab.folder / "store"), "--config", str(config)]
+    done = subprocess.run(
+        [*command, "--steps", "3"], capture_output=True, text=True, check=True, cwd=lab.folder
+    )
+    assert "(median of 3)" in done.stdout and "% at training.save_seconds=60" in done.stdout
+    assert sorted(path.name for path in lab.folder.iterdir()) == ["config.yaml", "store"]
 
 
 @pytest.mark.slow

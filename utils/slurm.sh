@@ -2,9 +2,10 @@
 # Run a command on a Slurm cluster, or one copy of it for each job number, and wait for the end:
 #   slurm.sh [--max-jobs M] [--sbatch-option=value ...] [JOB=1:N | JOB="1 3 5"] LOG COMMAND...
 # Job numbers and logs are those of local.sh. The jobs are one sbatch array; the batch script is for
-# any POSIX sh.
+# any POSIX sh. Two minutes before the time limit the command receives SIGUSR1; if it then ends with
+# 75 (checkpointed, call again), the job is queued again.
 set -u
-limit="" options=()
+limit="" options=(--signal=B:USR1@120 --open-mode=append)
 while [[ ${1:-} == --* ]]; do
   if [ "$1" = --max-jobs ]; then limit=%$2; shift 2; else options+=("$1"); shift; fi
 done
@@ -44,9 +45,13 @@ command=
 for word in "$@"; do quote "$word"; command+="$REPLY "; done
 quote "$(printf '%q ' "$@")"
 script="printf '# %s\\n# started %s\\n' $REPLY \"\$(date)\"
-$command
-status=\$?
+trap 'kill -USR1 \$child' USR1
+$command &
+child=\$!
+wait \$child; status=\$?
+while kill -0 \$child 2>/dev/null; do wait \$child; status=\$?; done # a signal ends wait
 printf '# ended %s with status %s\\n' \"\$(date)\" \$status
+[ \$status -ne 75 ] || scontrol requeue \$SLURM_JOB_ID
 exit \$status"
 replace "${log//%/%%}" %a
 sbatch --parsable --wait --export=ALL --output="$REPLY" ${options[@]+"${options[@]}"} \

@@ -6,6 +6,7 @@ Heavy imports are inside the commands, so that `serdesc --help` answers at once.
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import warnings
 from typing import TextIO
@@ -22,6 +23,7 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a time limit is near: only training acts on it
     warnings.showwarning = _show_warning
     if not sys.warnoptions:  # warnings of other libraries appear with python -W default
         warnings.simplefilter("ignore")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Callable, Optional
 import typer
 
 from serdesc import __version__
-from serdesc.errors import FailedError, UserError
+from serdesc.errors import Checkpointed, FailedError, UserError
 
 app = typer.Typer(
     help=(
@@ -52,8 +52,9 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 OUT_OF_MEMORY = (
     "Finished work is kept. `serdesc plan CONFIG DATA` finds settings that fit: "
-    "training.gradient_accumulation_steps, llm.gradient_checkpointing or llm.quantization in "
-    "training, decoding.batch_size in decoding, encoder.batch_seconds in extraction"
+    "training.gradient_accumulation_steps or llm.gradient_checkpointing in training, which goes on "
+    "with them; llm.quantization, for a training of its own (another --tag); decoding.batch_size "
+    "in decoding, encoder.batch_seconds in extraction"
 )
 # Packages that tools/requirements-score.txt leaves out.
 MODEL_PACKAGES = ("torch", "transformers", "peft", "safetensors")
@@ -66,7 +67,9 @@ PATH_ERRORS = {
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Registers a command. Exit code 2 for user errors, 1 for failures, 130 for an interruption."""
+    """Registers a command. Exit code 2 for user errors, 1 for failures, 130 for an interruption,
+    75 for training that stopped with a checkpoint.
+    """
     name = function.__name__
 
     @functools.wraps(function)
@@ -98,6 +101,8 @@ def describe_error(error: Exception, name: str) -> tuple[str, int]:
     """Message and exit code; an empty message for an error that is a bug of ours."""
     if isinstance(error, UserError):
         return str(error), 2
+    if isinstance(error, Checkpointed):
+        return str(error), Checkpointed.CODE
     if isinstance(error, ModuleNotFoundError):
         if error.name not in MODEL_PACKAGES:
             return "", 1

@@ -4,12 +4,14 @@ checkpoint/model.safetensors        weights of the branches
 checkpoint/lora/                    LoRA in PEFT's format; absent for a model without an LLM
 checkpoint/optimizer.safetensors    moments of every phase's optimiser; removed when training ends
 checkpoint/state.json               progress and a hash of each file; written last
+
+What is a function of the step (order, noise, dropout) is not stored.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from serdesc import models
 from serdesc.config import Config
 from serdesc.errors import FailedError, UserError
 from serdesc.features.live import Features
-from serdesc.files import apply_umask, file_digest, read_json, write_errors, write_json
+from serdesc.files import apply_umask, file_digest, read_json, synchronise, write_errors, write_json
 from serdesc.models import Model
 from serdesc.models import llm as llms
 
@@ -36,6 +38,9 @@ class State:
     blocks: int  # blocks of the schedule
     encoder: dict[str, Any]  # identity of the encoder of its features
     inputs: str = ""  # hash of the data, and the precision of its features; empty: not recorded
+    steps: int = 0  # optimiser steps taken in the block that follows
+    # Values of the keys whose changes are noted in train.jsonl; empty: not recorded.
+    settings: dict[str, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -75,6 +80,7 @@ def _write(folder: Path, model: Model, optimizers: Optimizers, state: State) -> 
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
         apply_umask(path)
+        synchronise(path)
     hashes = {str(path.relative_to(folder)): _hash(path) for path in files}
     write_json(folder / "state.json", {**asdict(state), "files": hashes})
 
@@ -95,7 +101,14 @@ def read_state(checkpoint: Path) -> State:
 
 
 def _state(record: dict[str, Any]) -> State:
-    return State(record["done"], record["blocks"], record["encoder"], record.get("inputs", ""))
+    return State(
+        record["done"],
+        record["blocks"],
+        record["encoder"],
+        record.get("inputs", ""),
+        record.get("steps", 0),
+        record.get("settings", {}),
+    )
 
 
 def verify(checkpoint: Path) -> State:

@@ -25,7 +25,7 @@ def table(experiment: Experiment) -> pd.DataFrame:
     rows: Rows = []
     for fold in experiment.folds:
         path = fold / "train.jsonl"
-        rows += _last_epochs(read_jsonl(path)) if path.exists() else []
+        rows += _last_epochs(read_jsonl(path, growing=True)) if path.exists() else []
     if not rows:
         return pd.DataFrame()
     frame = pd.DataFrame(rows).groupby("branch", sort=False).mean()

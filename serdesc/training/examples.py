@@ -11,7 +11,7 @@ from serdesc.captions.fields import Fields
 from serdesc.config import Config, TargetConfig
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import write_json
+from serdesc.files import write_json, write_jsonl
 
 TARGETS = "targets.json"
 SAMPLE = 2000  # targets of which the tokens are counted, spread evenly over the data
@@ -64,6 +64,31 @@ def examples(
             original = by_id[utt.uniq]
             by_id[utt.uniq] = replace(original, copies=(*original.copies, example))
     return list(by_id.values()), skipped
+
+
+def usable_examples(
+    data: Sequence[Utterance], config: Config
+) -> tuple[list[Example], list[Utterance]]:
+    """The examples to train on, and the utterances that are too long."""
+    usable, skipped = examples(data, config)
+    if not usable:
+        raise UserError(
+            f"no training data: all {len(skipped)} utterances are longer than training.max_seconds"
+            f" = {config.training.max_seconds}. Raise it, or train on other data"
+        )
+    return usable, skipped
+
+
+def list_skipped(skipped: list[Utterance], limit: float, exp: Path) -> None:
+    """Print and write utterances that are longer than `limit` seconds, if there are any."""
+    if skipped:
+        rows = [{"utt_id": utt.utt_id, "seconds": utt.seconds} for utt in skipped]
+        write_jsonl(exp / "skipped.jsonl", rows)
+        count = len(skipped)
+        print(
+            f"{count} training utterances are longer than {limit} s and are skipped: "
+            f"{exp / 'skipped.jsonl'}"
+        )
 
 
 def _text_and_labels(utt: Utterance) -> tuple[str, Fields]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import time
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Sequence
 
@@ -11,24 +12,32 @@ from torch import Tensor
 
 from serdesc import config as configs
 from serdesc import models, runtime
-from serdesc.builtin import resolve
 from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.data.folds import check_labels, fold_of
-from serdesc.errors import FailedError, UserError
+from serdesc.errors import Checkpointed, FailedError
 from serdesc.features import batches
 from serdesc.features.live import Features
 from serdesc.features.store import open_features
-from serdesc.files import exclusive_lock, write_json, write_jsonl
+from serdesc.files import exclusive_lock, write_json
 from serdesc.models import Model, checkpoint
 from serdesc.models import llm as llms
 from serdesc.models.describer import Loss, Phase, noise
 from serdesc.progress import progress
-from serdesc.runtime import all_reduce_sum, barrier, environment, init_distributed, seed
-from serdesc.training.examples import Example, count_tokens, examples
-from serdesc.training.log import read_log
-from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
+from serdesc.runtime import (
+    all_reduce_sum,
+    barrier,
+    environment,
+    in_any_process,
+    init_distributed,
+    seed,
+)
+from serdesc.training import resume
+from serdesc.training.examples import Example, count_tokens, list_skipped, usable_examples
+from serdesc.training.log import Log
+from serdesc.training.phases import PhaseEpoch, learning_rate, phases_of, schedule
+from serdesc.training.stopping import Pace, StopRequest
 from serdesc.training.unusable import Unusable
 
 # A latent dimension is active if its mean varies over the frames with more than this variance
@@ -60,8 +69,18 @@ class Trainer:
     """Trains a model by the configured schedule; one optimiser per phase."""
 
     def __init__(
-        self, model: Model, features: Features, config: Config, exp: Path, fold: int
+        self,
+        model: Model,
+        features: Features,
+        config: Config,
+        exp: Path,
+        fold: int,
+        stop: StopRequest | None = None,
+        changed: resume.Changes | None = None,
     ) -> None:
+        """stop: what may end training early. changed: as resume.check_config returns it."""
+        self.stop = stop or StopRequest()
+        self.changed = changed or {}
         self.model, self.features, self.config = model, features, config
         self.exp, self.fold = exp, fold
         self.rank, self.world = init_distributed()
@@ -70,6 +89,7 @@ class Trainer:
         self.optimizers: checkpoint.Optimizers = {}
         self.parameters: dict[Phase, list[torch.nn.Parameter]] = {}
         self.phase: Phase | None = None  # that the model is set to
+        self.log: Log | None = None
         for phase in self.phases:
             self.parameters[phase] = [parameter for _, parameter in model.trained(phase)]
             self.optimizers[phase] = torch.optim.AdamW(
@@ -81,76 +101,70 @@ class Trainer:
             )
 
     def run(self, data: Sequence[Example]) -> None:
-        """Train the remaining blocks; writes train.jsonl and a checkpoint after each."""
+        """Train the remaining steps; writes a row of train.jsonl after each, and checkpoints.
+
+        Raises Checkpointed if it was asked to stop before the end.
+        """
         self.utterances = [example.utterance for example in data]
         self.unusable = Unusable(self.exp, len(data))
         self.inputs = f"{datadir.identity(self.utterances)} {self.features.precision}"
-        done = self._resume()
+        done, taken = self._resume()
+        self.pace = Pace(self.config.training, self.stop)
         self.by_id = {example.utterance.utt_id: example for example in data}
         self.steps_per_epoch = -(-len(data) // self.config.training.batch_size)
-        log = [row for row in read_log(self.exp / "train.jsonl") if row["block"] < done]
-        if not self.schedule and self.rank == 0:  # no epochs: the checkpoint is the initial model
-            self._save(0)
-        steps = sum(len(block) for block in self.schedule[done:]) * self.steps_per_epoch
-        with progress(f"fold {self.fold}", steps, "steps") as advance:
-            for number in range(done, len(self.schedule)):
-                rows = self._train_block(self.schedule[number], advance)
-                log += [{"block": number, **row} for row in rows]
-                if self.rank == 0:
-                    write_jsonl(self.exp / "train.jsonl", log)
-                    self._save(number + 1)
-                barrier()
-
-    def _save(self, done: int) -> None:
-        blocks = len(self.schedule)
-        state = checkpoint.State(done, blocks, self.features.made_by, self.inputs)
-        checkpoint.save(self.exp, self.model, self.optimizers, state)
-
-    def _resume(self) -> int:
-        """Load the experiment's checkpoint, or training.init; returns the number of finished
-        blocks.
-        """
-        found = checkpoint.find(self.exp)
-        if found is None:
-            self._load_init()
-            return 0
-        state = checkpoint.load(found, self.model, self.features.made_by, self.optimizers)
-        if state.blocks != len(self.schedule):
-            raise UserError(
-                f"{found}: has a schedule of {state.blocks} blocks, the configuration one of "
-                f"{len(self.schedule)}: use another --tag"
-            )
-        if state.inputs and state.inputs != self.inputs:
-            same_data = state.inputs.split()[0] == self.inputs.split()[0]
-            changed = "other data, or other labels or captions"
-            if same_data:
-                changed = "features in another precision"
-            raise UserError(
-                f"{found}: was trained on {changed}. Use another --tag, or remove {self.exp} to "
-                "train from the start"
-            )
-        return state.done
-
-    def _load_init(self) -> None:
-        """Start from the weights of training.init, if it is set."""
-        if not self.config.training.init:
+        if not self.schedule:  # no epochs: the checkpoint is the initial model
+            self._save(0, 0)
+        steps = sum(len(block) for block in self.schedule[done:]) * self.steps_per_epoch - taken
+        if not steps:
             return
-        init = Path(resolve(self.config.training.init))
-        found = checkpoint.find(init)
-        if found is None:
-            raise UserError(
-                f"training.init: no checkpoint in {init}. Train it, or name another experiment"
-            )
-        state = checkpoint.read_state(found)
-        if not state.finished:
-            raise UserError(
-                f"training.init: {init} is trained to block {state.done} of {state.blocks}: finish"
-                " it with `serdesc train` first"
-            )
-        checkpoint.load(found, self.model, self.features.made_by)
+        with self._open_log(done, taken) as self.log:
+            with progress(f"fold {self.fold}", steps, "steps") as advance:
+                for number in range(done, len(self.schedule)):
+                    self._train_block(number, taken, advance)
+                    taken = 0
 
-    def _train_block(self, block: Block, advance: Callable[[int], None]) -> list[dict[str, Any]]:
-        """Train a block's epochs, alternating by step; returns the rows of train.jsonl."""
+    def _open_log(self, done: int, taken: int) -> AbstractContextManager[Log | None]:
+        if self.rank > 0:
+            return nullcontext()
+        return closing(Log(self.exp / "train.jsonl", done, taken))
+
+    def _save(self, done: int, taken: int) -> None:
+        """Write a checkpoint after `done` blocks and `taken` steps of the next."""
+        started = time.monotonic()
+        if self.rank == 0:
+            if self.log is not None:
+                self.log.synchronise()
+            state = checkpoint.State(
+                done,
+                len(self.schedule),
+                self.features.made_by,
+                self.inputs,
+                taken,
+                resume.noted_values(self.config),
+            )
+            checkpoint.save(self.exp, self.model, self.optimizers, state)
+        barrier()
+        self.pace.after_save(started)
+
+    def _resume(self) -> tuple[int, int]:
+        """Load the experiment's checkpoint, or training.init; returns the number of finished
+        blocks, and of steps taken in the next.
+        """
+        state = resume.load_checkpoint(
+            self.exp, self.model, self.features, self.optimizers, len(self.schedule), self.inputs
+        )
+        if state is None:
+            self.changed = {}
+            if self.config.training.init:
+                resume.load_init(self.model, self.features, self.config.training.init)
+            return 0, 0
+        if state.settings:
+            self.changed = resume.changes(state.settings, self.config)
+        return state.done, state.steps
+
+    def _train_block(self, number: int, taken: int, advance: Callable[[int], None]) -> None:
+        """Train the steps of a block after the first `taken`; its epochs alternate by step."""
+        block = self.schedule[number]
         order = {}
         for current in block:
             order[current.phase] = batches.epoch_batches(
@@ -161,13 +175,33 @@ class Trainer:
                 current.phase,
                 current.epoch,
             )
-        rows = []
-        for step in range(self.steps_per_epoch):
-            for current in block:
-                batch = [self.by_id[utt.utt_id] for utt in order[current.phase][step]]
-                rows.append(self._train_step(current, step, batch))
-                advance(1)
-        return rows
+        last = self.steps_per_epoch * len(block)
+        for position in range(taken, last):
+            step, which = divmod(position, len(block))
+            current = block[which]
+            batch = [self.by_id[utt.utt_id] for utt in order[current.phase][step]]
+            row = {"block": number, **self._train_step(current, step, batch)}
+            if self.changed:
+                row["changed"], self.changed = self.changed, {}
+            if self.log is not None:
+                self.log.append(row)
+            advance(1)
+            self._after_step(number, position + 1, last)
+
+    def _after_step(self, number: int, taken: int, last: int) -> None:
+        """Write a checkpoint where one is due. Raises Checkpointed if training is to stop there."""
+        save, stop = in_any_process(self.pace.after_step(taken), self.model.device)
+        done = number
+        if taken == last:
+            done, taken = number + 1, 0
+        if save or stop or not taken:
+            self._save(done, taken)
+        if stop and done < len(self.schedule):
+            reason = self.stop.received or "the time limit"
+            raise Checkpointed(
+                f"{self.exp}: stopped by {reason} after block {done}, step {taken}, with a"
+                " checkpoint. The same command goes on from there"
+            )
 
     def _train_step(self, current: PhaseEpoch, step: int, batch: list[Example]) -> dict[str, Any]:
         """One optimiser step on a batch; returns its row of train.jsonl."""
@@ -187,10 +221,11 @@ class Trainer:
         for name, kl, active in zip(done.latents, uses[::2], uses[1::2]):
             latents[name] = {"kl_per_dimension": round(kl, 6), "active_dimensions": int(active)}
         if not norm < float("inf"):
+            key = f"training.{'descriptor' if phase == 'joint' else phase}.lr"
             raise FailedError(
                 f"{self.exp}: the gradient norm is {norm} in {phase} epoch {epoch + 1}, step"
                 f" {step + 1} (loss {llm_loss:.3f}, KL {kl_loss:.3f}). The last checkpoint is kept."
-                f" Lower training.{phase}.lr ({phase_config.lr}), or check the features: serdesc"
+                f" Lower {key} ({phase_config.lr}), or check the features: serdesc"
                 " check STORE"
             )
         steps = phase_config.epochs * self.steps_per_epoch
@@ -293,12 +328,17 @@ class Trainer:
 
 
 def train_experiment(
-    data: Path, store: str, exp: Path, config: Config, allow_cpu: bool = False
+    data: Path,
+    store: str,
+    exp: Path,
+    config: Config,
+    allow_cpu: bool = False,
+    stop: StopRequest | None = None,
 ) -> int:
     """Train on a fold's training part, or resume; returns the number of utterances without
     features.
 
-    allow_cpu: allow an LLM of more than 1e9 parameters on a CPU.
+    allow_cpu: allow an LLM of more than 1e9 parameters on a CPU. stop: what may end training early.
     """
     check_labels(data, config)
     device = runtime.start(config)
@@ -307,7 +347,7 @@ def train_experiment(
     features = open_features(store, config, device)
     utterances = datadir.read(data)
     usable = [utt for utt in utterances if utt.utt_id not in features.rejected]
-    train(usable, features, config, exp, fold_of(data), device)
+    train(usable, features, config, exp, fold_of(data), device, stop)
     return len(utterances) - len(usable)
 
 
@@ -318,45 +358,26 @@ def train(
     exp: Path,
     fold: int,
     device: torch.device,
+    stop: StopRequest | None = None,
 ) -> None:
     """Train an experiment to its end; writes the resolved configuration before the first step.
 
-    Raises UserError if `exp` has a checkpoint of another configuration, or is locked.
+    Raises UserError if `exp` has a checkpoint of another configuration, or is locked; Checkpointed
+    if `stop` ended it.
     """
-    with exclusive_lock(exp) if init_distributed()[0] == 0 else nullcontext():
-        saved = exp / "config.yaml"
-        if checkpoint.find(exp) is not None:
-            changed = configs.differences(configs.load(saved), config)
-            if changed:
-                raise UserError(
-                    f"{saved}: the experiment was trained with another configuration: "
-                    f"{'; '.join(changed)}. Use the recorded values, another --tag for the new"
-                    f" ones, or remove {exp} to train from the start."
-                )
-        configs.dump(config, saved)
-        write_json(exp / "env.json", environment())
-        usable = _usable_examples(data, config, exp)
+    first = init_distributed()[0] == 0  # this process alone repairs and writes
+    with exclusive_lock(exp) if first else nullcontext():
+        if first:
+            resume.repair(exp, config)
+        barrier()
+        changed = resume.check_config(exp, config)
+        usable, skipped = usable_examples(data, config)
         model = models.initialise(config, features, device)
-        if model.llm is not None and init_distributed()[0] == 0:
-            count_tokens(usable, model.label_count, exp)
-        Trainer(model, features, config, exp, fold).run(usable)
-
-
-def _usable_examples(data: Sequence[Utterance], config: Config, exp: Path) -> list[Example]:
-    """The examples to train on; lists the others in skipped.jsonl."""
-    usable, skipped = examples(data, config)
-    limit = config.training.max_seconds
-    if not usable:
-        raise UserError(
-            f"no training data: all {len(skipped)} utterances are longer than training.max_seconds"
-            f" = {limit}. Raise it, or train on other data"
-        )
-    if skipped:
-        rows = [{"utt_id": utt.utt_id, "seconds": utt.seconds} for utt in skipped]
-        write_jsonl(exp / "skipped.jsonl", rows)
-        count = len(skipped)
-        print(
-            f"{count} training utterances are longer than {limit} s and are skipped: "
-            f"{exp / 'skipped.jsonl'}"
-        )
-    return usable
+        barrier()  # all have read the configuration
+        if first:
+            configs.dump(resume.to_record(exp, config), exp / "config.yaml")
+            write_json(exp / "env.json", environment())
+            list_skipped(skipped, config.training.max_seconds, exp)
+            if model.llm is not None:
+                count_tokens(usable, model.label_count, exp)
+        Trainer(model, features, config, exp, fold, stop, changed).run(usable)

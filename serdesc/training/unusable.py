@@ -24,7 +24,8 @@ class Unusable:
 
     def __init__(self, exp: Path, utterances: int) -> None:
         self.exp, self.limit = exp, max(1, int(SHARE * utterances))
-        self.reasons = {utt_id: reason for utt_id, _, reason in rejections.read(exp)}
+        self.listed = {utt_id for utt_id, _, _ in rejections.read(exp)}
+        self.found: set[str] = set()  # since this start: files may have been restored before it
 
     def load(self, features: Features, batch: list[Example]) -> tuple[list[Example], list[Tensor]]:
         """The usable examples of a batch, and their features x (L, T, D).
@@ -46,15 +47,16 @@ class Unusable:
         return usable, found
 
     def _skip(self, utt_id: str, error: AudioError) -> None:
-        if utt_id in self.reasons:
-            return
-        self.reasons[utt_id] = str(error)
         path = self.exp / rejections.NAME
-        rejections.append(self.exp, (utt_id, error.place, str(error)))
-        print(f"{error.place}: {error}; skipped, see {path}", file=sys.stderr, flush=True)
-        if len(self.reasons) > self.limit:
+        self.found.add(utt_id)
+        if utt_id not in self.listed:
+            self.listed.add(utt_id)
+            rejections.append(self.exp, (utt_id, error.place, str(error)))
+            print(f"{error.place}: {error}; skipped, see {path}", file=sys.stderr, flush=True)
+        if len(self.found) > self.limit:
             raise FailedError(
-                f"{path}: {len(self.reasons)} training utterances have no usable audio, at most"
-                f" {self.limit} are skipped. Run `serdesc prepare` and `serdesc annotate` again,"
-                " which exclude them, or restore the files; then train again"
+                f"{path}: {len(self.found)} training utterances have no usable audio, at most"
+                f" {self.limit} are skipped. Restore the files and train again; or run `serdesc"
+                " prepare` and `serdesc annotate` again, which exclude them, and train with another"
+                " --tag"
             )

@@ -237,4 +237,15 @@ def test_one_recording_that_went_bad_is_named_and_the_others_go_on(
     assert code == 0 and "no such file; skipped, see" in text
     Path(datadir.read(train)[-1].wav).unlink()
     code, text = serdesc("train", train, "live", tmp_path / "exp" / "fold3", *with_settings)
-    assert code == 1 and "Run `serdesc prepare` and `serdesc annotate` again" in text
+    assert code == 1 and "run `serdesc prepare` and `serdesc annotate` again" in text
+
+
+def test_only_training_acts_on_the_signal_of_a_near_time_limit() -> None:
+    """It ends other programs; utils/slurm.sh sends it to every command."""
+    code = (
+        "import os, signal, sys; from serdesc import cli; sys.argv = ['serdesc', '--version']\n"
+        "try: cli.entry()\n"
+        "except SystemExit: os.kill(os.getpid(), signal.SIGUSR1); print('running')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("running\n"), done.stderr

@@ -112,7 +112,8 @@ def test_only_models_run_on_gpus(recipe: str) -> None:
                 assert ("device=cpu" in line) == (ngpu == "0")
     if "train" not in LEFT_OUT.get(recipe, set()):
         (line,) = commands(dry_run(recipe, "--ngpu", "4"), "train")
-        assert "torchrun --standalone --nproc-per-node 4 --no-python serdesc train" in line
+        launcher = "python -m serdesc.training.processes --standalone --nproc-per-node 4"
+        assert f"{launcher} --no-python serdesc train" in line
         assert "--allow-cpu" not in "".join(dry_run(recipe))
         (line,) = commands(dry_run(recipe, "--allow-cpu"), "train")
         assert line.endswith(" --allow-cpu")

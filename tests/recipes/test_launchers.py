@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -258,6 +260,34 @@ def test_slurm_gets_one_array_with_folders_for_its_logs(
     failed = subprocess.run([*command[:7], "false"], env=cluster, capture_output=True, text=True)
     assert failed.returncode == 1 and "Slurm job failed" in failed.stderr
     assert f"the end of {tmp_path}/fold3/log" in failed.stderr
+
+
+def test_slurm_passes_the_signal_on_and_queues_a_checkpointed_job_again(
+    tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    """Only the code 75 does; the command gets the signal that Slurm sends to the batch shell."""
+    requeue = tmp_path / "bin" / "scontrol"
+    requeue.write_text(f"#!/bin/sh\necho $* >>{tmp_path}/requeued\n")
+    requeue.chmod(0o755)
+    env, log = cluster | {"SLURM_JOB_ID": "42"}, f"{tmp_path}/log"
+    for code in (0, 1, 75):
+        assert not (tmp_path / "requeued").exists()
+        done = subprocess.run([SLURM, log, "sh", "-c", f"exit {code}"], env=env)
+        assert (done.returncode != 0) == (code != 0)
+    assert (tmp_path / "requeued").read_text() == "requeue 42\n"
+    calls = (tmp_path / "notes").read_text()
+    assert calls.count("--signal=B:USR1@120 --open-mode=append") == 3
+    command = "trap 'echo told; exit 75' USR1; echo ready; while :; do sleep 0.05; done"
+    with subprocess.Popen([SLURM, log, "bash", "-c", command], env=env) as launcher:
+        while "\nready\n" not in Path(log).read_text():
+            time.sleep(0.02)
+        (batch,) = subprocess.run(
+            ["pgrep", "-f", f"dash {tmp_path}/notes.sh"], capture_output=True, text=True
+        ).stdout.split()
+        os.kill(int(batch), signal.SIGUSR1)
+        assert launcher.wait(timeout=20) == 1
+    assert "\ntold\n" in Path(log).read_text() and "with status 75" in Path(log).read_text()
+    assert (tmp_path / "requeued").read_text() == "requeue 42\n" * 2
 
 
 def test_the_callers_variables_are_no_options_of_the_launchers(

@@ -19,6 +19,7 @@ from serdesc.files import read_jsonl
 from serdesc.inference.decode import decode
 from serdesc.models import checkpoint
 from serdesc.training import trainer
+from serdesc.training.examples import examples
 from serdesc.training.phases import phases_of
 
 CPU = torch.device("cpu")
@@ -83,7 +84,7 @@ def test_a_system_is_trained_resumed_and_decoded_by_the_same_code(
             and abs(sum(hyp["posterior"].values()) - 1) < 1e-3
             for hyp in hyps
         )
-    target = trainer.examples(data, config)[0][0].caption
+    target = examples(data, config)[0][0].caption
     assert ("say" in target, "pitch" in target) == (
         system != "ser_sed",
         system not in ("ssl_hubert", "ser_asr"),

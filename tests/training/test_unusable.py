@@ -59,6 +59,23 @@ def test_a_batch_of_damaged_files_alone_changes_nothing(lab: Lab, tmp_path: Path
 
 
 def test_more_damaged_files_than_the_limit_end_it(lab: Lab, tmp_path: Path) -> None:
-    with pytest.raises(FailedError, match="2 training utterances .* at most 1 are skipped. Run"):
+    with pytest.raises(
+        FailedError, match="2 training utterances .* at most 1 are skipped. Restore"
+    ):
         train(lab, "many", damaged(lab, tmp_path, 2))
     assert len(rejections.read(lab.folder / "many" / "fold1")) == 2
+
+
+def test_its_remedies_are_accepted(lab: Lab, tmp_path: Path) -> None:
+    """Another start alone is refused again; restored files, or another tag without them, go on."""
+    whole = [Path(utt.wav).read_bytes() for utt in lab.train_part[:2]]
+    data = damaged(lab, tmp_path, 2)
+    for _ in range(2):
+        with pytest.raises(FailedError, match="2 training utterances .* Restore the files"):
+            train(lab, "many", data)
+    train(lab, "tag", data[2:])
+    for utt, content in zip(data, whole):
+        Path(utt.wav).write_bytes(content)
+    exp = train(lab, "many", data)
+    assert len(rejections.read(exp)) == 2  # as found by the first start
+    assert len(read_jsonl(exp / "train.jsonl")) == 2 * -(-len(data) // 4)

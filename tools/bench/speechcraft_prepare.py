@@ -10,7 +10,7 @@ a third more segments than are labelled, like its M subset. The audio has one of
     parquet      Parquet files of 3600 rows in row groups of 100, no GigaSpeech.json; unpacked
     clips        a link for each segment to one of 25 FLAC files of its length, and GigaSpeech.json
 
-The clips are faint tones in FLAC of few bytes, so that little but metadata is read. Each
+The clips are faint tones in FLAC, of few bytes, so that little but metadata is read. Each
 recording or clip is opened. Memory is the largest sum over the processes of their shares (PSS),
 sampled once a second, and the largest of one process by getrusage.
 """
