@@ -20,10 +20,9 @@ from serdesc.features import store as stores
 from serdesc.features.batches import pad
 from serdesc.features.encoder import Encoder
 from serdesc.models import llm as llms
-from serdesc.models.describer import Phase, noise
+from serdesc.models.describer import Describer, Phase, noise
 from serdesc.plan import lengths, memory, shapes, trace
 from serdesc.plan.trace import Clip
-from serdesc.training import trainer
 
 CPU = torch.device("cpu")
 
@@ -114,8 +113,8 @@ def test_peak_memory_of_a_real_step_of_three_gigabytes(
     words, _ = lengths.tokenizer(str(tiny_llm), "llama")
     frames, target = [600, 580, 500, 420], "A man says, yes."
 
-    def describer() -> trainer.Describer:
-        return trainer.Describer(
+    def describer() -> Describer:
+        return Describer(
             llms.with_lora(LlamaForCausalLM(shape), config.llm),
             words,
             encoder.layers,
