@@ -53,12 +53,13 @@ def pitch_at_end(wave: np.ndarray) -> float:
         ("a.webm", "libopus", "webm", 0.02),
         ("a.mka", "flac", "matroska", 0.0),
         ("a.ac3", "ac3", "ac3", 0.05),
+        ("a.amr", "libopencore_amrnb", "amr", 0.05),
     ],
 )
 def test_formats_of_telephones_and_browsers(
     tmp_path: Path, name: str, codec: str, container: str, delay: float
 ) -> None:
-    rate = 48_000 if codec in ("libopus", "ac3") else 16_000
+    rate = {"libopus": 48_000, "ac3": 48_000, "libopencore_amrnb": 8000}.get(codec, 16_000)
     path = encode(tmp_path / name, codec, container, rate)
     wave = audio.load(path)
     assert len(wave) / 16_000 == pytest.approx(SECONDS, abs=delay + 1e-3)
