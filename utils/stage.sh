@@ -26,7 +26,8 @@ need_model() { # need_model EXP "next step": stop if EXP is neither a trained no
 set_up() { # set_up EXP: device, launch and allow; trained: EXP[/seed<s>] ...; decoded: their parts
   [ "$ngpu" -gt 0 ] || { conf+=(--set device=cpu); cuda_cmd=$train_cmd; }
   launch=() allow=() trained=("$1") decoded=()
-  [ "$ngpu" -le 1 ] || launch=(python -m serdesc.training.processes --standalone --nproc-per-node "$ngpu" --no-python)
+  [ "$ngpu" -le 1 ] ||
+    launch=(python -m serdesc.training.processes --standalone --nproc-per-node "$ngpu" --no-python)
   ! $allow_cpu || allow=(--allow-cpu)
   [[ $seeds != *[[:space:]]* ]] || eval "trained=($(printf ' "$1"/seed%q' $seeds))"
   for part in $parts; do decoded+=("${trained[@]/%//foldJOB/decode_$part}"); done

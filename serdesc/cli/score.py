@@ -95,7 +95,7 @@ def score(
 
     config = evaluate.load_config(hyp, config_files, settings)
     request = evaluate.Request.of(data, hyp, config, metric, refs, missing, answers)
-    if out is None and hyp.exists() and not hyp.is_file():
+    if out is None and hyp.exists() and not (hyp.is_file() or hyp.is_dir()):
         raise UserError(f"--hyp {hyp}: is no file beside which scores can be: add --out FILE")
     path = out or scores_of(hyp)
     _score(request, path, keep)

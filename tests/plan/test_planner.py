@@ -197,8 +197,9 @@ def test_hours_replace_data(tmp_path: Path, tiny_settings: list[str]) -> None:
     assert len(parts.train) + len(parts.test) == len(parts.every)
     long = [utt for utt in parts.test if utt.seconds == limit]
     assert len(parts.test) == 20 + len(long) and len(long) >= config.training.batch_size
-    datadir.write(tmp_path / "data/fold1/train", parts.train)
-    datadir.write(tmp_path / "data/fold1/test", parts.test)
+    for name, part in (("train", parts.train), ("test", parts.test)):
+        clips = [replace(utt, wav=f"{utt.utt_id}.wav") for utt in part]
+        datadir.write(tmp_path / "data/fold1" / name, clips)
     real = planner.plan(config, tmp_path / "data", gpu="a100-80")
     for name in ("tokens", "memory", "hours"):
         assert real[name] == assumed[name]

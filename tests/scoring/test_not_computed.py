@@ -104,7 +104,8 @@ def test_no_posteriors_no_captions_and_nothing_readable(tmp_path: Path) -> None:
     assert all(row["value"] is None and row["n"] == 0 for row in found.values())
     assert "sentence_encoder is empty" in found["sentence_similarity"]["note"]
     found, _ = score(tmp_path, ["zzz"] * 3, "--metric", "pitch_kappa,wer,ua,nll")
-    assert found["ua"]["value"] == 0 and found["wer"]["value"] == 100
+    assert found["ua"]["value"] == 0 and found["wer"]["value"] is None
+    assert "no answer has a transcript" in found["wer"]["note"]
     assert "no answer is readable" in found["pitch_kappa"]["note"]
 
 
