@@ -128,7 +128,7 @@ def _may_be_running(owner: dict[str, Any]) -> bool:
 
 
 def _start_ticks(process: int) -> str:
-    """When a process began, in clock ticks, which distinguishes a reused number; empty: it ended."""
+    """When a process began, in clock ticks: distinguishes reused numbers. Empty: it ended."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:
