@@ -242,7 +242,7 @@ def _read_list(path: Path) -> list[dict[str, str]]:
             f"{path}: no such list. Name a TSV with the columns utt_id (or key) and seconds, or"
             " omit --list"
         )
-    rows = [row for _, row in release.rows(path, (), "\t")]
+    rows = list(release.rows(path, (), "\t"))
     columns = set(rows[0]) if rows else set()
     if not {"utt_id", "key"} & columns or "seconds" not in columns:
         raise UserError(

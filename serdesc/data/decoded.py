@@ -38,13 +38,14 @@ def decode_all(
     writes have a record of their own.
     """
     record, partial = data / RECORD, data / f".{RECORD}.partial"
-    known = {**_read(record), **_read(partial)}
+    stored = {**_read(record), **_read(partial)}
+    _write(partial, stored)
     stamps = [None if convert else _stamp(utt) for utt in utterances]
-    missing = []
+    known: dict[str, float] = {}  # utterances of unchanged files -> seconds
     for utt, stamp in zip(utterances, stamps):
-        if stamp is None or known.get(utt.utt_id, ("", 0.0))[0] != stamp:
-            missing.append(utt)
-    _write(partial, known)
+        if stamp and utt.utt_id in stored and stored[utt.utt_id][0] == stamp:
+            known[utt.utt_id] = stored[utt.utt_id][1]
+    missing = [utt for utt in utterances if utt.utt_id not in known]
     with (
         progress(f"prepare {name}", len(utterances), "utterances") as advance,
         partial.open("a", encoding="utf-8", buffering=1) as output,
@@ -54,8 +55,8 @@ def decode_all(
         decoded = pool.map(_decode, missing, repeat(convert), repeat(folder), chunksize=CHUNK)
         found = {}
         for utt, stamp in zip(utterances, stamps):
-            if stamp and known.get(utt.utt_id, ("", 0.0))[0] == stamp:
-                result = Audio(utt.wav, known[utt.utt_id][1])
+            if utt.utt_id in known:
+                result = Audio(utt.wav, known[utt.utt_id])
             else:
                 result = next(decoded)
                 if stamp and not result.reason:

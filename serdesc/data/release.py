@@ -38,10 +38,8 @@ def table(path: Path) -> dict[str, str]:
     return values
 
 
-def rows(
-    path: Path, required: Sequence[str], delimiter: str = ","
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and columns of each row of a table with a header.
+def rows(path: Path, required: Sequence[str], delimiter: str = ",") -> Iterator[dict[str, str]]:
+    """The rows of a table with a header.
 
     Raises UserError for a table that is not CSV, lacks a required column, or has a row without it.
     """
@@ -60,7 +58,7 @@ def rows(
                     f"{path}:{reader.line_num}: the row ends before its column {missing[0]}:"
                     " download the table again"
                 )
-            yield reader.line_num, row
+            yield row
     except csv.Error as error:
         raise UserError(
             f"{path}:{reader.line_num}: not a table ({error}): look for a quotation mark that is"

@@ -153,8 +153,10 @@ def _json_object(path: Path, text: str) -> Numbered:
     names = dict(pairs).keys()
     if "response" in names or ({*ID} & names and {*CAPTION} & names):
         return [(1, json.loads(text))]
-    if len(pairs) == 1 and isinstance(json.loads(text)[pairs[0][0]], list):
-        return [(1, row) for row in json.loads(text)[pairs[0][0]]]
+    if len(pairs) == 1:
+        (value,) = json.loads(text).values()
+        if isinstance(value, list):
+            return [(1, row) for row in value]
     return [(1, {"utt_id": utt_id, "response": caption}) for utt_id, caption in pairs]
 
 

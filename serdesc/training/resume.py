@@ -50,7 +50,7 @@ def repair(exp: Path, config: Config) -> None:
 
 
 def check_config(exp: Path, config: Config) -> Changes:
-    """Changes of the configuration of a begun experiment that are noted in train.jsonl.
+    """Changes of the configuration of a started experiment that are noted in train.jsonl.
 
     Raises UserError for others that change results, and for every one of a finished training.
     """

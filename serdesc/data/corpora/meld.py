@@ -101,7 +101,7 @@ def _rows(src: Path, split: str) -> Iterator[tuple[str, dict[str, str]]]:
             f"{table}: missing. Give the folder that holds MELD's three *_sent_emo.csv and the"
             " unpacked clips"
         )
-    for _, row in release.rows(table, COLUMNS):
+    for row in release.rows(table, COLUMNS):
         yield f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}-{split}", row
 
 
