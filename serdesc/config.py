@@ -222,6 +222,9 @@ class TrainingConfig:
     # used.
     paraphrase_targets: bool = False
     max_seconds: Positive = 30.0  # longer training utterances are skipped; skipped.jsonl lists them
+    # Utterances without transcript: refuse, or descriptor, train on them in the descriptor (joint)
+    # phase alone.
+    without_text: Literal["refuse", "descriptor"] = "refuse"
     init: str = ""  # experiment folder or built-in model to start from
     # A checkpoint at the end of every block (epoch of a phase), and between these: after so many
     # steps of the block (0: not by steps), and when the last one is so many seconds old (0: not by

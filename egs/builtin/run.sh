@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The built-in models: hubert-mini, llama-mini, describer-mini.
-#   ./run.sh --librispeech ~/LibriSpeech --speechocean ~/speechocean762/train
+#   ./run.sh --librispeech ~/LibriSpeech --speechocean ~/speechocean762/train --emodb ~/emodb
 #   ./run.sh --stage 5                       # describer-mini, from the other two
 # No training on conf/heldout_speakers.txt or on the voices and texts of mini.
 set -euo pipefail
@@ -9,6 +9,7 @@ stage=1                   # first stage
 stop_stage=6              # last stage
 librispeech=              # LibriSpeech with train-clean-100
 speechocean=              # directory with WAVE/, text and utt2spk
+emodb=                    # directory with wav/03a01Fa.wav ...; four emotions are used
 nj=2                      # parallel processes; they do not change results
 bf16=false                # compute in bfloat16, as for the models in the repository
 dry_run=false             # only print the commands
@@ -22,8 +23,8 @@ $dry_run || ../../tools/setup.sh
 heldout=conf/heldout_speakers.txt models=../../serdesc/builtin exp=exp/describer-mini/fold1
 flags=() conf=(--config conf/describer.yaml)
 ! $bf16 || flags=(--bf16)
-! selected 1 || $dry_run || { [ -n "$librispeech" ] && [ -n "$speechocean" ]; } ||
-  fail "--librispeech DIR and --speechocean DIR are needed; README.md describes where to get them"
+! selected 1 || $dry_run || [ -n "$librispeech" -a -n "$speechocean" -a -n "$emodb" ] ||
+  fail "--librispeech, --speechocean and --emodb DIR are needed; README.md says where they are had"
 
 if begin 1 "prepare real speech, without and with the held-out speakers"; then
   for corpus in librispeech speechocean; do
@@ -32,6 +33,7 @@ if begin 1 "prepare real speech, without and with the held-out speakers"; then
     run $train_cmd data/log/${corpus}_heldout.log serdesc prepare $corpus "${!corpus}" \
       data/${corpus}_heldout --set prepare.include_speakers=$heldout --nj "$nj"
   done
+  run $train_cmd data/log/emodb.log serdesc prepare emodb "$emodb" data/emodb --nj "$nj"
   run python local/combine.py data/librispeech_heldout data/speechocean_heldout data/heldout
 fi
 if begin 2 "make speech with other voices than mini's"; then
@@ -54,17 +56,23 @@ fi
 if begin 5 "train describer-mini"; then
   run $train_cmd data/log/levels.log \
     python local/levels.py data/train downloads/levels data/levels
-  run $train_cmd data/log/annotate.log serdesc annotate data/levels "${conf[@]}" --nj "$nj"
-  run $train_cmd dump/hubert-mini/levels/log/extract.log \
-    serdesc extract data/levels dump/hubert-mini/levels "${conf[@]}"
+  run $train_cmd data/log/levels_emodb.log \
+    python local/levels.py data/emodb downloads/levels data/levels_emodb --copies 8
+  run $train_cmd data/log/measure.log serdesc annotate data/levels "${conf[@]}" --nj "$nj"
+  run $train_cmd data/log/measure_emodb.log \
+    serdesc annotate data/levels_emodb "${conf[@]}" --set measure.language=de --nj "$nj"
+  run python local/merge_measured.py data/levels data/levels_emodb data/measured
+  run $train_cmd data/log/annotate.log serdesc annotate data/measured "${conf[@]}"
+  run $train_cmd dump/hubert-mini/measured/log/extract.log \
+    serdesc extract data/measured dump/hubert-mini/measured "${conf[@]}"
   run $train_cmd $exp/train.log \
-    serdesc train data/levels/fold1/train dump/hubert-mini/levels $exp "${conf[@]}"
+    serdesc train data/measured/fold1/train dump/hubert-mini/measured $exp "${conf[@]}"
 fi
 if begin 6 "install describer-mini, and score it on the held-out speakers"; then
   run mkdir -p $models/describer-mini
   run cp -r $exp/config.yaml $exp/checkpoint $models/describer-mini/
   run python local/label_heldout.py \
-    data/levels/fold1/thresholds.json data/heldout data/heldout_labelled
+    data/measured data/heldout data/heldout_labelled
   run sh -c "python local/heldout_loss.py data/heldout_labelled $exp >$exp/heldout_loss.json"
   run cat $exp/heldout_loss.json
   run $train_cmd $exp/decode.log serdesc decode data/heldout_labelled live $exp

@@ -12,6 +12,8 @@ from serdesc.config import Config, TargetConfig
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import write_json, write_jsonl
+from serdesc.models.describer import Phase
+from serdesc.training.phases import Block
 
 TARGETS = "targets.json"
 SAMPLE = 2000  # targets of which the tokens are counted, spread evenly over the data
@@ -22,7 +24,7 @@ class Example:
     """An utterance with its targets."""
 
     utterance: Utterance
-    transcript: str
+    transcript: str | None  # None: not in the content phase
     caption: str
     paraphrased: Fields | None = None  # rendered in a new wording in every epoch
     copies: tuple[Example, ...] = ()  # at other speeds
@@ -34,7 +36,7 @@ class Example:
     def target(self, phase: str, epoch: int) -> str:
         """Content phase: the transcript. Other phases: the caption."""
         if phase == "content":
-            return self.transcript
+            return self.transcript or ""
         if self.paraphrased is None:
             return self.caption
         return writer.render(self.paraphrased, f"{self.utterance.utt_id} {epoch}")
@@ -52,7 +54,7 @@ def examples(
     target, skipped = config.target, []
     by_id: dict[str, Example] = {}
     for utt in sorted(utterances, key=lambda utt: utt.uniq is not None):  # originals first
-        text, labels = _text_and_labels(utt)
+        text, labels = _text_and_labels(utt, config.training.without_text == "refuse")
         if (utt.seconds or 0.0) > config.training.max_seconds:
             skipped.append(utt)
             continue
@@ -64,6 +66,25 @@ def examples(
             original = by_id[utt.uniq]
             by_id[utt.uniq] = replace(original, copies=(*original.copies, example))
     return list(by_id.values()), skipped
+
+
+def utterances_of_phases(
+    data: Sequence[Example], blocks: Sequence[Block]
+) -> dict[Phase, list[Utterance]]:
+    """The utterances that each phase of a schedule is trained on: for content, those with text.
+
+    Raises UserError if there are none.
+    """
+    of_phases = {}
+    for phase in {epoch.phase for block in blocks for epoch in block}:
+        trained = [one for one in data if phase != "content" or one.transcript is not None]
+        if not trained:
+            raise UserError(
+                "the content phase has no training data: no utterance has text. Leave the phase out"
+                " (training.content.epochs: 0)"
+            )
+        of_phases[phase] = [example.utterance for example in trained]
+    return of_phases
 
 
 def usable_examples(
@@ -91,9 +112,12 @@ def list_skipped(skipped: list[Utterance], limit: float, exp: Path) -> None:
         )
 
 
-def _text_and_labels(utt: Utterance) -> tuple[str, Fields]:
-    if utt.text is None:
-        raise UserError(f"'{utt.utt_id}' has no text: add it.")
+def _text_and_labels(utt: Utterance, need_text: bool) -> tuple[str | None, Fields]:
+    if utt.text is None and need_text:
+        raise UserError(
+            f"'{utt.utt_id}' has no text: add it, or train on utterances without text in the"
+            " descriptor phase alone (training.without_text: descriptor)."
+        )
     if utt.labels is None:
         raise UserError(
             f"'{utt.utt_id}' has no labels: run `serdesc annotate` and train on a fold's folder."

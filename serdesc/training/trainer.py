@@ -34,9 +34,15 @@ from serdesc.runtime import (
     seed,
 )
 from serdesc.training import resume
-from serdesc.training.examples import Example, count_tokens, list_skipped, usable_examples
+from serdesc.training.examples import (
+    Example,
+    count_tokens,
+    list_skipped,
+    usable_examples,
+    utterances_of_phases,
+)
 from serdesc.training.log import Log
-from serdesc.training.phases import PhaseEpoch, learning_rate, phases_of, schedule
+from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
 from serdesc.training.stopping import Pace, StopRequest
 from serdesc.training.unusable import Unusable
 
@@ -59,10 +65,6 @@ def latent_use(means: Tensor) -> Tensor:
     kl, mu, mu_squared = means
     active = (mu_squared - mu.square() > ACTIVE_VARIANCE).sum()
     return torch.stack([kl.mean(), active.to(kl)])
-
-
-def rounded(values: Sequence[float]) -> list[float]:
-    return [round(value, 4) for value in values]
 
 
 class Trainer:
@@ -111,10 +113,12 @@ class Trainer:
         done, taken = self._resume()
         self.pace = Pace(self.config.training, self.stop)
         self.by_id = {example.utterance.utt_id: example for example in data}
-        self.steps_per_epoch = -(-len(data) // self.config.training.batch_size)
+        self.trained_on = utterances_of_phases(data, self.schedule)
+        size = self.config.training.batch_size
+        self.epoch_steps = {phase: -(-len(of) // size) for phase, of in self.trained_on.items()}
         if not self.schedule:  # no epochs: the checkpoint is the initial model
             self._save(0, 0)
-        steps = sum(len(block) for block in self.schedule[done:]) * self.steps_per_epoch - taken
+        steps = sum(len(self._steps(block)) for block in self.schedule[done:]) - taken
         if not steps:
             return
         with self._open_log(done, taken) as self.log:
@@ -168,17 +172,16 @@ class Trainer:
         order = {}
         for current in block:
             order[current.phase] = batches.epoch_batches(
-                self.utterances,
+                self.trained_on[current.phase],
                 self.config.training.batch_size,
                 self.config.seed,
                 self.fold,
                 current.phase,
                 current.epoch,
             )
-        last = self.steps_per_epoch * len(block)
-        for position in range(taken, last):
-            step, which = divmod(position, len(block))
-            current = block[which]
+        steps = self._steps(block)
+        for position in range(taken, len(steps)):
+            current, step = steps[position]
             batch = [self.by_id[utt.utt_id] for utt in order[current.phase][step]]
             row = {"block": number, **self._train_step(current, step, batch)}
             if self.changed:
@@ -186,7 +189,17 @@ class Trainer:
             if self.log is not None:
                 self.log.append(row)
             advance(1)
-            self._after_step(number, position + 1, last)
+            self._after_step(number, position + 1, len(steps))
+
+    def _steps(self, block: Block) -> list[tuple[PhaseEpoch, int]]:
+        """The steps of a block in order, each as its epoch and its number in it."""
+        counts = [self.epoch_steps[current.phase] for current in block]
+        return [
+            (current, step)
+            for step in range(max(counts))
+            for current, count in zip(block, counts)
+            if step < count
+        ]
 
     def _after_step(self, number: int, taken: int, last: int) -> None:
         """Write a checkpoint where one is due. Raises Checkpointed if training is to stop there."""
@@ -228,8 +241,8 @@ class Trainer:
                 f" Lower {key} ({phase_config.lr}), or check the features: serdesc"
                 " check STORE"
             )
-        steps = phase_config.epochs * self.steps_per_epoch
-        lr = learning_rate(phase_config, epoch * self.steps_per_epoch + step, steps)
+        in_epoch = self.epoch_steps[phase]
+        lr = learning_rate(phase_config, epoch * in_epoch + step, phase_config.epochs * in_epoch)
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.step()
@@ -244,9 +257,11 @@ class Trainer:
             "lr": lr,
             "latents": latents,
         }
-        if step == self.steps_per_epoch - 1:
-            weights = self.model.weights_of_layers(phase)
-            row["layer_weights"] = {name: rounded(w.tolist()) for name, w in weights.items()}
+        if step == in_epoch - 1:
+            row["layer_weights"] = {
+                name: [round(weight, 4) for weight in weights.tolist()]
+                for name, weights in self.model.weights_of_layers(phase).items()
+            }
         return row
 
     def _backward(self, current: PhaseEpoch, step: int, batch: list[Example]) -> BatchLoss:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +358,34 @@ def test_without_bottleneck_there_is_neither_noise_nor_kl(lab: Lab) -> None:
     assert row["llm_loss"] == pytest.approx(float(loss.llm) / loss.tokens, abs=1e-5)
     noisy = read_jsonl(lab.train("noisy", *settings[1:]) / "train.jsonl")[0]
     assert noisy["llm_loss"] != row["llm_loss"]
+
+
+@pytest.mark.parametrize("alternate", ["epoch", "step"])
+def test_utterances_without_text_take_part_in_the_descriptor_phase_alone(
+    lab: Lab, alternate: str
+) -> None:
+    without = [
+        (
+            replace(u, text=None, labels=replace(u.labels, transcript=None), caption=None)
+            if i % 2
+            else u
+        )
+        for i, u in enumerate(lab.train_part)
+    ]
+    with pytest.raises(UserError, match="has no text: .*training.without_text: descriptor"):
+        lab.train("refused", data=without)
+    keys = ["training.without_text=descriptor", f"training.alternate={alternate}"]
+    keys += ["training.batch_size=2"]
+    rows = read_jsonl(lab.train(f"untranscribed_{alternate}", *keys, data=without) / "train.jsonl")
+    steps = {
+        phase: sum(row["phase"] == phase and row["epoch"] == 0 for row in rows)
+        for phase in ("content", "descriptor")
+    }
+    texts = sum(u.text is not None for u in without)
+    assert 0 < texts < len(without)
+    assert steps == {"content": -(-texts // 2), "descriptor": -(-len(without) // 2)}
+
+    none = [u for u in without if u.text is None]
+    with pytest.raises(UserError, match="no utterance has text"):
+        lab.train("none", *keys, data=none)
+    lab.train(f"descriptor_alone_{alternate}", *keys, "training.content.epochs=0", data=none)

@@ -1,6 +1,6 @@
-"""Label held-out speakers by the thresholds of the training data.
+"""Label held-out read speech by the thresholds of the training data, and as neutral.
 
-python local/label_heldout.py data/train/fold1/thresholds.json data/heldout data/heldout_labelled
+python local/label_heldout.py data/measured data/heldout data/heldout_labelled
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from serdesc.files import read_json
 
 
 def main() -> None:
-    path, source, out = map(Path, sys.argv[1:])
-    thresholds = descriptors.Thresholds(**read_json(path))
+    training, source, out = map(Path, sys.argv[1:])
+    thresholds = descriptors.Thresholds(**read_json(training / "fold1" / "thresholds.json"))
+    config = MeasureConfig(**read_json(training / "measure.json"))
     labelled = []
     for utt in datadir.read(source):
-        measured = descriptors.measure(audio.load(utt.wav), utt.text, MeasureConfig())
-        labelled.append(annotate.label(replace(utt, measure=measured), thresholds))
+        measured = descriptors.measure(audio.load(utt.wav), utt.text, config)
+        neutral = replace(utt, measure=measured, emotion="neutral")
+        labelled.append(annotate.label(neutral, thresholds))
     datadir.write(out, labelled)
 
 
