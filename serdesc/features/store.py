@@ -25,6 +25,7 @@ from serdesc.config import Config, StoreConfig
 from serdesc.data import audio, rejections
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
+from serdesc.features import precision
 from serdesc.features.encoder import Encoder
 from serdesc.features.live import Features, Live, encode, load_wave
 from serdesc.files import (
@@ -37,13 +38,10 @@ from serdesc.files import (
     write_json,
     write_text,
 )
-from serdesc.runtime import DTYPES
 
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 FORMAT = 1
 REJECTED = "rejected"  # key of a shard's metadata: utterance -> why its audio cannot be used
-SCALE = "#scale"  # suffix of an utterance's id: the scales of its 8-bit values, one a frame
-RANGE = "#range"  # and one a dimension: encoders have dimensions a thousand times the others
+CHECKSUMS = "checksums"  # utterance -> checksum of its tensors
 PACKAGES = ("torch", "transformers", "safetensors")
 
 
@@ -149,7 +147,7 @@ def _refuse_other_features(folder: Path) -> None:
 def size(utterances: Sequence[Utterance], encoder: Encoder, config: StoreConfig) -> int:
     """Bytes of the features of the utterances, by their seconds, without the shards' headers."""
     samples = [round((utt.seconds or 0.0) * audio.SAMPLE_RATE) for utt in utterances]
-    bytes_per_frame = encoder.width * BYTES[config.dtype]
+    bytes_per_frame = encoder.width * precision.BYTES[config.dtype]
     ranges = 0
     if config.dtype == "int8":
         bytes_per_frame += 4  # its scale
@@ -194,7 +192,7 @@ def _metadata(path: Path, group: list[Utterance]) -> dict[str, Any] | None:
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = json.loads(file.metadata()["serdesc"])
-    except (OSError, SafetensorError, KeyError):
+    except (OSError, SafetensorError, KeyError, ValueError):
         return None
     ids = sorted([*metadata["utterances"], *metadata.get(REJECTED, {})])
     if ids != [utt.utt_id for utt in group]:
@@ -235,11 +233,15 @@ def _write_shard(
         except audio.AudioError as error:
             rejected.append(error)
     tensors: dict[str, Tensor] = {}
+    checksums: dict[str, int] = {}
     for utt_id, x in zip(waves, encode(encoder, list(waves.values()))):
-        tensors.update(_quantize(utt_id, x, dtype))
+        of_utterance = precision.stored(utt_id, x, dtype)
+        checksums[utt_id] = precision.checksum(*of_utterance.values())
+        tensors.update(of_utterance)
     metadata = {
         "header": header,
         "utterances": list(waves),
+        CHECKSUMS: checksums,
         "audio": {utt_id: _hash(wave) for utt_id, wave in waves.items()},
     }
     if rejected:
@@ -261,35 +263,6 @@ def _check_free_space(path: Path, needed: float) -> None:
             " kept: make room and run the same command again, or compute features live (STORE"
             " `live`)."
         )
-
-
-def _quantize(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
-    """x (L, T, D) in the stored precision.
-
-    int8 has a range for each layer and dimension (L, D), and a scale for each layer and frame
-    (L, T): one huge value takes precision from its dimension alone.
-
-    Raises UserError for values that the precision cannot hold, or that are no numbers.
-    """
-    if not bool(x.isfinite().all()):
-        raise UserError(
-            f"'{utt_id}': the encoder's output has values that are no numbers: with encoder.dtype"
-            " float16 use bfloat16 or float32, else check the recording and the encoder"
-        )
-    if dtype != "int8":
-        largest, limit = float(x.abs().max()), torch.finfo(DTYPES[dtype]).max
-        if largest > limit:
-            raise UserError(
-                f"'{utt_id}': the encoder's output reaches {largest:.3g}, and store.dtype {dtype}"
-                f" holds up to {limit:.3g}: extract to another STORE with --set"
-                " store.dtype=bfloat16, which has the same size, or float32"
-            )
-        return {utt_id: x.to(DTYPES[dtype]).clone()}  # a copy, not a view of the batch
-    largest_of = x.abs().amax(dim=1).clamp_min(1e-8)  # (L, D)
-    x = x / largest_of[:, None]
-    scale = x.abs().amax(dim=-1).clamp_min(1e-8) / 127  # (L, T)
-    values = (x / scale[..., None]).round().to(torch.int8)
-    return {utt_id: values, utt_id + SCALE: scale, utt_id + RANGE: largest_of}
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -324,8 +297,13 @@ class Store:
         self.rejected = {utt_id: reason for utt_id, _, reason in rejections.read(folder)}
         self._open = lru_cache(maxsize=64)(self._open_shard)
 
-    def _open_shard(self, name: str) -> Any:
-        return safe_open(self.folder / name, framework="pt")
+    def _open_shard(self, name: str) -> tuple[Any, dict[str, int]]:
+        """The open shard and its checksums."""
+        file = safe_open(self.folder / name, framework="pt")
+        try:
+            return file, json.loads(file.metadata()["serdesc"]).get(CHECKSUMS, {})
+        except (KeyError, ValueError, TypeError) as error:
+            raise precision.Damaged("its header cannot be read") from error
 
     def verify(self) -> int:
         """Read every utterance; returns their number. Raises UserError for a damaged shard."""
@@ -342,17 +320,11 @@ class Store:
     def _tensor(self, utt_id: str, name: str) -> Tensor:
         """x (L, T, D) in float32."""
         try:
-            file = self._open(name)
-            x: Tensor = file.get_tensor(utt_id).float()
-            if self.precision == "int8":
-                x = x * file.get_tensor(utt_id + SCALE)[..., None]
-                if utt_id + RANGE in file.keys():  # not in stores of version 0.4
-                    x = x * file.get_tensor(utt_id + RANGE)[:, None]
-            return x
-        except (OSError, SafetensorError) as error:
+            return precision.restored(utt_id, *self._open(name))
+        except (OSError, SafetensorError, precision.Damaged) as error:
             raise UserError(
-                f"{self.folder / name}: damaged shard ({error}). Remove it and run `serdesc"
-                " extract` again."
+                f"{self.folder / name}: damaged shard, at '{utt_id}' ({error}). Remove it and run"
+                " `serdesc extract` again."
             ) from error
 
     def load(self, utterances: Sequence[Utterance]) -> list[Tensor]:

@@ -13,7 +13,7 @@ from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.features import batches
+from serdesc.features import batches, precision
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 from serdesc.files import free_gb, write_json
@@ -236,7 +236,7 @@ def _features(inputs: Inputs) -> tuple[bool, Tree]:
     store = inputs.config.store
     every, free = inputs.data.every, free_gb(Path.cwd())
     sizes: dict[str, int] = {}
-    for dtype in stores.BYTES:
+    for dtype in precision.BYTES:
         variant = replace(store, dtype=dtype)  # type: ignore[arg-type]
         sizes[dtype] = stores.size(every, inputs.encoder, variant)
     live = sizes[store.dtype] / 1e9 > free

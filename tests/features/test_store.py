@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Iterator
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from serdesc.config import EncoderConfig, StoreConfig
 from serdesc.data import audio, datadir
 from serdesc.errors import FailedError, UserError
+from serdesc.features import precision
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 
@@ -71,7 +73,7 @@ def test_one_huge_value_leaves_the_other_dimensions_their_precision_in_int8() ->
     x = torch.randn(2, 50, 16, generator=torch.Generator().manual_seed(0))
     x[0, 7, 3] = 1e4  # one value of one dimension, and a dimension a thousand times the others
     x[1, :, 5] *= 1e3
-    stored = stores._quantize("a", x, "int8")
+    stored = precision.stored("a", x, "int8")
     again = stored["a"].float() * stored["a#scale"][..., None] * stored["a#range"][:, None]
     others = torch.ones_like(x, dtype=torch.bool)
     others[0, :, 3] = others[1, :, 5] = False
@@ -90,7 +92,7 @@ def test_stores_of_version_0_4_have_no_ranges_in_int8(
         values = (x / scale[..., None]).round().to(torch.int8)
         return {utt_id: values, utt_id + "#scale": scale}
 
-    monkeypatch.setattr(stores, "_quantize", former)
+    monkeypatch.setattr(precision, "stored", former)
     stores.write(tmp_path / "s", utterances, encoder, StoreConfig(dtype="int8"))
     live = stores.Live(encoder).load(utterances)
     for kept, computed in zip(stores.Store(tmp_path / "s").load(utterances), live):
@@ -160,6 +162,46 @@ def test_damage_is_found_when_a_store_is_read(
         stores.Store(tmp_path / "s").load([u for u in utterances if u.utt_id in names])
     with pytest.raises(UserError, match="no features of 'stranger'"):
         stores.Store(tmp_path / "s").load([replace(utterances[0], utt_id="stranger")])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int8"])
+def test_a_flipped_bit_is_found_where_it_changes_a_feature(
+    corpus: Path, encoder: Encoder, tmp_path: Path, dtype: str
+) -> None:
+    utterances = datadir.read(corpus)[:3]
+    config = replace(CONFIG, dtype=dtype)  # type: ignore[arg-type]
+    stores.write(tmp_path / "s", utterances, encoder, config)
+    written = stores.Store(tmp_path / "s").load(utterances)
+    shard = tmp_path / "s" / "shard-00000.safetensors"
+    content = shard.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    rng = random.Random(1)
+    places = [rng.randrange(8 * len(content)) for _ in range(60)]
+    found = 0
+    for place in [*places, *(8 * rng.randrange(header) for _ in range(60))]:
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        shard.write_bytes(flipped)
+        try:
+            read = stores.Store(tmp_path / "s").load(utterances)
+        except UserError as error:
+            assert "shard-00000.safetensors: damaged shard" in str(error)
+            found += 1
+        else:
+            assert all(torch.equal(a, b) for a, b in zip(read, written)), place
+    assert found >= 40
+    shard.write_bytes(content)
+    assert stores.Store(tmp_path / "s").verify() == 3
+
+
+def test_stores_without_checksums_are_read(
+    corpus: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utterances = datadir.read(corpus)
+    monkeypatch.setattr(stores, "CHECKSUMS", "unknown to readers")
+    stores.write(tmp_path / "s", utterances, encoder, CONFIG)
+    monkeypatch.undo()
+    assert stores.Store(tmp_path / "s").verify() == 12
 
 
 def test_a_full_disk_names_what_is_needed_and_keeps_what_is_done(
