@@ -293,6 +293,9 @@ class Config:
     seed: int = 1
     threads: Whole = 0  # threads per process; 0: torch's default. Changes the last bits of sums
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
+    # strict: only kernels whose results do not vary from run to run, slower attention among them,
+    # and an error where there is none; warn: a warning there. On a CPU both give the same results.
+    deterministic: Literal["warn", "strict"] = "warn"
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)

@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Sequence
@@ -14,11 +13,19 @@ from typing import Any, Sequence
 import torch
 import torch.distributed as dist
 
+from serdesc import manifest
 from serdesc.config import Config
 from serdesc.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PACKAGES = ("serdesc", "torch", "transformers", "peft", "safetensors", "librosa", "numpy")
+# Beginnings of the environment variables in env.json, and words in the names of secrets
+VARIABLES = (
+    *("SLURM_JOB", "SLURM_ARRAY", "SLURM_NODELIST", "SLURM_RESTART_COUNT", "PBS_JOB", "LSB_JOBID"),
+    *("CUDA_", "CUBLAS_", "NVIDIA_", "NCCL_", "PYTORCH_", "TORCH_", "OMP_", "MKL_", "KMP_"),
+    *("OPENBLAS_", "ATEN_", "ONEDNN_", "DNNL_", "HF_", "TRANSFORMERS_", "SERDESC_", "PYTHONHASH"),
+)
+SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 
 
 def start(config: Config) -> torch.device:
@@ -29,7 +36,13 @@ def start(config: Config) -> torch.device:
     if config.threads:
         torch.set_num_threads(config.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    strict = config.deterministic == "strict"
+    torch.use_deterministic_algorithms(True, warn_only=not strict)
+    if strict:  # the backward passes of these attention kernels add in no fixed order
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(False)
+        torch.backends.cudnn.benchmark = False
     # Otherwise every new tensor is filled with NaN first: 600 kernels a step of a small model.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     name = config.device
@@ -95,7 +108,8 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = None
     return {
-        "command": " ".join(sys.argv),
+        "command": manifest.command_line(),
+        "directory": str(Path.cwd()),
         "commit": commit(),
         "python": platform.python_version(),
         "versions": versions,
@@ -104,7 +118,32 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpus": torch.cuda.device_count(),
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "variables": _variables(),
     }
+
+
+def _variables() -> dict[str, str]:
+    """The environment variables that act on results, speed or place, of this job."""
+    kept = {}
+    for name, value in sorted(os.environ.items()):
+        secret = any(word in name for word in SECRET)
+        if name.startswith(VARIABLES) and not secret:
+            kept[name] = value
+    return kept
+
+
+def _driver() -> str | None:
+    """Version of the GPU driver; None without one."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+    try:
+        run = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return run.stdout.strip() or None
 
 
 def commit() -> str | None:

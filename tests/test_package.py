@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 LEVELS = (
     ("errors",),
     ("files", "builtin", "plugins", "f0"),
+    ("manifest",),
     ("configfile",),
     ("config",),
     ("progress", "captions"),

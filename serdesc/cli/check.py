@@ -20,7 +20,7 @@ def check(
         Path,
         typer.Argument(
             metavar="DATA|STORE|EXP",
-            help="Data directory, folder of folds, feature store or experiment.",
+            help="Data directory, folder of folds, feature store, experiment or its fold.",
             show_default=False,
         ),
     ],
@@ -42,13 +42,16 @@ def check(
 ) -> None:
     """Check a data directory, its folds, a feature store or an experiment, and list all errors.
 
+    Of an experiment every file is compared with the hash that was recorded
+    when it was written, and the commands that made it are printed.
+
     Example:
 
         serdesc check data/iemocap --corpus iemocap --nj 4
     """
     if (path / "header.json").exists():
         _check_store(path)
-    elif (path / "config.yaml").exists():
+    elif _is_experiment(path):
         _check_experiment(path)
     elif not (path / "wav.scp").exists() and any(path.glob("fold[0-9]*")):
         from serdesc.data.check import check_folds
@@ -56,6 +59,12 @@ def check(
         _print_findings(path, list(check_folds(path, corpus)))
     else:
         _check_data(path, corpus, listed, nj)
+
+
+def _is_experiment(path: Path) -> bool:
+    """A fold of an experiment, or a folder of folds, EXP/fold1 or EXP/seed1/fold1."""
+    patterns = ("config.yaml", "fold*/config.yaml", "seed*/fold*/config.yaml")
+    return any(any(path.glob(pattern)) for pattern in patterns)
 
 
 def _check_store(path: Path) -> None:
@@ -68,14 +77,58 @@ def _check_store(path: Path) -> None:
 
 
 def _check_experiment(path: Path) -> None:
+    """The folds of an experiment, or one: raises FailedError for files that have changed."""
     from serdesc.models import checkpoint
 
-    found = checkpoint.find(path)
-    if found is None:
+    folds = [path]
+    if not (path / "config.yaml").exists():
+        configs = [*path.glob("fold*/config.yaml"), *path.glob("seed*/fold*/config.yaml")]
+        folds = sorted(config.parent for config in configs)
+    found, errors = 0, []
+    for fold in folds:
+        folder = checkpoint.find(fold)
+        if folder is None:
+            typer.echo(f"{fold}: no checkpoint yet. Run: serdesc train DATA STORE {fold}")
+            continue
+        found += 1
+        try:
+            state = checkpoint.verify(folder)
+            remark = "" if state.finished else "; `serdesc train` resumes from there"
+            typer.echo(f"{fold}: {state.done} of {state.blocks} blocks trained{remark}")
+        except UserError as error:
+            errors.append(str(error))
+        errors += _check_files(fold)
+    if not found:
         raise UserError(f"{path}: no checkpoint yet. Run: serdesc train DATA STORE {path}")
-    state = checkpoint.verify(found)
-    remark = "" if state.finished else "; `serdesc train` resumes from there"
-    typer.echo(f"{path}: {state.done} of {state.blocks} blocks trained{remark}")
+    if errors:
+        listed = "\n  ".join(errors)
+        raise FailedError(f"{path}: {len(errors)} files are not as they were written:\n  {listed}")
+
+
+def _check_files(fold: Path) -> list[str]:
+    """Errors in the recorded files of a fold; prints their number, and the commands to repeat."""
+    from serdesc import manifest
+    from serdesc.scoring.score import check_not_stale
+
+    folders = [fold, *sorted(fold.glob("decode_*"))]
+    files = sum(len(manifest.read(folder)) for folder in folders)
+    errors = [error for folder in folders for error in manifest.changed(folder)]
+    for folder in folders[1:]:
+        if (folder / "score.json").exists():
+            try:
+                check_not_stale(folder / "score.json")
+            except UserError as error:
+                errors.append(str(error))
+    if not files:
+        typer.echo(
+            f"{fold}: no {manifest.NAME}, as before version 0.6: only the checkpoint is checked"
+        )
+        return errors
+    typer.echo(f"{fold}: {files} files checked by {manifest.NAME}; made by")
+    for folder in folders:
+        for line in manifest.commands(folder):
+            typer.echo(f"    {line}")
+    return errors
 
 
 def _check_data(path: Path, corpus: str, listed: Path | None, nj: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from serdesc import manifest
 from serdesc.cli.command import ConfigFile, Data, Jobs, Set, command
 from serdesc.errors import FailedError, UserError
 
@@ -105,6 +106,9 @@ def score(
         _test_changes(request, counterfactual, path, settings or [], limit)
     if depends:
         _test_dependence(request, depends, path, settings or [], limit)
+    if path.absolute().parent.name.startswith("decode_"):
+        names = {file.name for file in path.parent.glob("*.json*") if not file.name.startswith(".")}
+        manifest.record(path.parent, *sorted(names - {manifest.NAME, *manifest.OF_DECODING}))
 
 
 def _compare_with_measures(request: Request, train: Path, path: Path, nj: int) -> None:

@@ -71,5 +71,5 @@ def checksum(*tensors: Tensor) -> int:
     """CRC-32 of the bytes of tensors, one after the other."""
     value = 0
     for tensor in tensors:
-        value = zlib.crc32(tensor.contiguous().view(torch.uint8).numpy(), value)
+        value = zlib.crc32(tensor.contiguous().view(torch.uint8).numpy().data, value)
     return value

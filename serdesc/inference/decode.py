@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Sequence, TextIO
 
 from serdesc import config as configs
-from serdesc import runtime
+from serdesc import manifest, runtime
 from serdesc.builtin import resolve
 from serdesc.captions import reader, writer
 from serdesc.config import Config, rename_keys
@@ -50,11 +50,18 @@ def decode_experiment(
         features = open_features(store, config, device, any_length=True)
         model, _ = checkpoint.load_model(exp, features, device, settings)
         rejected = decode(model, features, utterances, hyp)
+        if is_decoded(hyp.parent) and hyp.name == manifest.OF_DECODING[0]:
+            manifest.record(hyp.parent, *manifest.OF_DECODING)
     record = hyp.parent.parent / "config.yaml"
-    if hyp.parent.name.startswith("decode_") and not record.exists():
+    if is_decoded(hyp.parent) and not record.exists():
         configs.dump(config, record)  # decoded by an experiment elsewhere: `report` needs it here
         write_json(record.with_name("env.json"), runtime.environment())
     return rejected
+
+
+def is_decoded(folder: Path) -> bool:
+    """Whether a folder is an experiment's own, EXP/decode_PART."""
+    return folder.absolute().name.startswith("decode_")
 
 
 def hypothesis(utt_id: str, response: str, posterior: dict[str, float] | None = None) -> Row:

@@ -24,6 +24,7 @@ MAY_CHANGE = (
     "training.save_",
     "threads",
     "device",
+    "deterministic",
 )
 # These change results: train.jsonl has the old and the new value in the first row after it.
 NOTED = ("training.content.lr", "training.descriptor.lr")

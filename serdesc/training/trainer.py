@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from serdesc import config as configs
-from serdesc import models, runtime
+from serdesc import manifest, models, runtime
 from serdesc.config import Config
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
@@ -33,14 +33,8 @@ from serdesc.runtime import (
     init_distributed,
     seed,
 )
-from serdesc.training import resume
-from serdesc.training.examples import (
-    Example,
-    count_tokens,
-    list_skipped,
-    usable_examples,
-    utterances_of_phases,
-)
+from serdesc.training import examples, resume
+from serdesc.training.examples import Example
 from serdesc.training.log import Log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
 from serdesc.training.stopping import Pace, StopRequest
@@ -113,7 +107,7 @@ class Trainer:
         done, taken = self._resume()
         self.pace = Pace(self.config.training, self.stop)
         self.by_id = {example.utterance.utt_id: example for example in data}
-        self.trained_on = utterances_of_phases(data, self.schedule)
+        self.trained_on = examples.utterances_of_phases(data, self.schedule)
         size = self.config.training.batch_size
         self.epoch_steps = {phase: -(-len(of) // size) for phase, of in self.trained_on.items()}
         if not self.schedule:  # no epochs: the checkpoint is the initial model
@@ -386,13 +380,15 @@ def train(
             resume.repair(exp, config)
         barrier()
         changed = resume.check_config(exp, config)
-        usable, skipped = usable_examples(data, config)
+        usable, skipped = examples.usable_examples(data, config)
         model = models.initialise(config, features, device)
         barrier()  # all have read the configuration
         if first:
             configs.dump(resume.to_record(exp, config), exp / "config.yaml")
             write_json(exp / "env.json", environment())
-            list_skipped(skipped, config.training.max_seconds, exp)
+            examples.list_skipped(skipped, config.training.max_seconds, exp)
             if model.llm is not None:
-                count_tokens(usable, model.label_count, exp)
+                examples.count_tokens(usable, model.label_count, exp)
         Trainer(model, features, config, exp, fold, stop, changed).run(usable)
+        if first:
+            manifest.record(exp, *manifest.OF_TRAINING)
