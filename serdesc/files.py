@@ -80,9 +80,10 @@ def exclusive_lock(path: Path) -> Iterator[None]:
                     f"{path}: {_owner_text(owner)} is writing to it. Wait for it to end, or stop"
                     f" it; if it has ended, remove {lock} (this file system has no locks)"
                 ) from None
-        file.truncate(0)
-        json.dump(_this_process(), file)
-        file.flush()
+        with write_errors(lock):
+            file.truncate(0)
+            json.dump(_this_process(), file)
+            file.flush()
         try:
             yield
         finally:

@@ -58,6 +58,11 @@ OUT_OF_MEMORY = (
 )
 # Packages that tools/requirements-score.txt leaves out.
 MODEL_PACKAGES = ("torch", "transformers", "peft", "safetensors")
+WORKER_ENDED = (
+    "a worker process was ended from outside, as the system does when memory runs out. Finished work"
+    " is kept: run the same command again, with a lower --nj or more memory"
+)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PATH_ERRORS = {
     errno.ENOENT: "no such file",
     errno.EISDIR: "a folder, where a file is expected",
@@ -110,7 +115,12 @@ def describe_error(error: Exception, name: str) -> tuple[str, int]:
         return f"the package {error.name} is not installed, which models need: {install}", 2
     if isinstance(error, FailedError):
         return _describe_failure(error), 1
+    if type(error).__name__ == "BrokenProcessPool":
+        return WORKER_ENDED, 1
     if isinstance(error, OSError):
+        if error.errno in FULL:
+            where = error.filename or f"a file that {name} writes"
+            return f"{where}: {error.strerror}. Finished work is kept: make room, run it again", 1
         if error.errno in PATH_ERRORS and error.filename is not None:
             reason = PATH_ERRORS[error.errno]
             step = f"`serdesc {name} --help` lists what is expected"
