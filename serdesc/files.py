@@ -14,10 +14,9 @@ from typing import Any, Iterable, Iterator, TextIO
 
 from serdesc.errors import FailedError, UserError
 
-WRITERS = (
-    "LibsndfileError",
-    "SafetensorError",
-)  # raised by libraries that write, also on a full disk
+# Errors of libraries that write, also on a full disk
+WRITERS = ("LibsndfileError", "SafetensorError")
+NESTED = "JSON that is nested too deeply to be read: correct or remove it."
 
 
 @contextmanager
@@ -137,6 +136,14 @@ def _start_ticks(process: int) -> str:
     return stat.rpartition(")")[2].split()[19]  # after the name, which may contain spaces
 
 
+def file_name(utt_id: str) -> str:
+    """A file name of an id: it leaves no folder, and is at most 200 bytes long."""
+    name = utt_id.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    name = "%2E" + name[1:] if name.startswith(".") else name
+    encoded = name.encode("utf-8", "surrogateescape")
+    return name if len(encoded) <= 200 else hashlib.sha256(encoded).hexdigest()
+
+
 def synchronise(path: Path) -> None:
     """Wait until the bytes of a file are on the disk."""
     with path.open("rb") as file:
@@ -236,6 +243,8 @@ def read_lines(path: Path) -> list[str]:
 def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
+    except RecursionError as error:
+        raise UserError(f"{path}: {NESTED}") from error
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}:{error.lineno}: not JSON ({error.msg}): remove the file and make it again."
@@ -263,6 +272,8 @@ def parse_jsonl(path: Path, text: str) -> list[tuple[int, Any]]:
             continue
         try:
             rows.append((number, json.loads(line)))
+        except RecursionError as error:
+            raise UserError(f"{path}:{number}: {NESTED}") from error
         except json.JSONDecodeError as error:
             raise UserError(
                 f"{path}:{number}: not a JSON object ({error.msg}): correct or remove that line."

@@ -33,12 +33,15 @@ class Reading:
     spans: Mapping[str, Span]
 
 
+LONGEST = 10_000  # characters; captions have hundreds, and a repetition without end is none
+
+
 def read(response: str) -> Fields:
     """The fields that a response states, its thoughts apart; None for the others.
 
-    A response with JSON is read as that.
+    A response with JSON is read as that. Of more than LONGEST characters the first are read.
     """
-    answer = without_thoughts(response)
+    answer = without_thoughts(response)[:LONGEST]
     if "{" in answer:
         values = structured.read(answer, lambda text: explain(text).fields.to_dict())
         if values is not None:

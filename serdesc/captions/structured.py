@@ -80,7 +80,7 @@ def _parse(answer: str) -> tuple[Any, int, int]:
         try:
             value, end = decoder.raw_decode(answer, start)
             return value, start, end
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         end = answer.rfind("}") + 1
         if python := _python(answer[start:end]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from serdesc.cli.command import Jobs, command
-from serdesc.errors import FailedError, UserError
+from serdesc.errors import FailedError, UserError, printable
 
 if TYPE_CHECKING:
     from serdesc.data.check import Finding
@@ -150,7 +150,7 @@ def _print_findings(path: Path, findings: list[Finding]) -> None:
     from serdesc.data.check import summary
 
     for line in summary(findings):
-        typer.echo(line)
+        typer.echo(printable(line))
     if errors := sum(finding.is_error for finding in findings):
         raise FailedError(f"{path}: {errors} errors, as listed above")
     typer.echo(f"{path}: no errors")

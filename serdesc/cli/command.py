@@ -11,7 +11,7 @@ from typing import Annotated, Any, Callable, Optional
 import typer
 
 from serdesc import __version__
-from serdesc.errors import Checkpointed, FailedError, UserError
+from serdesc.errors import Checkpointed, FailedError, UserError, printable
 
 app = typer.Typer(
     help=(
@@ -89,7 +89,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             message, code = describe_error(error, name)
             if debug or not message:
                 raise
-            typer.echo(f"serdesc {name}: {message}", err=True)
+            typer.echo(printable(f"serdesc {name}: {message}"), err=True)
             raise typer.Exit(code) from None
 
     signature = inspect.signature(function, eval_str=True)
@@ -115,6 +115,8 @@ def describe_error(error: Exception, name: str) -> tuple[str, int]:
         return f"the package {error.name} is not installed, which models need: {install}", 2
     if isinstance(error, FailedError):
         return _describe_failure(error), 1
+    if isinstance(error, RecursionError):
+        return f"an input is nested too deeply to be read ({error})", 2
     if type(error).__name__ == "BrokenProcessPool":
         return WORKER_ENDED, 1
     if isinstance(error, OSError):

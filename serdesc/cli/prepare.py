@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from serdesc.cli.command import ConfigFile, Data, Jobs, Set, command
+from serdesc.errors import printable
 
 SHOWN = 10  # rejected utterances on the terminal
 
@@ -51,6 +52,7 @@ def prepare(
     counts = f"{len(accepted)} utterances, {speakers} speakers, {hours:.2f} h"
     typer.echo(f"{data}: {counts}; {len(rejected)} rejected")
     for item in rejected[:SHOWN]:
-        typer.echo(f"  rejected {item.utt_id}: {item.reason} ({item.path})", err=True)
+        line = f"  rejected {item.utt_id}: {item.reason} ({item.path})"
+        typer.echo(printable(line), err=True)
     if rejected:
         typer.echo(f"  all of them, with reasons: {data / 'rejected.tsv'}", err=True)

@@ -16,7 +16,7 @@ from typing import Sequence
 from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import atomic_path, modified_at
+from serdesc.files import atomic_path, file_name, modified_at
 from serdesc.progress import progress
 
 
@@ -50,7 +50,7 @@ def _copy(utt: Utterance, speed: float, folder: Path) -> Utterance:
     import soxr
 
     prefix = f"sp{speed:g}-"
-    path = folder / f"{prefix}{utt.utt_id}.flac"
+    path = folder / f"{prefix}{file_name(utt.utt_id)}.flac"
     if not path.exists() or modified_at(path) < modified_at(utt.wav):
         wave = utt.load_audio()
         wave = soxr.resample(wave, audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE).clip(-1, 1)

@@ -20,21 +20,20 @@ import numpy as np
 
 from serdesc.errors import FailedError
 
-# Seconds that a segment may end after its recording, or a recording before the end that its header
-# declares: lists round, and codecs pad.
+# Seconds that a segment may end after its recording, or a recording before its header's end
 TOLERANCE = 0.02
-# Seconds that FFmpeg may find less than the container declares: the codec's delay at both ends
-DELAY = 0.15
+DELAY = 0.15  # seconds that FFmpeg may find less than is declared: the codec's delay at both ends
 BLOCK = 2**20  # samples read at a time: a header may declare more than the file, or memory, holds
 PAGE = 65_307  # bytes; the longest page of an Ogg file
 IMPLAUSIBLE = 2**40  # samples; two years at 16 kHz, as in a FLAC header without a length
+LARGEST = 2**29  # samples read at once, 2 GB: a file of 6 MB may hold ten hours of silence
 # Bytes. sox and ffmpeg declare this size or more if they write to a pipe and do not know the size.
 UNKNOWN_SIZE = 0x7FFFF000
 # Declared and actual size of WAV, AIFF and AU files in libsndfile's log
 _SIZES = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
 # First frame of an MP3 file that states its length: frame header, empty side information, name
 _XING = re.compile(rb"\xff[\xe0-\xff].{2,4}\x00{9,32}(?:Xing|Info|VBRI)", re.DOTALL)
-# Start of a file -> what stands in it once for each of the files that were joined
+# Start of a file -> what stands in it once for each file that was joined
 _STARTS = {
     b"RIFF": re.compile(rb"RIFF....WAVE", re.DOTALL),
     b"fLaC": re.compile(rb"fLaC[\x00\x80]\x00\x00\x22"),
@@ -44,12 +43,11 @@ _STARTS = {
 }
 # Containers that declare the length of their sound; the length of others is FFmpeg's estimate
 _DECLARING = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "flac", "wav", "aiff", "caf"}
-# Names of files that are looked for in folders
-SUFFIXES = (
+SUFFIXES = (  # of files that are looked for in folders
     ".wav .flac .ogg .opus .oga .mp3 .m4a .m4b .aac .mp4 .mov .mkv .mka .webm .amr .3gp .wma .aif"
     " .aiff .aifc .au .caf .w64 .rf64 .ac3 .sph .nist .gsm"
 ).split()
-_SYSTEM_ERROR = 2  # libsndfile's code: the file cannot be opened at all
+_SYSTEM_ERROR = 2  # libsndfile: the file cannot be opened
 _NO_AUDIO = (
     (rb"\Z", "0 bytes"),
     (rb"version https://git-lfs", "a Git LFS pointer: fetch the file with `git lfs pull`"),
@@ -111,10 +109,7 @@ def comment(path: str | Path) -> str | None:
 
 
 def find(folder: Path) -> list[Path]:
-    """The recordings in a folder and the folders in it, by their names' endings, sorted.
-
-    Hidden files, such as `._a.wav` of macOS, are none.
-    """
+    """The recordings in a folder and those in it, by suffix, sorted; no hidden ones (`._a.wav`)."""
     found = []
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
@@ -214,6 +209,7 @@ def _read_libsndfile(
     count = min(last, expected) - first
     if max_seconds is not None:
         count = min(count, int(max_seconds * rate))
+    _refuse_too_long(count, file.channels, rate)
     declared = expected if span else _declared_samples(file)
     if file.seekable():
         file.seek(first)
@@ -275,6 +271,12 @@ def _ends_in_page(path: str) -> bool:
     return len(page) < 27 + segments + sum(page[27 : 27 + segments])
 
 
+def _refuse_too_long(samples: int, channels: int, rate: int) -> None:
+    hours = LARGEST / channels / rate / 3600
+    if samples * channels > LARGEST:
+        raise AudioError(f"longer than {hours:.1f} h, which is read at once: list its `segments`")
+
+
 def _cut_off(declared: int, found: int) -> AudioError:
     return AudioError(f"cut off: the header declares {declared} samples, the file holds {found}")
 
@@ -312,6 +314,7 @@ def _read_ffmpeg(
             for block in _decoded(container, stream, _starts_of(path) - 1):  # (channels, S)
                 if found + block.shape[1] > first:
                     blocks.append(block[:, max(0, first - found) : wanted - found])
+                    _refuse_too_long(found - first, block.shape[0], rate)
                 found += block.shape[1]
                 if found >= wanted:
                     break

@@ -27,7 +27,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features.encoder import Encoder
 from serdesc.features.live import Live
-from serdesc.files import atomic_path, digest, read_json, write_json
+from serdesc.files import atomic_path, digest, file_name, read_json, write_json
 from serdesc.inference import decode
 from serdesc.models import checkpoint
 from serdesc.progress import progress
@@ -128,7 +128,7 @@ def transform_all(
 
     transformed = []
     for utt in utterances:
-        path = folder / f"{utt.utt_id}-{hashes[utt.utt_id]}.wav"
+        path = folder / f"{file_name(utt.utt_id)}-{hashes[utt.utt_id]}.wav"
         if not path.exists():
             before = _load(utt)
             after = change.transform(before)
