@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Create tools/venv with the versions of tools/constraints.txt and serdesc; skipped if it is current.
 #   tools/setup.sh            PYTHON=python3.12 tools/setup.sh
+#   BUNDLE=~/bundle tools/setup.sh         # without internet, from a folder of tools/bundle.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 stamp=venv/.serdesc-ready
@@ -19,10 +20,22 @@ free=$(df -Pk . | awk 'NR == 2 {print int($4 / 1000000)}')
 [ "$free" -ge "$needed" ] ||
   fail "$free GB are free in $(pwd), $needed are needed: free some, or move the checkout"
 
+source=()
+if [ -n "${BUNDLE:-}" ]; then
+  [ -f "$BUNDLE/wheels/SHA256SUMS" ] ||
+    fail "BUNDLE=$BUNDLE: no wheels/SHA256SUMS in it: make it with tools/bundle.sh, with internet"
+  made_for=$(cut -d. -f1,2 "$BUNDLE/wheels/PYTHON") here=$("$python" -V | cut -d. -f1,2)
+  [ "$made_for" = "$here" ] ||
+    fail "BUNDLE=$BUNDLE is for $made_for, here is $here: PYTHON=/path/to/that/python $0"
+  (cd "$BUNDLE/wheels" && sha256sum --quiet -c SHA256SUMS) ||
+    fail "BUNDLE=$BUNDLE: files in it are damaged, as listed above: make it again" 1
+  source=(--no-index --find-links "$(cd "$BUNDLE" && pwd)/wheels")
+fi
 echo "creating tools/venv with $("$python" --version), once; this takes a few minutes" >&2
 [ -x venv/bin/python ] || "$python" -m venv venv ||
   fail "venv failed; on Debian and Ubuntu: apt install python3-venv" 1
-pip() { venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@"; }
+pip() { venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+  "${source[@]}" "$@"; }
 pip setuptools
 pip --no-build-isolation -e "..[test]"
 echo "$current" >$stamp

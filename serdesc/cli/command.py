@@ -59,8 +59,8 @@ OUT_OF_MEMORY = (
 # Packages that tools/requirements-score.txt leaves out.
 MODEL_PACKAGES = ("torch", "transformers", "peft", "safetensors")
 WORKER_ENDED = (
-    "a worker process was ended from outside, as the system does when memory runs out. Finished work"
-    " is kept: run the same command again, with a lower --nj or more memory"
+    "a worker process was ended from outside, as the system does when memory runs out. Finished"
+    " work is kept: run the same command again, with a lower --nj or more memory"
 )
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PATH_ERRORS = {
