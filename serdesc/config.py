@@ -55,6 +55,10 @@ class PrepareConfig:
     recordings_share: Share = 1.0
     # speechcraft: the reference caption; a description quotes no transcript.
     text: Literal["instruction", "description", "rendered"] = "instruction"
+    # csv: columns with other names than are known, such as [speaker=subject, audio=clip_name].
+    columns: list[str] = field(default_factory=list)
+    # csv: emotions of labels that are no English words for one, such as [ang=angry, oth=none].
+    emotions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

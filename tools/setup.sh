@@ -3,6 +3,7 @@
 #   tools/setup.sh            PYTHON=python3.12 tools/setup.sh
 #   BUNDLE=~/bundle tools/setup.sh         # without internet, from a folder of tools/bundle.sh
 set -euo pipefail
+bundle=${BUNDLE:+$(realpath "$BUNDLE")}
 cd "$(dirname "$0")"
 stamp=venv/.serdesc-ready
 current=$(cat constraints.txt ../setup.cfg setup.sh | cksum)
@@ -21,15 +22,15 @@ free=$(df -Pk . | awk 'NR == 2 {print int($4 / 1000000)}')
   fail "$free GB are free in $(pwd), $needed are needed: free some, or move the checkout"
 
 source=()
-if [ -n "${BUNDLE:-}" ]; then
-  [ -f "$BUNDLE/wheels/SHA256SUMS" ] ||
+if [ -n "$bundle" ]; then
+  [ -f "$bundle/wheels/SHA256SUMS" ] ||
     fail "BUNDLE=$BUNDLE: no wheels/SHA256SUMS in it: make it with tools/bundle.sh, with internet"
-  made_for=$(cut -d. -f1,2 "$BUNDLE/wheels/PYTHON") here=$("$python" -V | cut -d. -f1,2)
+  made_for=$(cut -d. -f1,2 "$bundle/wheels/PYTHON") here=$("$python" -V | cut -d. -f1,2)
   [ "$made_for" = "$here" ] ||
     fail "BUNDLE=$BUNDLE is for $made_for, here is $here: PYTHON=/path/to/that/python $0"
-  (cd "$BUNDLE/wheels" && sha256sum --quiet -c SHA256SUMS) ||
+  (cd "$bundle/wheels" && sha256sum --quiet -c SHA256SUMS) ||
     fail "BUNDLE=$BUNDLE: files in it are damaged, as listed above: make it again" 1
-  source=(--no-index --find-links "$(cd "$BUNDLE" && pwd)/wheels")
+  source=(--no-index --find-links "$bundle/wheels")
 fi
 echo "creating tools/venv with $("$python" --version), once; this takes a few minutes" >&2
 [ -x venv/bin/python ] || "$python" -m venv venv ||

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Iterable, Sequence
+from typing import Any, Container, Iterable, Sequence
 
 import numpy as np
 
@@ -49,6 +49,7 @@ TABLES = {
 }
 REQUIRED = ("wav.scp", "utt2spk")
 COMPLETE = ("utt2spk", "text", "utt2dur")  # with a line for every utterance, if they exist
+UNTRANSCRIBED = "untranscribed"  # ids that `text` lacks because nobody transcribed them
 _GENDER = {"m": "male", "f": "female"}
 _EXPECTED = {"gender": "m or f", "emotion": f"one of {', '.join(VALUES['emotion'])}"}
 MEASUREMENTS, LABELS, SEGMENTS = "utt2measure.jsonl", "utt2sed.jsonl", "segments"
@@ -108,7 +109,11 @@ def read(folder: Path) -> list[Utterance]:
     if (folder / SEGMENTS).exists():
         segments = kaldi.read_segments(folder / SEGMENTS, tables.get("wav.scp", {}), errors)
     utt_ids = list(segments or tables.get("wav.scp", {}))
-    _check_keys(folder, tables, utt_ids, SEGMENTS if segments else "wav.scp", errors)
+    untranscribed: dict[str, str] = {}
+    if (folder / UNTRANSCRIBED).exists():
+        untranscribed = kaldi.read_table(folder / UNTRANSCRIBED, errors)
+    listed_in = SEGMENTS if segments else "wav.scp"
+    _check_keys(folder, tables, utt_ids, untranscribed, listed_in, errors)
     rows = {}
     for name in (MEASUREMENTS, LABELS):
         if (folder / name).exists():
@@ -146,6 +151,7 @@ def _check_keys(
     folder: Path,
     tables: dict[str, dict[str, str]],
     utt_ids: Sequence[str],
+    untranscribed: Container[str],
     listed_in: str,
     errors: list[str],
 ) -> None:
@@ -163,7 +169,12 @@ def _check_keys(
     for name in COMPLETE:
         if name in tables:
             for key in sorted(set(utt_ids) - tables[name].keys()):
-                errors.append(f"{folder / name}: no line for '{key}' of {listed_in}: add it")
+                if name == "text" and key in untranscribed:
+                    continue
+                remedy = f", or list it in {UNTRANSCRIBED}" if name == "text" else ""
+                errors.append(
+                    f"{folder / name}: no line for '{key}' of {listed_in}: add it{remedy}"
+                )
 
 
 def _read_rows(path: Path) -> dict[str, Any]:
@@ -264,6 +275,10 @@ def write(folder: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
             times = f"{utt.span[0]:.3f} {utt.span[1]:.3f}"
             segments[utt.utt_id] = f"{utt.recording} {times}{channel}"
     kaldi.write_table(folder / SEGMENTS, segments)
+    without_text = {utt.utt_id: "" for utt in utterances if utt.text is None}
+    if len(without_text) == len(utterances):
+        without_text = {}  # there is no `text`
+    kaldi.write_table(folder / UNTRANSCRIBED, without_text)
     measured = ((utt.utt_id, utt.measure) for utt in utterances if utt.measure is not None)
     write_rows(folder / MEASUREMENTS, measured)
     labelled = ((utt.utt_id, utt.labels.to_dict()) for utt in utterances if utt.labels is not None)
@@ -294,7 +309,7 @@ def write_rows(path: Path, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
 
 def remove(folder: Path) -> None:
     """Remove the files of a data directory, and the folder if it has no others."""
-    for name in (*TABLES, SEGMENTS, MEASUREMENTS, LABELS):
+    for name in (*TABLES, SEGMENTS, UNTRANSCRIBED, MEASUREMENTS, LABELS):
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

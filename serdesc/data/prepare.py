@@ -46,7 +46,7 @@ def prepare(
     )
     if hasattr(module, "make"):
         module.make(src, config, nj)
-    if not src.is_dir():
+    if not src.is_dir() and not (src.is_file() and hasattr(module, "OF_FILE")):
         raise UserError(f"{src}: no such folder. Give the folder that holds the corpus {corpus}")
     rejected: list[Rejected] = []
     listed = list(_usable(_selected(module.utterances(src, config), config), rejected))

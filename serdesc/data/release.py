@@ -10,7 +10,8 @@ from typing import Iterable, Iterator, Sequence
 from serdesc.errors import UserError
 from serdesc.files import read_lines, read_text
 
-SEXES = {"m": "male", "male": "male", "f": "female", "female": "female"}
+SEXES = {"m": "male", "male": "male", "man": "male"}
+SEXES |= {"f": "female", "female": "female", "woman": "female"}
 
 
 def lines(path: Path, former: str = "") -> list[str]:

@@ -12,6 +12,7 @@ duplicates(src)             optional: groups of ids for which the release has th
 identity(utt_id)            optional: session, speaker and sex that an id contains
 EMOTIONS                    optional: the release's labels -> serdesc's, or a list of serdesc's;
                             serdesc check reports others
+OF_FILE                     optional: the source may be a file
 PUBLISHED                   optional: published facts of the corpus, for serdesc check
 """
 
