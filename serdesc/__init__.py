@@ -18,6 +18,7 @@ __all__ = [
     "FailedError",
     "UserError",
     "describe",
+    "load",
     "load_data",
     "load_experiment",
     "read_caption",
@@ -28,6 +29,7 @@ __all__ = [
 if TYPE_CHECKING:
     from serdesc.api import (
         describe,
+        load,
         load_data,
         load_experiment,
         read_caption,

@@ -28,6 +28,7 @@ __all__ = [
     "FailedError",
     "UserError",
     "describe",
+    "load",
     "load_data",
     "load_experiment",
     "read_caption",
@@ -93,6 +94,17 @@ def describe(audio: Any, rate: int | None = None, model: str = "describer-mini")
     if isinstance(audio, (list, tuple)):
         return [_describe_one(captioner, one, rate) for one in audio]
     return _describe_one(captioner, audio, rate)
+
+
+def load(model: str = "describer-mini") -> Captioner:
+    """A model that describes recordings: load(MODEL).describe_file("recording.wav").caption.
+
+    model: an experiment's fold, a folder of `serdesc export`, one on the Hugging Face hub, or a
+    built-in model. Raises UserError if there is none of that name.
+    """
+    from serdesc.inference.describe import Captioner
+
+    return Captioner(model)
 
 
 @lru_cache(maxsize=1)

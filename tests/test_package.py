@@ -22,7 +22,7 @@ LEVELS = (
     ("features", "scoring"),
     ("models",),
     ("training", "inference"),
-    ("plan",),
+    ("plan", "export"),
     ("api", ""),
     ("cli",),
 )

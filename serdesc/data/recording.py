@@ -8,16 +8,15 @@ and cannot read is an error.
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Iterator
 
 import numpy as np
 
+from serdesc.data import joined
 from serdesc.errors import FailedError
 
 # Seconds that a segment may end after its recording, or a recording before its header's end
@@ -31,16 +30,6 @@ LARGEST = 2**29  # samples read at once, 2 GB: a file of 6 MB may hold ten hours
 UNKNOWN_SIZE = 0x7FFFF000
 # Declared and actual size of WAV, AIFF and AU files in libsndfile's log
 _SIZES = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
-# First frame of an MP3 file that states its length: frame header, empty side information, name
-_XING = re.compile(rb"\xff[\xe0-\xff].{2,4}\x00{9,32}(?:Xing|Info|VBRI)", re.DOTALL)
-# Start of a file -> what stands in it once for each file that was joined
-_STARTS = {
-    b"RIFF": re.compile(rb"RIFF....WAVE", re.DOTALL),
-    b"fLaC": re.compile(rb"fLaC[\x00\x80]\x00\x00\x22"),
-    b"OggS": re.compile(rb"OggS\x00\x02"),
-    b"ID3": _XING,
-    b"\xff": _XING,
-}
 # Containers that declare the length of their sound; the length of others is FFmpeg's estimate
 _DECLARING = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "flac", "wav", "aiff", "caf"}
 SUFFIXES = (  # of files that are looked for in folders
@@ -92,11 +81,17 @@ def read(
 
 def seconds(path: str | Path) -> float:
     """Length by the header, or of all samples if the header has none. Raises AudioError."""
+    rate, samples, _ = properties(path)
+    return samples / rate
+
+
+def properties(path: str | Path) -> tuple[int, int, int]:
+    """Rate in Hz, samples and channels. Raises AudioError."""
     with _libsndfile(path) as file:
         if file:
-            return float(file.frames / file.samplerate)
+            return int(file.samplerate), int(file.frames), int(file.channels)
     samples, rate = _read_ffmpeg(path)
-    return len(samples) / rate
+    return rate, len(samples), samples.shape[1]
 
 
 def comment(path: str | Path) -> str | None:
@@ -127,8 +122,8 @@ def _libsndfile(path: str | Path) -> Iterator[Any]:
     import soundfile
 
     try:
-        starts = _starts_of(path)
-        if starts > 1 and _start(path) == b"RIFF":
+        starts = joined.count(path)
+        if starts > 1 and joined.start(path) == b"RIFF":
             raise AudioError(f"{starts} WAV files in one: split them, or join their samples (sox)")
         file = None
         if starts == 1:
@@ -164,35 +159,6 @@ def _reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     return f"not readable as audio ({error.strerror})"
-
-
-# ---- joined files --------------------------------------------------------------------------------
-
-
-def _start(path: str | Path) -> bytes:
-    """The key of _STARTS with which a file starts, or nothing."""
-    with open(path, "rb") as file:
-        head = file.read(4)
-    return next((start for start in _STARTS if head.startswith(start)), b"")
-
-
-def _starts_of(path: str | Path) -> int:
-    """Number of files that were joined to one; 1 for formats that are not joined.
-
-    0 for an MP3 file without a Xing header, which has no length.
-    """
-    status = os.stat(path)
-    return _starts(str(path), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _starts(path: str, size: int, modified: int) -> int:
-    """The cache is for recordings with many segments; size and time (ns) are those of the file."""
-    start = _start(path)
-    if not start:
-        return 1
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return sum(1 for _ in _STARTS[start].finditer(content))
 
 
 # ---- libsndfile ----------------------------------------------------------------------------------
@@ -311,7 +277,7 @@ def _read_ffmpeg(
             first, last = _positions(span, rate, IMPLAUSIBLE)
             wanted = last if max_seconds is None else min(last, first + int(max_seconds * rate))
             blocks = []
-            for block in _decoded(container, stream, _starts_of(path) - 1):  # (channels, S)
+            for block in _decoded(container, stream, joined.count(path) - 1):  # (channels, S)
                 if found + block.shape[1] > first:
                     blocks.append(block[:, max(0, first - found) : wanted - found])
                     _refuse_too_long(found - first, block.shape[0], rate)
@@ -388,7 +354,7 @@ def _what(path: str | Path, error: Exception) -> str:
     is_mp4 = head[4:8] == b"ftyp"
     if is_mp4 and b"moov" not in Path(path).read_bytes():
         return ": cut off, its index (moov) is missing"
-    if is_mp4 or _start(path):
+    if is_mp4 or joined.start(path):
         return f" ({_text(error)})"
     return f": {_RAW}"
 

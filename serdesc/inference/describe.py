@@ -11,7 +11,7 @@ import numpy as np
 
 from serdesc import config as configs
 from serdesc import runtime
-from serdesc.builtin import names, resolve
+from serdesc.builtin import experiment, names
 from serdesc.captions import reader
 from serdesc.captions.fields import Fields
 from serdesc.data import audio
@@ -50,7 +50,7 @@ class Captioner:
 
     def __init__(self, model: str = "describer-mini", settings: list[str] | None = None) -> None:
         """Load the model. Raises UserError if there is none of that name."""
-        exp = Path(resolve(model))
+        exp = experiment(model)
         if not (exp / "config.yaml").exists():
             raise UserError(
                 f"--model {model}: no experiment there (config.yaml is missing) and no built-in"
@@ -76,14 +76,18 @@ class Captioner:
             cropped=seconds >= self.config.encoder.max_seconds,
         )
 
+    def describe_file(self, path: str | Path) -> Description:
+        """Describe a recording. Raises AudioError if it cannot be used."""
+        return self.describe(audio.load(path, self.config.encoder.max_seconds), str(path))
+
     def describe_files(
         self, paths: Iterable[Path]
     ) -> Iterator[tuple[Path, Description | audio.AudioError]]:
         """Each path with its description, or with the reason why it has none."""
         for path in paths:
             try:
-                wave = audio.load(path, self.config.encoder.max_seconds)
+                described = self.describe_file(path)
             except audio.AudioError as error:
                 yield path, error
             else:
-                yield path, self.describe(wave, str(path))
+                yield path, described

@@ -163,7 +163,7 @@ def test_a_header_that_declares_more_than_memory_holds(tmp_path: Path) -> None:
     flac[21] |= 15
     flac[22:26] = b"\xff" * 4  # 2^36 - 1 samples, 1193 hours
     (tmp_path / "b.flac").write_bytes(flac)
-    with pytest.raises(audio.AudioError, match="cut off|not readable"):
+    with pytest.raises(audio.AudioError, match="cut off|not readable|longer than"):
         audio.load(tmp_path / "b.flac")
 
 

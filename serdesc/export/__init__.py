@@ -1,0 +1,1 @@
+"""Folders to share: a trained model with a card, and data directories for other toolkits."""
