@@ -53,7 +53,7 @@ def stored(utt_id: str, x: Tensor, dtype: str) -> dict[str, Tensor]:
 def restored(utt_id: str, file: Any, checksums: Mapping[str, int]) -> Tensor:
     """x (L, T, D) in float32, of an open safetensors file.
 
-    checksums: of the utterances, by id; none in stores before 0.6. Raises Damaged.
+    checksums: of the utterances, by id; none in stores before 0.5.0. Raises Damaged.
     """
     of_int8 = [utt_id + suffix for suffix in (SCALE, RANGE) if utt_id + suffix in file.keys()]
     tensors = [file.get_tensor(name) for name in (utt_id, *of_int8)]
