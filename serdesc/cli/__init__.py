@@ -14,7 +14,7 @@ from typing import TextIO
 # Each module registers its command; their order here is the order of `serdesc --help`.
 from serdesc.cli import prepare, annotate, check, config, plan, extract, train, decode  # noqa: F401
 from serdesc.cli import describe, translate, score, compare, baselines  # noqa: F401
-from serdesc.cli import report, table, export  # noqa: F401
+from serdesc.cli import report, table, probe, export  # noqa: F401
 from serdesc.cli.command import app
 from serdesc.errors import Notice
 

@@ -121,7 +121,7 @@ def _check_files(fold: Path) -> list[str]:
                 errors.append(str(error))
     if not files:
         typer.echo(
-            f"{fold}: no {manifest.NAME}, as in versions before 0.5.0: only the checkpoint is checked"
+            f"{fold}: no {manifest.NAME}, as before version 0.5.0: only the checkpoint is checked"
         )
         return errors
     typer.echo(f"{fold}: {files} files checked by {manifest.NAME}; made by")

@@ -85,7 +85,7 @@ def linear_probe(
 
     One classifier a field and fold, trained on the fold's training part.
     """
-    return _scores(folds, fields, partial(_classify, vectors, _linear))
+    return _scores(folds, fields, partial(_classify, vectors, linear_model))
 
 
 def _chained(parts: Iterable[list[Utterance]]) -> list[Utterance]:
@@ -189,7 +189,7 @@ def _classify(
     return [str(value) for value in predicted]
 
 
-def _linear() -> Any:
+def linear_model() -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
