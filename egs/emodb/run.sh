@@ -12,7 +12,7 @@ config=conf/seven.yaml    # or four, whisper; each also with _pairs
 models=                   # of tools/get_models.sh
 set=()                    # key=value over the configuration; repeatable
 system=                   # system of the paper, of serdesc/systems/*.yaml
-init=                     # start model, or none; built-in: describer-mini
+init=none                 # start model; not describer-mini, which was trained on EmoDB
 tag=                      # name in exp/; default: system or configuration
 dump=                     # default: dump/<encoder>/<configuration>
 max_disk=                 # GB of features to store; more are computed live
@@ -36,8 +36,8 @@ name=$(basename "$config" .yaml)
 folds=${folds:-1 2 3 4 5 6 7 8 9 10}
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
 encoder=hubert-mini truth=()
-[[ $name != whisper* ]] || { encoder=whisper-base; init=${init:-none}; }
-init=${init:-$([ -n "$system" ] && echo none || echo describer-mini)}
+[[ $name != whisper* ]] || encoder=whisper-base
+[ "$init" != describer-mini ] || fail "describer-mini was trained on EmoDB: --init none"
 data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/$encoder/$name}
 [ -z "$models" ] || set=("encoder.model=$models/whisper-base"
   "llm.model=$models/smollm2-135m-instruct" "${set[@]}")
