@@ -69,3 +69,13 @@ def test_the_benchmark_of_coverage_runs() -> None:
     command += ["--metric", "cider"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "| metric | 3 speakers |" in said and "| cider, difference | " in said
+
+
+def test_the_benchmark_of_scale_runs(tmp_path: Path) -> None:
+    script = str(ROOT / "tools/bench/scale.py")
+    command = [sys.executable, script, "24", "--work", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("24")]
+    assert [row[1] for row in rows] == ["annotate", "check", "extract", "train, 60 s", "score"]
+    assert all(float(row[4]) > 0.05 for row in rows)
