@@ -95,3 +95,33 @@ def test_scoring_needs_only_its_own_requirements(parts: Path, tmp_path: Path) ->
     used = {normalised(known[name][0]) for name in modules if name in known}
     test_tools = {"setuptools", "pip", "serdesc", "charset-normalizer"}  # the last: numpy, if there
     assert used - test_tools <= closure(scoring_packages()), used - closure(scoring_packages())
+
+
+def test_a_bundle_is_verified_and_for_one_python(tmp_path: Path) -> None:
+    """BUNDLE=DIR tools/setup.sh, in a copy of tools/: what stops it before it installs."""
+    (tmp_path / "tools").mkdir()
+    for name in ("setup.sh", "constraints.txt"):
+        (tmp_path / "tools" / name).write_bytes((ROOT / "tools" / name).read_bytes())
+    (tmp_path / "tools/setup.sh").chmod(0o755)
+    (tmp_path / "setup.cfg").write_bytes((ROOT / "setup.cfg").read_bytes())
+    wheels = tmp_path / "my bundle" / "wheels"
+
+    def set_up() -> str:
+        env = {**os.environ, "BUNDLE": str(wheels.parent), "PYTHON": sys.executable}
+        done = subprocess.run(
+            [str(tmp_path / "tools/setup.sh")], env=env, capture_output=True, text=True
+        )
+        assert done.returncode != 0 and not (tmp_path / "tools/venv").exists()
+        return done.stderr
+
+    wheels.mkdir(parents=True)
+    assert "no wheels/SHA256SUMS in it" in set_up()
+    (wheels / "PYTHON").write_text("Python 3.5.1\n")
+    (wheels / "a.whl").write_bytes(b"a")
+    sums = subprocess.run(["sha256sum", "a.whl"], cwd=wheels, capture_output=True, text=True)
+    (wheels / "SHA256SUMS").write_text(sums.stdout)
+    assert "is for Python 3.5" in set_up()
+    here = f"Python {sys.version_info.major}.{sys.version_info.minor}.0\n"
+    (wheels / "PYTHON").write_text(here)
+    (wheels / "a.whl").write_bytes(b"b")
+    assert "a.whl: FAILED" in set_up()

@@ -15,8 +15,10 @@ tools=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$to"
 to=$(cd "$to" && pwd)
 python=$tools/venv/bin/python
-sums() { (cd "$1" && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum >.sums &&
-  mv .sums SHA256SUMS); }
+sums() { # sums DIR: write DIR/SHA256SUMS
+  (cd "$1" && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum) >"$1.sums"
+  mv "$1.sums" "$1/SHA256SUMS"
+}
 
 cd "$tools"
 # TORCH_INDEX as for setup.sh: another source of torch's wheels
