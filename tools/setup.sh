@@ -28,7 +28,7 @@ if [ -n "$bundle" ]; then
   made_for=$(cut -d. -f1,2 "$bundle/wheels/PYTHON") here=$("$python" -V | cut -d. -f1,2)
   [ "$made_for" = "$here" ] ||
     fail "BUNDLE=$BUNDLE is for $made_for, here is $here: PYTHON=/path/to/that/python $0"
-  (cd "$bundle/wheels" && sha256sum --quiet -c SHA256SUMS) ||
+  (cd "$bundle/wheels" && sha256sum --quiet -c SHA256SUMS >&2) ||
     fail "BUNDLE=$BUNDLE: files in it are damaged, as listed above: make it again" 1
   source=(--no-index --find-links "$bundle/wheels")
 fi
