@@ -120,6 +120,22 @@ def test_killed_at_random_steps_it_has_the_losses_of_an_unbroken_run(
 
 
 @pytest.mark.slow
+def test_a_process_that_dies_ends_the_other_and_the_next_start_goes_on(lab: Lab) -> None:
+    more = (*LONG, "training.save_steps=2", "training.save_seconds=0")
+    finish(lab.forked("whole", *more, ranks=2))
+    whole, exp = lab.exp("whole"), lab.exp("orphan")
+    first, second = lab.forked("orphan", *more, ranks=2)
+    while rows_of(exp) < 5 and second.is_alive():
+        time.sleep(0.001)
+    second.kill()
+    first.join(60)  # it waits in a sum over both
+    assert first.exitcode not in (None, 0), "it must not wait for ever, nor go on alone"
+    assert checkpoint.find(exp) is not None
+    finish(lab.forked("orphan", *more, ranks=2))
+    assert result(exp) == result(whole)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_the_program_with_75_and_loses_no_step(
