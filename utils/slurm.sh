@@ -61,7 +61,7 @@ task='$SLURM_JOB_ID'
 [ -z "${jobs[0]}" ] || task='${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID'
 line=
 for word in "$@"; do quote "$word"; line+="$REPLY "; done
-[ "${options[nodes]:-1}" -le 1 ] || line="srun --kill-on-bad-exit=1 $line"
+[ "${options[nodes]:-1}" -le 1 ] || line="srun --wait=120 $line"
 quote "$(printf ' %q' "$@")"
 script="printf '#%s\\n# started %s on %s\\n' $REPLY \"\$(date)\" \"\$(uname -n)\"
 begun=\$(date +%s) again=
