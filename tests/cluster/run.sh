@@ -2,7 +2,7 @@
 # Tests on a real Slurm of two nodes on this machine (tools/get_slurm.sh installs it; as root).
 #   tests/cluster/run.sh          a killed node and three SIGKILLs
 #   tests/cluster/run.sh --all    N = 1, 3, 8 jobs; a node killed in extraction, training, decoding;
-#                                 preemption, time limit, a requeued task
+#                                 preemption, time limit, a requeued task; training on two nodes
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 case "${1:-}" in

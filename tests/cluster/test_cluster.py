@@ -41,10 +41,12 @@ default gpu=0
 """
 LOCAL = 'train_cmd="local.sh --max-jobs-run 2"\ncuda_cmd=$train_cmd\n'
 CONFIG = """include: conf/mini.yaml
-store: {shard_seconds: 60}
+store: {shard_seconds: 30}
 llm: {lora: {dropout: 0.1}}
-training: {save_steps: 5, content: {epochs: 8}, descriptor: {epochs: 8}}
+training: {save_steps: 5, content: {epochs: 2}, descriptor: {epochs: 2}}
 """
+# Forty steps take seconds on an idle machine; Slurm looks at time limits every half a minute.
+LONG = ("--set", "training.gradient_accumulation_steps=8", "--set", "training.content.epochs=4")
 Disturb = Callable[[str], None]
 
 
@@ -144,10 +146,15 @@ class Recipe:
         self.run("--stage", "2", "--stop-stage", "2")
 
     def results(
-        self, tag: str, nj: int, disturb: Disturb | None = None, starts: int = 1
+        self,
+        tag: str,
+        nj: int,
+        disturb: Disturb | None = None,
+        starts: int = 1,
+        more: tuple[str, ...] = (),
     ) -> dict[str, object]:
         """Features, losses, captions and scores of a run, with a disturbance of its own."""
-        options = ["--dump", f"dump/{tag}", "--tag", tag, "--nj", str(nj), "--stage", "3"]
+        options = ["--dump", f"dump/{tag}", "--tag", tag, "--nj", str(nj), "--stage", "3", *more]
         for number in range(starts):
             with self.start(*options) as running:
                 if disturb is not None:
@@ -270,9 +277,17 @@ def test_a_node_is_killed(
     assert recipe.log(log).count("# started ") == 2 and recipe.log(log).count("# ended ") == 1
 
 
+@pytest.fixture(scope="module")
+def long_reference(recipe: Recipe) -> dict[str, object]:
+    recipe.use(LOCAL)
+    found = recipe.results("long", 1, more=LONG)
+    recipe.use(CMD)
+    return found
+
+
 @pytest.mark.parametrize("how", ["preempted", "limited", "requeued"])
 def test_training_is_interrupted_by_slurm(
-    cluster: Cluster, recipe: Recipe, reference: dict[str, object], how: str
+    cluster: Cluster, recipe: Recipe, long_reference: dict[str, object], how: str
 ) -> None:
     def disturb(tag: str) -> None:
         wait_for(train_rows(recipe, tag), 8)
@@ -284,8 +299,23 @@ def test_training_is_interrupted_by_slurm(
         }[how]
         subprocess.run(command, check=True)
 
-    assert recipe.results(how, 2, disturb) == reference
+    assert recipe.results(how, 2, disturb, more=LONG) == long_reference
     log = recipe.log(f"exp/{how}/fold1/train.log")
     assert log.count("# started ") == 2
     if how != "requeued":
         assert log.count(" with code 75 after ") == 1 and "stopped by SIG" in log
+
+
+def test_training_on_two_nodes(recipe: Recipe, reference: dict[str, object]) -> None:
+    """One srun, torchrun on both nodes: the losses of one process, within rounding."""
+    masks = ("--set", "training.dropout_masks=utterance")
+    recipe.run("--dump", "dump/local", "--tag", "one", *masks, *"--stage 4 --stop-stage 4".split())
+    recipe.use(f'{CMD}dist_cmd="slurm.sh --num-threads 4 --nodes 2"\n')
+    options = ["--dump", "dump/local", "--tag", "two", "--ngpu", "1", *masks]
+    options += ["--set", "device=cpu", "--set", "training.sharding=full"]
+    recipe.run(*options, "--stage", "4", "--stop-stage", "4")
+    recipe.use(CMD)
+    one, two = (read_jsonl(train_rows(recipe, tag)) for tag in ("one", "two"))
+    for a, b in zip(one, two, strict=True):
+        assert a["vib_loss"] == pytest.approx(b["vib_loss"], rel=1e-4)
+    assert recipe.log("exp/two/fold1/train.log").count("# started ") == 1
