@@ -154,9 +154,9 @@ class Recipe:
         more: tuple[str, ...] = (),
     ) -> dict[str, object]:
         """Features, losses, captions and scores of a run, with a disturbance of its own."""
-        options = ["--dump", f"dump/{tag}", "--tag", tag, "--nj", str(nj), "--stage", "3", *more]
+        options = ["--dump", f"dump/{tag}", "--tag", tag, "--nj", str(nj), *more]
         for number in range(starts):
-            with self.start(*options) as running:
+            with self.start(*options, "--stage", "4" if number else "3") as running:
                 if disturb is not None:
                     disturb(tag)
                 output = running.communicate()[0]
