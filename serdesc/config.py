@@ -235,6 +235,11 @@ class TrainingConfig:
     # time).
     save_steps: Whole = 0
     save_seconds: NotNegative = 60.0
+    # Masks of LoRA's dropout: batch, of the batch in each process; utterance, which do not depend
+    # on the number of processes or micro-batches.
+    dropout_masks: Literal["batch", "utterance"] = "batch"
+    # full: with several processes, each has a part of the LLM's decoder layers (less GPU memory).
+    sharding: Literal["none", "full"] = "none"
 
 
 @dataclass(frozen=True)

@@ -47,25 +47,37 @@ def start(config: Config) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     name = config.device
     if name == "auto":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":  # the card of this process
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             f"device: '{name}', but torch finds no GPU here: use --set device=cpu or a machine with"
             " a GPU"
         )
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise UserError(
             f"device: '{name}' is unknown to torch: use auto, cpu, cuda or cuda:1"
         ) from error
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        raise UserError(
+            f"device: '{name}', but torch sees {count} GPUs here: start one process for each GPU,"
+            " or request more GPUs"
+        )
+    return device
 
 
-def init_distributed() -> tuple[int, int]:
-    """Rank and world size of this process as torchrun set them; the first call starts the group."""
+def init_distributed(device: torch.device) -> tuple[int, int]:
+    """Rank and world size of this process as torchrun set them; the first call starts the group,
+    which communicates between devices of this kind.
+    """
     world = int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return int(os.environ.get("RANK", 0)), world
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -125,3 +126,70 @@ def test_a_bundle_is_verified_and_for_one_python(tmp_path: Path) -> None:
     (wheels / "PYTHON").write_text(here)
     (wheels / "a.whl").write_bytes(b"b")
     assert "a.whl: FAILED" in set_up()
+
+
+STAND_IN = """#!/bin/sh
+# Stands in for Python with venv and pip: notes the calls of pip.
+case "$1 $2" in
+  "-m venv") mkdir -p venv/bin; cp "$0" venv/bin/python ;;
+  "-m pip") shift 2; echo "$*" >>calls ;;
+  "gpus.py ") echo "torch sees no GPU" ;;
+esac
+"""
+
+
+def test_set_up_takes_torch_from_the_index_that_is_named(tmp_path: Path) -> None:
+    tools = tmp_path / "it's a checkout" / "tools"
+    tools.mkdir(parents=True)
+    for name in ("setup.sh", "constraints.txt", "gpus.py", "../setup.cfg"):
+        shutil.copy(ROOT / "tools" / name, tools / name)
+    python = tmp_path / "python"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+
+    def calls(**env: str) -> list[str]:
+        (tools / "calls").write_text("")
+        env = {"PATH": "/usr/bin:/bin", "PYTHON": str(python), **env}
+        done = subprocess.run([tools / "setup.sh"], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        lines = (tools / "calls").read_text().splitlines()
+        assert ("torch sees no GPU" in done.stderr) == bool(lines)
+        return [line.split("constraints.txt ")[1] for line in lines]
+
+    usual = ["setuptools", "--no-build-isolation -e ..[test]"]
+    assert calls() == usual and calls() == []
+    index = "https://wheels.example.org/cu126"
+    assert calls(TORCH_INDEX=index) == [
+        "setuptools",
+        f"--force-reinstall --no-deps --index-url {index} torch",
+        f"--extra-index-url {index} {usual[1]}",
+    ]
+    assert calls() == []
+
+
+def test_the_image_has_all_that_set_up_reads() -> None:
+    """The definition's text: its files exist, and its shell parts parse."""
+    text = (ROOT / "tools/serdesc.def").read_text()
+    parts = re.split(r"^%(\w+)\n", text, flags=re.M)
+    sections = dict(zip(parts[1::2], parts[2::2]))
+    assert {"files", "post", "environment", "test", "runscript"} < set(sections)
+    copied = [line.split() for line in sections["files"].splitlines() if line.strip()]
+    for source, target in copied:
+        assert (ROOT / source).exists() and target == f"/opt/serdesc/{source}"
+    read = set(re.findall(r"[\w.]+\.(?:txt|cfg|py)\b", (ROOT / "tools/setup.sh").read_text()))
+    assert read <= {Path(source).name for source, _ in copied}
+    for name in ("post", "environment", "test", "runscript"):
+        subprocess.run(["sh", "-n"], input=sections[name], text=True, check=True)
+
+
+def test_the_gpus_that_torch_sees() -> None:
+    def call(*options: str) -> "subprocess.CompletedProcess[str]":
+        env = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        command = [sys.executable, str(ROOT / "tools/gpus.py"), *options]
+        return subprocess.run(command, env=env, capture_output=True, text=True)
+
+    done = call()
+    assert done.returncode == 0 and re.match(r"torch 2\.\S+ .*; GPUs: none$", done.stdout.strip())
+    needed = call("--need", "2")
+    assert needed.returncode == 1 and "--ngpu 2, but torch sees 0 GPUs" in needed.stderr
+    assert "Use --ngpu 0 for the CPU" in needed.stderr

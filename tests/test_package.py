@@ -132,4 +132,6 @@ def test_shell_scripts_parse_and_run() -> None:
             "parse_options.sh",
             "stage.sh",
             "systems.sh",
+            "training.sh",
+            "jobs.sh",
         ), f"{name} has no run bit"

@@ -2,12 +2,13 @@
 # Create tools/venv with the versions of tools/constraints.txt and serdesc; skipped if it is current.
 #   tools/setup.sh            PYTHON=python3.12 tools/setup.sh
 #   BUNDLE=~/bundle tools/setup.sh         # without internet, from a folder of tools/bundle.sh
+#   TORCH_INDEX=URL tools/setup.sh     torch from this index, such as PyTorch's for a CUDA version
 set -euo pipefail
 bundle=${BUNDLE:+$(realpath "$BUNDLE")}
 cd "$(dirname "$0")"
 stamp=venv/.serdesc-ready
 current=$(cat constraints.txt ../setup.cfg setup.sh | cksum)
-[ -f $stamp ] && [ "$(cat $stamp)" = "$current" ] && exit 0
+[ -z "${TORCH_INDEX:-}" ] && [ -f $stamp ] && [ "$(cat $stamp)" = "$current" ] && exit 0
 
 fail() { echo "tools/setup.sh: $1" >&2; exit "${2:-2}"; }
 python=${PYTHON:-python3}
@@ -38,5 +39,8 @@ echo "creating tools/venv with $("$python" --version), once; this takes a few mi
 pip() { venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
   "${source[@]}" "$@"; }
 pip setuptools
-pip --no-build-isolation -e "..[test]"
+[ -z "${TORCH_INDEX:-}" ] || # in place of another build of this version; then what it requires
+  pip --force-reinstall --no-deps --index-url "$TORCH_INDEX" torch
+pip ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --no-build-isolation -e "..[test]"
 echo "$current" >$stamp
+venv/bin/python gpus.py >&2

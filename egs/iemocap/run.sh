@@ -62,7 +62,7 @@ if begin 3 "extract the outputs of all encoder layers to $dump"; then
 fi
 if $adapt && begin 4 "train each fold, alternating content and descriptor phases"; then
   for of in "${trained[@]}"; do  # exp/<tag>, or exp/<tag>/seed<s>
-    run $cuda_cmd JOB="$folds" "$of/foldJOB/train.log" "${launch[@]}" serdesc train \
+    run $dist_cmd JOB="$folds" "$of/foldJOB/train.log" "${launch[@]}" serdesc train \
       "$data/foldJOB/train" "$dump" "$of/foldJOB" "${conf[@]}" $(set_seed "$of") "${allow[@]}"
   done
 fi

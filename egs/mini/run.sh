@@ -56,7 +56,7 @@ if begin 3 "extract the outputs of all encoder layers to $dump"; then
 fi
 if begin 4 "train each fold, alternating content and descriptor phases"; then
   for of in "${trained[@]}"; do  # exp/<tag>, or exp/<tag>/seed<s>
-    run $cuda_cmd JOB="$folds" "$of/foldJOB/train.log" "${launch[@]}" serdesc train \
+    run $dist_cmd JOB="$folds" "$of/foldJOB/train.log" "${launch[@]}" serdesc train \
       "$data/foldJOB/train" "$dump" "$of/foldJOB" "${conf[@]}" $(set_seed "$of") "${allow[@]}"
   done
 fi
@@ -68,7 +68,7 @@ if begin 5 "decode each fold: $parts"; then
 fi
 if begin 6 "score the captions, and baselines on the same folds"; then
   # --faithful: the first fold measures all recordings, so the folds follow each other
-  ! $faithful || { train_cmd+=" --max-jobs 1"; truth=(--faithful --nj "$nj"); }
+  ! $faithful || { train_cmd+=" --max-jobs-run 1"; truth=(--faithful --nj "$nj"); }
   for of in "${decoded[@]}"; do
     run $train_cmd JOB="$folds" "$of/score.log" serdesc score "$data/foldJOB/${of##*_}" \
       --hyp "$of/hyp.jsonl" --keep "${truth[@]}" "${conf[@]}"

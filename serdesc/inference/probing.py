@@ -34,6 +34,7 @@ from serdesc.features.store import open_features
 from serdesc.files import digest
 from serdesc.inference.counterfactual import first_by_hash
 from serdesc.models import checkpoint
+from serdesc.models.bottleneck import latent_use
 from serdesc.models.describer import Describer, SpeechTokens, frame_mask
 from serdesc.progress import progress
 
@@ -41,7 +42,6 @@ BRANCHES = ("content", "descriptor")
 ENCODER = "encoder"  # the vectors of the encoder's layers
 SPEECH = "speech tokens"  # of a model without branches
 SILENCED = tuple(f"{name} silenced" for name in BRANCHES)
-ACTIVE_VARIANCE = 0.01  # of a dimension's mean over frames, as in training
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,10 @@ class BranchTest:
                     of_name[utt.utt_id] = statistics(row[: int(length)])
             advance(len(batch))
         for name, parts_of in sums.items():
-            kl, mu, squared, count = torch.stack(parts_of).sum(0)
-            kl, mu, squared = kl / count, mu / count, squared / count
-            tested.kl[name] = [round(value, 6) for value in kl.tolist()]
-            tested.active[name] = int((squared - mu.square() > ACTIVE_VARIANCE).sum())
+            *summed, count = torch.stack(parts_of).sum(0)
+            means = torch.stack(summed) / count  # (3, K)
+            tested.kl[name] = [round(value, 6) for value in means[0].tolist()]
+            tested.active[name] = int(latent_use(means)[1])
 
 
 def resampled(tokens: Tensor, count: int) -> Tensor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import torch
 
 from serdesc.config import Config
+from serdesc.errors import UserError
 from serdesc.features.live import Features
 from serdesc.models import llm as llms
 from serdesc.models.describer import Describer
@@ -18,7 +21,7 @@ Model = Describer | SslBaseline  # one interface for training, decoding and chec
 def build(config: Config, layers: int, width: int, device: torch.device | None = None) -> Model:
     """The configured model for features of L layers and width D.
 
-    A quantized LLM is loaded onto `device`; everything else is on the CPU.
+    The LLM is loaded onto `device`; everything else is on the CPU.
     """
     if config.model == "ssl_baseline":
         return SslBaseline(layers, width, config)
@@ -31,7 +34,26 @@ def model_class(config: Config) -> type[Describer]:
     return Undivided if config.model == "undivided" else Describer
 
 
-def initialise(config: Config, features: Features, device: torch.device) -> Model:
-    """A new model on `device`; branches and LoRA are initialised with the configured seed."""
+def initialise(
+    config: Config,
+    features: Features,
+    device: torch.device,
+    shard: Callable[[Model, Config, torch.device], None] | None = None,
+) -> Model:
+    """A new model on `device`; branches and LoRA are initialised with the configured seed.
+
+    shard: divides it over processes before it is on the device.
+    """
     torch.manual_seed(seed(config.seed, "init"))
-    return build(config, features.layers, features.width, device).to(device)
+    loaded_on = device
+    if shard is not None and config.training.sharding == "full":  # the LLM may exceed one card
+        if (bits := config.llm.quantization) != "none":
+            raise UserError(
+                f"training.sharding: 'full', with llm.quantization '{bits}': set one of the two to"
+                " none"
+            )
+        loaded_on = torch.device("cpu")
+    model = build(config, features.layers, features.width, loaded_on)
+    if shard is not None:
+        shard(model, config, device)
+    return model.to(device)

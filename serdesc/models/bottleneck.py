@@ -10,6 +10,10 @@ from torch.nn import functional
 
 from serdesc.config import BranchConfig
 
+# A latent dimension is active if its mean varies over the frames with more than this variance
+# (Burda et al., "Importance weighted autoencoders", https://arxiv.org/abs/1509.00519).
+ACTIVE_VARIANCE = 0.01
+
 
 class Latent(NamedTuple):
     """The posterior p(z|x) = N(mu, sigma^2) of every frame: mu and sigma (B, T, K)."""
@@ -29,6 +33,15 @@ class Latent(NamedTuple):
 def reduce_kl(kl: Tensor, over_k: str) -> Tensor:
     """The KL of every frame (B, T), the sum or the mean over K (training.kl)."""
     return kl.sum(-1) / kl.shape[-1] if over_k == "mean" else kl.sum(-1)
+
+
+def latent_use(means: Tensor) -> Tensor:
+    """KL per frame and dimension, and active dimensions (2,), from means over frames (3, K) of KL,
+    mu and mu^2.
+    """
+    kl, mu, mu_squared = means
+    active = (mu_squared - mu.square() > ACTIVE_VARIANCE).sum()
+    return torch.stack([kl.mean(), active.to(kl)])
 
 
 def weighted_sum(x: Tensor, layer_weights: Tensor, layer_norm: bool) -> Tensor:

@@ -22,6 +22,8 @@ def load(config: LlmConfig, device: torch.device | None = None) -> tuple[nn.Modu
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     options = quantization_options(config, device)  # first: reports a missing GPU at once
+    if device is not None and device.type == "cuda":
+        options["device_map"] = {"": device}  # tensor by tensor: no copy in the host's memory
     tokenizer = load_pretrained(AutoTokenizer, config.model)
     llm = load_pretrained(AutoModelForCausalLM, config.model, dtype=DTYPES[config.dtype], **options)
     return with_lora(llm, config), tokenizer

@@ -4,11 +4,15 @@
       serdesc train ...
 
 torchrun itself ends at SIGUSR1 and leaves its processes, and has exit code 1 whatever theirs are.
+In a step that srun started on several nodes, once on each, --standalone is replaced by a c10d
+rendezvous at the node that called srun, and --nproc-per-node counts the processes of one node.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Sequence
 
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing import SignalException
@@ -21,10 +25,22 @@ from serdesc.training.stopping import SIGNALS
 OPTIONS = ("--signals-to-handle=SIGTERM,SIGUSR1,SIGINT,SIGHUP,SIGQUIT", "--shutdown-timeout=100")
 
 
+def on_all_nodes(arguments: Sequence[str]) -> list[str]:
+    """The arguments of torchrun on this node of a Slurm step."""
+    nodes = int(os.environ.get("SLURM_STEP_NUM_NODES", 1))
+    if nodes == 1 or "--standalone" not in arguments:
+        return list(arguments)
+    job, address = int(os.environ["SLURM_JOB_ID"]), os.environ["SLURM_LAUNCH_NODE_IPADDR"]
+    port = 20_000 + job % 10_000  # another one for each job on a node
+    meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={address}:{port}", f"--rdzv-id={job}"]
+    others = [argument for argument in arguments if argument != "--standalone"]
+    return [f"--nnodes={nodes}", *meeting, *others]
+
+
 def main() -> None:
     """Run torchrun with the command line's arguments."""
     try:
-        run.main([*OPTIONS, *sys.argv[1:]])
+        run.main([*OPTIONS, *on_all_nodes(sys.argv[1:])])
     except SignalException as stopped:
         # Where they were killed, the checkpoint before is at most training.save_seconds old.
         if stopped.sigval in SIGNALS:

@@ -22,6 +22,7 @@ MAY_CHANGE = (
     "llm.gradient_checkpointing",
     "training.gradient_accumulation_steps",
     "training.save_",
+    "training.sharding",
     "threads",
     "device",
     "deterministic",

@@ -21,8 +21,9 @@ from serdesc.features import batches
 from serdesc.features.live import Features
 from serdesc.features.store import open_features
 from serdesc.files import exclusive_lock, write_json
-from serdesc.models import Model, checkpoint
+from serdesc.models import Model, checkpoint, dropout
 from serdesc.models import llm as llms
+from serdesc.models.bottleneck import latent_use
 from serdesc.models.describer import Loss, Phase, noise
 from serdesc.progress import progress
 from serdesc.runtime import (
@@ -33,16 +34,12 @@ from serdesc.runtime import (
     init_distributed,
     seed,
 )
-from serdesc.training import examples, resume
+from serdesc.training import examples, resume, sharding
 from serdesc.training.examples import Example
 from serdesc.training.log import Log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
 from serdesc.training.stopping import Pace, StopRequest
 from serdesc.training.unusable import Unusable
-
-# A latent dimension is active if its mean varies over the frames with more than this variance
-# (Burda et al., "Importance weighted autoencoders", https://arxiv.org/abs/1509.00519).
-ACTIVE_VARIANCE = 0.01
 
 
 class BatchLoss(NamedTuple):
@@ -50,15 +47,6 @@ class BatchLoss(NamedTuple):
 
     losses: Tensor  # LLM loss and KL (2,)
     latents: dict[str, Tensor]  # latent_use of each branch
-
-
-def latent_use(means: Tensor) -> Tensor:
-    """KL per frame and dimension, and active dimensions (2,), from means over frames (3, K) of KL,
-    mu and mu^2.
-    """
-    kl, mu, mu_squared = means
-    active = (mu_squared - mu.square() > ACTIVE_VARIANCE).sum()
-    return torch.stack([kl.mean(), active.to(kl)])
 
 
 class Trainer:
@@ -79,12 +67,16 @@ class Trainer:
         self.changed = changed or {}
         self.model, self.features, self.config = model, features, config
         self.exp, self.fold = exp, fold
-        self.rank, self.world = init_distributed()
+        self.rank, self.world = init_distributed(model.device)
         self.phases = phases_of(config.training)
         self.schedule = schedule(config.training)
         self.optimizers: checkpoint.Optimizers = {}
         self.parameters: dict[Phase, list[torch.nn.Parameter]] = {}
         self.phase: Phase | None = None  # that the model is set to
+        self.sharded = sharding.is_sharded(model, config)
+        self.masks = config.training.dropout_masks
+        if self.masks == "utterance" and model.llm is not None:
+            dropout.use_utterance_masks(model.llm)
         self.log: Log | None = None
         for phase in self.phases:
             self.parameters[phase] = [parameter for _, parameter in model.trained(phase)]
@@ -281,6 +273,9 @@ class Trainer:
             losses += torch.stack([llm_loss.detach(), kl_loss.detach()])
             for name, part in loss.latents.items():
                 sums[name] += part
+        if self.sharded:  # the others may have one more utterance
+            for _ in range(len(local), min(parts, -(-len(batch) // self.world))):
+                sharding.take_part(self.model)
         gradients = []
         for parameter in self.parameters[current.phase]:
             if parameter.grad is None:
@@ -318,6 +313,11 @@ class Trainer:
             seeds = [self._seed(phase, epoch, name, example.utterance.utt_id) for example in part]
             eps[name] = noise(self.config.branch.latent, frames.tolist(), seeds)
         targets = [example.target(phase, epoch) for example in part]
+        if self.masks == "utterance":
+            ids = [example.utterance.utt_id for example in part]
+            dropout.set_seeds(
+                self.model, [self._seed(phase, epoch, "dropout", utt_id) for utt_id in ids]
+            )
         loss: Loss = self.model(x, frames, targets, phase, eps)
         return loss
 
@@ -374,14 +374,14 @@ def train(
     Raises UserError if `exp` has a checkpoint of another configuration, or is locked; Checkpointed
     if `stop` ended it.
     """
-    first = init_distributed()[0] == 0  # this process alone repairs and writes
+    first = init_distributed(device)[0] == 0  # this process alone repairs and writes
     with exclusive_lock(exp) if first else nullcontext():
         if first:
             resume.repair(exp, config)
         barrier()
         changed = resume.check_config(exp, config)
         usable, skipped = examples.usable_examples(data, config)
-        model = models.initialise(config, features, device)
+        model = models.initialise(config, features, device, sharding.shard)
         barrier()  # all have read the configuration
         if first:
             configs.dump(resume.to_record(exp, config), exp / "config.yaml")

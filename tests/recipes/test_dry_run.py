@@ -96,24 +96,27 @@ def test_only_models_run_on_gpus(recipe: str) -> None:
     runs directly.
     """
     if "ngpu" not in options_of(recipe):
-        assert not any("--max-jobs 1" in line for line in dry_run(recipe))
+        assert not any("--gpu" in line for line in dry_run(recipe))
         return
-    for ngpu, model_jobs in (("0", "2"), ("1", "1")):
+    for ngpu in ("0", "1", "2"):
         for line in dry_run(recipe, "--ngpu", ngpu):
             if "serdesc " not in line:
                 continue
             verb = line.split("serdesc ")[1].split()[0]
-            jobs = model_jobs if verb in ("extract", "train", "decode") else "2"
+            expected = " local.sh --max-jobs-run 2 "
+            if ngpu != "0" and verb in ("extract", "train", "decode"):
+                expected = " local.sh --gpu 1 "
             if verb == "report":
                 assert line.startswith(" serdesc report")
             else:
-                assert line.startswith(f" local.sh --max-jobs {jobs} "), line
+                assert line.startswith(expected), line
             if verb == "train":
                 assert ("device=cpu" in line) == (ngpu == "0")
     if "train" not in LEFT_OUT.get(recipe, set()):
         (line,) = commands(dry_run(recipe, "--ngpu", "4"), "train")
         launcher = "python -m serdesc.training.processes --standalone --nproc-per-node 4"
         assert f"{launcher} --no-python serdesc train" in line
+        assert line.startswith(" local.sh --gpu 1 --gpu 4 ")
         assert "--allow-cpu" not in "".join(dry_run(recipe))
         (line,) = commands(dry_run(recipe, "--allow-cpu"), "train")
         assert line.endswith(" --allow-cpu")
@@ -150,7 +153,7 @@ def test_printed_commands_can_be_pasted(tmp_path: Path) -> None:
         env=env,
     )
     words = [line.split("\x1f") for line in done.stdout.split("\x1f\n")[:-1]]
-    prepare = words[0]
+    prepare = words[1]  # after the one that looks for GPUs
     assert prepare[3:7] == ["serdesc", "prepare", "iemocap", corpus]
     assert f"--set={setting}" in prepare and "--set=seed=2" in prepare
     train = next(line for line in words if "train" in line)
@@ -410,7 +413,7 @@ def test_paths_start_where_the_recipe_is_called_and_models_are_there_before_it_b
         "--corpus", "IEMOCAP", "--init", "../SYSTEM", "--systems", "full two_stage", script=sweep
     )
     assert code == 2 and "../full is no trained model" in said and "stage" not in said
-    code, said = run("--corpus", "IEMOCAP", "--stop-stage", "1")
+    code, said = run("--corpus", "IEMOCAP", "--stop-stage", "1", "--ngpu", "0")
     assert code == 2 and f"{tmp_path}/IEMOCAP: no such folder" in said, "preparing needs no model"
 
 
@@ -476,7 +479,7 @@ def test_zero_shot_and_adapted_models_are_stages_of_their_own() -> None:
 
 def test_a_faithful_score_takes_one_fold_after_the_other() -> None:
     (line,) = commands(dry_run("mini", "--faithful", "--nj", "3"), "score")
-    assert "--max-jobs 1 JOB=" in line and "--faithful --nj 3" in line
+    assert "--max-jobs-run 1 JOB=" in line and "--faithful --nj 3" in line
     assert "--faithful" not in commands(dry_run("mini"), "score")[0]
 
 

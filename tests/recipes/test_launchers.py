@@ -20,6 +20,7 @@ Launch = Callable[..., "subprocess.CompletedProcess[str]"]
 SBATCH = """#!/usr/bin/env bash
 # Stands in for sbatch --wrap: runs the batch script with dash, each job's output in its own file.
 echo "$*" >>"$NOTES"
+echo 42
 ids= failed=0
 while [ $# -gt 0 ]; do
   case $1 in
@@ -162,11 +163,11 @@ def test_a_log_begins_with_the_command_and_ends_with_the_status(
     assert (
         lines[2] == "two words 2"
         and lines[3].startswith("# ended ")
-        and lines[3].endswith("with status 0")
+        and lines[3].endswith("with code 0 after 0 s")
     )
     done = launch(f"{tmp_path}/log", "sh", "-c", "echo why >&2; exit 3")
     assert done.returncode != 0 and "why" in done.stderr and str(tmp_path / "log") in done.stderr
-    assert (tmp_path / "log").read_text().splitlines()[-1].endswith("with status 3")
+    assert (tmp_path / "log").read_text().splitlines()[-1].endswith("with code 3 after 0 s")
 
 
 def test_numbers_of_jobs_are_checked(launch: Launch, tmp_path: Path) -> None:
@@ -202,14 +203,12 @@ def test_jobs_run_side_by_side_and_a_failure_is_told(tmp_path: Path) -> None:
         text=True,
     )
     assert (
-        done.returncode == 1
-        and "job 4 failed with status 4" in done.stderr
-        and "why" in done.stderr
+        done.returncode == 1 and "job 4 failed with code 4" in done.stderr and "why" in done.stderr
     )
     done = subprocess.run(
         [*command, f"{tmp_path}/log", "bash", "-c", "exit 4"], capture_output=True, text=True
     )
-    assert done.returncode == 4 and "the command failed with status 4" in done.stderr
+    assert done.returncode == 4 and "the command failed with code 4" in done.stderr
 
 
 def test_the_last_limit_on_jobs_holds(tmp_path: Path) -> None:
@@ -279,14 +278,14 @@ def test_slurm_passes_the_signal_on_and_queues_a_checkpointed_job_again(
     assert calls.count("--signal=B:USR1@120 --open-mode=append") == 3
     command = "trap 'echo told; exit 75' USR1; echo ready; while :; do sleep 0.05; done"
     with subprocess.Popen([SLURM, log, "bash", "-c", command], env=env) as launcher:
-        while "\nready\n" not in Path(log).read_text():
+        while not os.path.exists(log) or "\nready\n" not in Path(log).read_text():
             time.sleep(0.02)
         (batch,) = subprocess.run(
             ["pgrep", "-f", f"dash {tmp_path}/notes.sh"], capture_output=True, text=True
         ).stdout.split()
         os.kill(int(batch), signal.SIGUSR1)
         assert launcher.wait(timeout=20) == 1
-    assert "\ntold\n" in Path(log).read_text() and "with status 75" in Path(log).read_text()
+    assert "\ntold\n" in Path(log).read_text() and "with code 75 after" in Path(log).read_text()
     assert (tmp_path / "requeued").read_text() == "requeue 42\n" * 2
 
 
@@ -301,3 +300,109 @@ def test_the_callers_variables_are_no_options_of_the_launchers(
         assert subprocess.run([script, f"{tmp_path}/log", "echo", "JOB"], env=env).returncode == 0
         assert "\nJOB\n" in (tmp_path / "log").read_text()
     assert "bad" not in (tmp_path / "notes").read_text()
+
+
+def test_only_jobs_that_are_not_done_run_again(launch: Launch, tmp_path: Path) -> None:
+    """After a failure; all run again after a success, and those of which a file is newer."""
+    setting, runs = tmp_path / "my conf.yaml", tmp_path / "runs"
+    setting.write_text("a")
+    os.utime(setting, (1, 1))
+    script = f"echo JOB >>{runs}; test JOB != 2 || test -f {tmp_path}/fixed"
+
+    def call(*more: str) -> tuple[int, str, list[str]]:
+        runs.write_text("")
+        command = ["bash", "-c", script, "x", str(setting), *more]
+        done = launch("JOB=1:3", f"{tmp_path}/log JOB/x", *command)
+        return done.returncode, done.stderr, sorted(runs.read_text().split())
+
+    assert call()[::2] == (1, ["1", "2", "3"])
+    code, said, ran = call()
+    assert (code, ran) == (1, ["2"]) and 'not run again: JOB="1 3" of' in said
+    log = tmp_path / "log 3" / "x"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))  # a killed job
+    assert call()[::2] == (1, ["2", "3"])
+    assert call("another command")[::2] == (1, ["1", "2", "3"])
+    assert call()[::2] == (1, ["1", "2", "3"])
+    os.utime(setting, (time.time() + 1, time.time() + 1))  # newer than the logs
+    assert call()[::2] == (1, ["1", "2", "3"])
+    os.utime(setting, (1, 1))
+    (tmp_path / "fixed").touch()
+    assert call()[::2] == (0, ["2"])
+    assert call()[::2] == (0, ["1", "2", "3"])
+
+
+def test_options_of_launchers_are_checked(launch: Launch, tmp_path: Path) -> None:
+    options = ["--mem", "4G", "--num-threads=2", "--num_threads", "3", "--time", "1-0"]
+    options += ["--max-jobs-run", "2", "--max-jobs", "1"]
+    assert launch(*options, f"{tmp_path}/log", "true").returncode == 0
+    done = launch("--gpu", "one", f"{tmp_path}/log", "true")
+    assert done.returncode == 2 and "--gpu one: not a number" in done.stderr
+    done = launch("--qos", "high", f"{tmp_path}/log", "true")
+    assert done.returncode == 2 and "--qos: known are --mem --gpu " in done.stderr
+
+
+def test_slurm_conf_maps_the_options_to_the_clusters_words(
+    tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    """The recipe's conf/slurm.conf, then utils/slurm.conf; the case with a value of its own first."""
+    notes = tmp_path / "notes"
+
+    def submitted(*options: str) -> str:
+        notes.write_text("")
+        command = [SLURM, *options, f"{tmp_path}/x.log", "true"]
+        done = subprocess.run(command, env=cluster, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return notes.read_text()
+
+    usual = submitted("--mem", "4G", "--num_threads", "8", "--time", "2-0", "--gpu", "2")
+    for word in ("--mem=4G ", "--cpus-per-task=8 ", "--time=2-0 ", "--gres=gpu:2 "):
+        assert word in usual
+    assert "--export=ALL" in usual and "--job-name=x" in usual and "gres" not in submitted()
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "slurm.conf").write_text(
+        "# a site\ncommand sbatch --account=me  # ours\noption mem=0  # nothing\n"
+        "option mem=* --mem-per-cpu $0\noption gpu=* -p gpu --gres=gpu:a100:$0\n"
+        "option gpu=0 -p cpu\noption num_threads=* -c $0\ndefault gpu=0\ndefault mem=2G\n"
+    )
+    site = submitted("--num-threads", "4", "--qos=high")
+    for word in ("--account=me ", "--mem-per-cpu 2G ", "-p cpu ", "-c 4 ", "--qos=high "):
+        assert word in site
+    assert "export" not in site and "ours" not in site
+    site = submitted("--gpu", "4", "--mem", "0")
+    assert "-p gpu --gres=gpu:a100:4 " in site and "--mem" not in site and "-p cpu" not in site
+    other = submitted("--config", str(ROOT / "utils" / "slurm.conf"), "--gpu", "1")
+    assert "--gres=gpu:1 " in other and "account" not in other
+    wrong = subprocess.run(
+        [SLURM, "--config", "no.conf", "log", "true"], env=cluster, capture_output=True, text=True
+    )
+    assert wrong.returncode == 2 and "--config no.conf: no such file" in wrong.stderr
+
+
+def test_local_jobs_get_gpus_of_their_own(tmp_path: Path) -> None:
+    """Three jobs of two GPUs on five: two at a time, on other GPUs; nvidia-smi is a stand-in."""
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n3\\n4\\n'\n")
+    smi.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    script = (
+        f"cd {tmp_path}; mkdir lock$CUDA_VISIBLE_DEVICES && sleep 0.3 &&"
+        " rmdir lock$CUDA_VISIBLE_DEVICES && echo on $CUDA_VISIBLE_DEVICES"
+    )
+
+    def call(gpus: str, log: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        command = [LOCAL, "--gpu", gpus, "JOB=1:3", f"{tmp_path}/{log}.JOB", "bash", "-c", script]
+        return subprocess.run(command, env=env | more, capture_output=True, text=True)
+
+    def sets(log: str) -> set[str]:
+        logs = [(tmp_path / f"{log}.{i}").read_text() for i in (1, 2, 3)]
+        return {line for log in logs for line in log.splitlines() if line.startswith("on ")}
+
+    assert call("2", "two").returncode == 0 and sets("two") == {"on 0,1", "on 2,3"}
+    assert call("1", "given", CUDA_VISIBLE_DEVICES="7,GPU-ab").returncode == 0
+    assert sets("given") == {"on 7", "on GPU-ab"}
+    few = call("6", "few")
+    assert few.returncode == 2 and "--gpu 6, but 5 GPUs are visible" in few.stderr
+    assert call("1", "none", CUDA_VISIBLE_DEVICES="").returncode == 2
+    smi.unlink()  # other GPUs than NVIDIA's: one job at a time, with all of them
+    assert call("1", "other").returncode == 0
+    assert (tmp_path / "other.3").read_text().splitlines()[2] == "on"

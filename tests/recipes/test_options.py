@@ -171,6 +171,12 @@ def test_scripts_are_short() -> None:
         assert max(len(line) for line in path.read_text().splitlines()) <= 100, path
 
 
+def test_no_recipe_knows_the_queue() -> None:
+    """cmd.sh and conf/slurm.conf alone name it."""
+    for path in [*ROOT.glob("egs/*/run.sh"), *ROOT.glob("egs/*/local/*.sh")]:
+        assert "slurm" not in path.read_text().lower(), path
+
+
 def test_commands_are_visible_in_the_recipes() -> None:
     for recipe in ("iemocap", "speechcraft"):
         path = str(ROOT / "egs" / recipe / "run.sh")

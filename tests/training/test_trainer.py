@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import signal
 import subprocess
@@ -237,39 +236,6 @@ def test_what_is_started_from_is_finished_and_fits(lab: Lab) -> None:
         ),
     ):
         lab.train("half", f"training.init={exp}")
-
-
-@pytest.mark.slow
-def test_two_processes_take_the_steps_of_one(lab: Lab) -> None:
-    settings = [s for setting in [*lab.settings, "llm.lora.dropout=0"] for s in ("--set", setting)]
-    single = lab.train("single", "llm.lora.dropout=0")
-    pair = lab.folder / "pair" / "fold1"
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        str(20_000 + os.getpid() % 20_000),
-        "-m",
-        "serdesc.cli",
-    ]
-    command += [
-        "train",
-        str(lab.corpus / "fold1" / "train"),
-        str(lab.folder / "store"),
-        str(pair),
-        *settings,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for a, b in zip(
-        read_jsonl(single / "train.jsonl"), read_jsonl(pair / "train.jsonl"), strict=True
-    ):
-        assert a["vib_loss"] == pytest.approx(b["vib_loss"], rel=1e-4) and a[
-            "grad_norm"
-        ] == pytest.approx(b["grad_norm"], rel=1e-3)
 
 
 def test_init_starts_from_another_experiment(lab: Lab) -> None:
