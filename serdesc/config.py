@@ -253,8 +253,8 @@ class DecodingConfig:
     # Also write KL per frame and layer weights of the branches (hyp.branches.safetensors), which
     # `serdesc report --html` shows.
     branches: bool = True
-    # describe: a longer recording is cut at pauses into pieces of at most so many seconds; 0: the
-    # first encoder.max_seconds alone.
+    # describe: a recording over encoder.max_seconds is cut at pauses into pieces of at most so many
+    # seconds; 0: only its first encoder.max_seconds are described.
     cut_seconds: NotNegative = 12.0
 
 

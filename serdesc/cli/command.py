@@ -12,6 +12,7 @@ import typer
 
 from serdesc import __version__
 from serdesc.errors import Checkpointed, FailedError, UserError
+from serdesc.printable import printable
 
 app = typer.Typer(
     help=(
@@ -84,7 +85,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             message, code = describe_error(error, name)
             if debug or not message:
                 raise
-            typer.echo(f"serdesc {name}: {message}", err=True)
+            typer.echo(printable(f"serdesc {name}: {message}"), err=True)
             raise typer.Exit(code) from None
 
     signature = inspect.signature(function, eval_str=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from serdesc.data import recording
 from serdesc.data.recording import AudioError, seconds
+from serdesc.printable import printable
 
 SAMPLE_RATE = 16_000
 SILENCE = 1e-5  # of full scale; a recording without a larger deviation from its mean is silent
@@ -29,7 +30,7 @@ def print_rejected(rejected: Sequence[AudioError], consequence: str) -> None:
         return
     print(f"{len(rejected)} utterances {consequence}: their audio is unusable:", file=sys.stderr)
     for error in rejected[:SHOWN]:
-        print(f"  {error.place}: {error}", file=sys.stderr)
+        print(printable(f"  {error.place}: {error}"), file=sys.stderr)
     if len(rejected) > SHOWN:
         print(f"  ... and {len(rejected) - SHOWN} more", file=sys.stderr)
     print(

@@ -86,7 +86,7 @@ def read(
     At most the first `max_seconds`. Raises AudioError for missing, unreadable, empty and truncated
     files, and for a span that ends after its recording.
     """
-    with _libsndfile(path) as file:
+    with libsndfile(path) as file:
         if file:
             return _read_libsndfile(file, span, max_seconds), int(file.samplerate)
     return _read_ffmpeg(path, span, max_seconds)
@@ -94,7 +94,7 @@ def read(
 
 def seconds(path: str | Path) -> float:
     """Length by the header, or of all samples if the header has none. Raises AudioError."""
-    with _libsndfile(path) as file:
+    with libsndfile(path) as file:
         if file:
             return float(file.frames / file.samplerate)
     samples, rate = _read_ffmpeg(path)
@@ -104,7 +104,7 @@ def seconds(path: str | Path) -> float:
 def comment(path: str | Path) -> str | None:
     """The comment in a file; None if the file is missing or cannot be read."""
     try:
-        with _libsndfile(path) as file:
+        with libsndfile(path) as file:
             return str(file.comment) if file else None
     except AudioError:
         return None
@@ -124,7 +124,7 @@ def find(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _libsndfile(path: str | Path) -> Iterator[Any]:
+def libsndfile(path: str | Path) -> Iterator[Any]:
     """The file, opened by libsndfile, or None if FFmpeg must read it.
 
     Errors of opening and reading are raised as AudioError.
@@ -132,7 +132,7 @@ def _libsndfile(path: str | Path) -> Iterator[Any]:
     import soundfile
 
     try:
-        starts = _starts_of(path)
+        starts = starts_of(path)
         if starts > 1 and _start(path) == b"RIFF":
             raise AudioError(f"{starts} WAV files in one: split them, or join their samples (sox)")
         file = None
@@ -181,7 +181,7 @@ def _start(path: str | Path) -> bytes:
     return next((start for start in _STARTS if head.startswith(start)), b"")
 
 
-def _starts_of(path: str | Path) -> int:
+def starts_of(path: str | Path) -> int:
     """Number of files that were joined to one; 1 for formats that are not joined.
 
     0 for an MP3 file without a Xing header, which has no length.
@@ -309,7 +309,7 @@ def _read_ffmpeg(
             first, last = _positions(span, rate, IMPLAUSIBLE)
             wanted = last if max_seconds is None else min(last, first + int(max_seconds * rate))
             blocks = []
-            for block in _decoded(container, stream, _starts_of(path) - 1):  # (channels, S)
+            for block in decoded(container, stream, starts_of(path) - 1):  # (channels, S)
                 if found + block.shape[1] > first:
                     blocks.append(block[:, max(0, first - found) : wanted - found])
                 found += block.shape[1]
@@ -329,7 +329,7 @@ def _read_ffmpeg(
     return np.ascontiguousarray(np.concatenate(blocks, axis=1).T), rate
 
 
-def _decoded(container: Any, stream: Any, joints: int) -> Iterator[np.ndarray]:
+def decoded(container: Any, stream: Any, joints: int) -> Iterator[np.ndarray]:
     """(channels, S) float32 samples of each frame, with rate and channels of the first.
 
     Files that were joined may change both.

@@ -43,13 +43,13 @@ def rows(model: Model, x: Tensor, frames: Tensor, utt_ids: Sequence[str]) -> lis
     for i, utt_id in enumerate(utt_ids):
         row: Row = {"utt_id": utt_id}
         for branch, values in kl.items():
-            means = _means(values[i, : int(frames[i])].float().cpu().numpy())
-            row[branch] = base64.b64encode(means.astype("<f2").tobytes()).decode()
+            curve = means(values[i, : int(frames[i])].float().cpu().numpy())
+            row[branch] = base64.b64encode(curve.astype("<f2").tobytes()).decode()
         found.append(row)
     return found
 
 
-def _means(values: np.ndarray) -> np.ndarray:
+def means(values: np.ndarray) -> np.ndarray:
     """(T,) values of frames -> (ceil(T / FRAMES),) means; the last of fewer frames."""
     starts = np.arange(0, len(values), FRAMES)
     counts = np.minimum(FRAMES, len(values) - starts)

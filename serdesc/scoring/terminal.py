@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Sequence
 from rich.cells import cell_len
 from rich.console import Console
 
+from serdesc.printable import printable
 from serdesc.scoring.typeset import Grid, grid, plain
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ BORDERS = 3  # columns of the terminal per table column: padding and border; one
 def print_table(table: Grid | pd.DataFrame, title: str, labels: int = 1) -> None:
     """Print a table; the first `labels` columns are repeated in each part."""
     console = _console()
-    rows = [list(map(plain, row)) for row in grid(table)]
+    rows = [[printable(plain(cell)) for cell in row] for row in grid(table)]
     columns = list(zip(*rows))
-    console.print(_wrapped(title, console.width), style="italic", soft_wrap=True)
+    console.print(_wrapped(printable(title), console.width), style="italic", soft_wrap=True)
     widths = [_comfortable_width(column) for column in columns]
     natural = [max(map(cell_len, column)) for column in columns]
     for part in _parts(widths, labels, console.width):
@@ -57,7 +58,7 @@ def print_lines(lines: Sequence[str], indent: str = "") -> None:
     """Print texts, wrapped between words on a terminal; `indent` before continuation lines."""
     console = _console()
     for line in lines:
-        print(_wrapped(line, console.width, indent))
+        print(_wrapped(printable(line), console.width, indent))
 
 
 def print_command(words: Sequence[str]) -> None:
