@@ -36,6 +36,9 @@ VERSION = 1  # of `curves`, part of the key
 RATE, PEAK_RATE = 25, 50  # values a second
 LOWEST, HIGHEST = f0.FLOOR, f0.CEILING  # Hz
 QUIETEST = -80.0  # dB of full scale
+SPEECH = (
+    25 * 255 / -QUIETEST
+)  # codes of the level below the loud values that are still speech: 25 dB
 FASTEST = 12.0  # syllables a second
 BAND = (300.0, 2500.0)  # Hz, of vowels
 DIP = 2.0  # dB between two syllables
@@ -115,6 +118,25 @@ def syllable_times(wave: np.ndarray) -> np.ndarray:
     apart = int(SHORTEST_SYLLABLE * audio.SAMPLE_RATE / HOP)
     maxima, _ = find_peaks(level, height=floor, prominence=DIP, distance=apart)
     return np.asarray((maxima + 0.5) * HOP / audio.SAMPLE_RATE)
+
+
+def measures(curves: Curves) -> dict[str, float]:
+    """Of the curves of a recording: median F0 (f0, Hz), and the mean over speech of the level (level,
+    dB) and of the speech rate (rate, syllables a second). One without speech has none.
+    """
+    codes = {}
+    for name in ("f0", "level", "rate"):
+        codes[name] = np.frombuffer(base64.b64decode(curves.get(name, "")), np.uint8).astype(float)
+    level, voiced = codes["level"], codes["f0"][codes["f0"] > 0]
+    found: dict[str, float] = {}
+    if len(voiced):
+        octaves = (np.median(voiced) - 1) / 254
+        found["f0"] = float(LOWEST * (HIGHEST / LOWEST) ** octaves)
+    speech = level > max(0.0, np.percentile(level, 95) - SPEECH) if len(level) else level > 0
+    if speech.any():
+        found["level"] = float(QUIETEST * (1 - level[speech].mean() / 255))
+        found["rate"] = float(codes["rate"][speech].mean() * FASTEST / 255)
+    return found
 
 
 # ---- files ---------------------------------------------------------------------------------------

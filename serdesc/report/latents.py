@@ -9,8 +9,9 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
+from serdesc.data.curves import SPEECH
+
 Row = dict[str, Any]
-SPEECH = 25 * 255 / 80  # codes of the level below the loud frames that are still speech: 25 dB
 
 
 def read(hyp: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, list[float]]]:

@@ -8,6 +8,7 @@ from typing import Any, Mapping, Sequence
 
 from serdesc import __version__
 from serdesc.captions.fields import Fields
+from serdesc.data.curves import measures
 from serdesc.data.datadir import Utterance
 from serdesc.report import experiment, latents, rows, site
 
@@ -41,26 +42,29 @@ def write(
     target = site.Site(folder, audio)
     target.clear()
     found, curves = [], []
+    names = _names([one.path for one in described])
     for number, one in enumerate(described):
         span = None if one.start is None else (one.start, one.start + one.seconds)
-        utt = Utterance(_name(one), str(one.path), "", span=span)
+        name = names[one.path]
+        utt_id = name if one.start is None else f"{name} {one.start:.1f}"
+        utt = Utterance(utt_id, str(one.path), "", span=span)
         row = {
-            "id": utt.utt_id,
-            "rec": str(one.path),
+            "id": utt_id,
+            "rec": name,
             "start": round(one.start or 0.0, 3),
             "sec": round(one.seconds, 3),
             **rows.answer(one.caption, one.fields, one.posterior),
+            "sound": _sound(one.curves),
             "audio": target.audio_of(utt, number),
         }
         found.append(row)
         curves.append({**one.curves, "kl": one.kl})
     largest = latents.largest(curves)
     target.add_curves(curves, largest)
-    paths = dict.fromkeys(one.path for one in described)
-    name = next(iter(paths)).name if len(paths) == 1 else f"{len(paths)} recordings"
+    title = next(iter(names.values())) if len(names) == 1 else f"{len(names)} recordings"
     summary = {
         "kind": "recordings",
-        "name": name,
+        "name": title,
         "described": run["model"],
         "version": __version__,
         "scales": {**experiment.SCALES, "kl": largest},
@@ -70,8 +74,27 @@ def write(
         "environment": run["environment"],
         "config": run["config"],
     }
-    return target.write(name, summary, found)
+    return target.write(title, summary, found)
 
 
-def _name(one: Described) -> str:
-    return str(one.path) if one.start is None else f"{one.path} {one.start:.1f}"
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Names of recordings for the page: without folders where these are distinct."""
+    distinct = dict.fromkeys(paths)
+    short = {path: path.name for path in distinct}
+    if len(set(short.values())) < len(short):
+        return {path: str(path) for path in distinct}
+    return short
+
+
+def _sound(curves: Mapping[str, Any]) -> dict[str, list[list[str]]]:
+    """What the curves say of pitch, energy and speed: no classes, which need a corpus."""
+    shown = {
+        "f0": ("pitch", "{:.0f} Hz", "median F0"),
+        "level": ("energy", "{:.0f} dB", "mean level of speech"),
+        "rate": ("speed", "{:.1f} syllables/s", "of speech"),
+    }
+    sound = {}
+    for name, number in measures(dict(curves)).items():
+        field, form, how = shown[name]
+        sound[field] = [[form.format(number).replace("-", "\u2212"), "", how]]
+    return sound

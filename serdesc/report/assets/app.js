@@ -53,11 +53,10 @@ function drawUtterances(main, was) {
 // Draw the list again; the search field keeps the cursor.
 function redrawList() {
   const before = document.getElementById("search");
-  const focused = document.activeElement === before || list.searching;
+  const focused = document.activeElement === before;
   const at = before ? before.selectionStart : 0;
   const sortKey = document.activeElement && document.activeElement.dataset.sort;
   drawList(app.split.list);
-  list.searching = false;
   if (focused) {
     const search = document.getElementById("search");
     search.focus();
@@ -101,7 +100,10 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
   if (typing) {
-    if (event.key === "Escape") event.target.blur();
+    if (event.key === "Escape") {
+      event.target.blur();
+      if (event.target.id === "search") go({ q: "" }, true);
+    }
     return;
   }
   if (event.key === "t") switchTheme();
@@ -125,6 +127,7 @@ function beforePrint() {
 }
 
 function onResize() {
+  if (app.drawn === "timeline") drawTimeline(document.getElementById("main"));
   if (app.drawn !== "utterances") return;
   for (const element of list.view.drawn.values()) element.remove();
   list.view.drawn.clear();

@@ -26,7 +26,8 @@ function drawCard(container, row) {
 }
 
 function cardHead(row) {
-  const facts = [row.spk && `speaker ${row.spk}`, row.fold !== undefined && serdesc.summary.folds[row.fold], row.rec && `from ${clock(row.start || 0)}`, `${number(row.sec)} s`];
+  const facts = [row.spk && `speaker ${row.spk}`, row.ref && serdesc.summary.folds[row.fold],
+    row.rec && `from ${clock(row.start || 0)}`, `${number(row.sec)} s`];
   const reference = row.ref && row.ref.emotion;
   return h("header", {},
     h("a", { class: "back", href: hashOf({ u: "" }) }, "← list"),
@@ -62,7 +63,7 @@ function captionOf(title, text, spans, right, plain = false) {
     const verdict = plain ? undefined : right(field);
     const glyph = verdict === undefined ? "" : verdict ? " ✓" : " ✗";
     pieces.push(h("span", { class: `claim f-${field}`, "data-field": field, "data-right": verdict === undefined ? null : String(Boolean(verdict)), title: `${field}${verdict === undefined ? "" : verdict ? ": right" : ": wrong"}` },
-      text.slice(start, end), h("sup", {}, short(field) + glyph)));
+      text.slice(start, end), h("sup", { "data-mark": short(field) + glyph, "aria-hidden": "true" })));
     at = end;
   }
   pieces.push(text.slice(at));

@@ -142,7 +142,7 @@ function filterBar() {
   let timer = 0;
   search.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(() => { list.searching = true; go({ q: search.value }, true); }, 120);
+    timer = setTimeout(() => go({ q: search.value }, true), 120);
   });
   const active = FILTERS.filter((key) => state[key]);
   const recordings = serdesc.summary.kind === "recordings";

@@ -1,7 +1,7 @@
 // Recordings over time: their pieces as blocks of emotion, and the levels of pitch, energy and speed.
 "use strict";
 
-const LINE = 300; // seconds of a line
+const lineSeconds = () => (narrow() ? 60 : 300);
 const LEVELS = { pitch: ["low", "normal", "high"], energy: ["low", "normal", "high"], speed: ["slow", "normal", "fast"] };
 
 function drawTimeline(container) {
@@ -12,21 +12,22 @@ function drawTimeline(container) {
   }
   const blocks = [...recordings].map(([name, rows]) => {
     const end = Math.max(...rows.map((row) => (row.start || 0) + row.sec));
-    const length = Math.min(LINE, end);
+    const size = lineSeconds(), length = Math.min(size, end);
+    const within = (from) => rows.filter((row) => row.start + row.sec > from && row.start < from + size);
     const lines = [];
-    for (let from = 0; from < end; from += LINE) lines.push(timeLine(rows.filter((row) => (row.start || 0) + row.sec > from && (row.start || 0) < from + LINE), from, length));
+    for (let from = 0; from < end; from += size) lines.push(timeLine(within(from), from, length));
     const counts = counted(rows, () => "all", emotionOf).get("all");
     const shares = [...counts].sort((a, b) => b[1] - a[1]).map(([emotion, n]) => h("a", { class: "share", href: hashOfFilter({ rec: name, hyp: emotion }) }, `${emotion} ${n}`));
     return section(name, `${clock(end)} · ${rows.length} ${rows.length === 1 ? "piece" : "pieces"}`, h("p", { class: "shares" }, shares), lines);
   });
   container.replaceChildren(h("div", { class: "page" }, h("div", { class: "title" }, h("h1", {}, serdesc.summary.name),
-    h("p", { class: "note" }, `${serdesc.summary.described} · a block opens its piece`)), blocks));
+    h("p", { class: "note" }, `${serdesc.summary.described} · a block opens its piece; bars below it: low, middle or high`)), blocks));
 }
 
 function timeLine(rows, from, length) {
-  const width = 1000, lane = 22, left = 56;
+  const width = Math.min(1140, document.documentElement.clientWidth - 40), lane = 22, left = 56;
   const px = (seconds) => left + ((seconds - from) / length) * (width - left);
-  const emotions = serdesc.emotions || (serdesc.emotions = [...new Set(serdesc.rows.map(emotionOf))].sort());
+  const emotions = serdesc.emotions || (serdesc.emotions = [...new Set(serdesc.rows.map(emotionOf))].filter((name) => name !== "unread").sort());
   const lanes = Object.keys(LEVELS);
   const height = 30 + lanes.length * lane + 14;
   const blocks = rows.map((row) => {
@@ -37,8 +38,8 @@ function timeLine(rows, from, length) {
     const text = letters >= name.length ? name : letters >= 2 ? name.slice(0, Math.min(3, letters)) : "";
     return svg("a", { href: hashOfFilter({ u: keyOf(row) }), "aria-label": `${clock(row.start || 0)} ${name}` },
       svg("title", {}, `${clock(row.start || 0)}: ${row.cap}`),
-      svg("rect", { class: `block s${emotions.indexOf(name) % 6} p${Math.floor(emotions.indexOf(name) / 6)}`, x: px(start), width: wide, y: 2, height: 24, rx: 2 }),
-      text && svg("text", { class: "blocktext", x: px(start) + 3, y: 18 }, text),
+      svg("rect", { class: `block ${name === "unread" ? "none" : `s${emotions.indexOf(name) % 6} p${Math.floor(emotions.indexOf(name) / 6)}`}`, x: px(start), width: wide, y: 2, height: 24, rx: 2 }),
+      text && svg("text", { class: `blocktext${name === "unread" ? " none" : ""}`, x: px(start) + 3, y: 18 }, text),
       lanes.map((axis, i) => {
         const rank = LEVELS[axis].indexOf(row.hyp[axis]);
         const y = 30 + (i + 1) * lane - 5 - (rank * (lane - 9)) / 2;

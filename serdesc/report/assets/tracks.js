@@ -120,8 +120,9 @@ function waveTrack(row, peaks, words) {
   const rate = serdesc.summary.scales.peakRate;
   const x = (seconds) => LEFT + (seconds / row.sec) * (WIDTH - LEFT);
   const top = [], bottom = [];
+  const loudest = Math.max(8, ...peaks);
   peaks.forEach((c, i) => {
-    const at = x((i + 0.5) / rate).toFixed(1), half = Math.max(0.4, (c / 255) * (height / 2 - 6));
+    const at = x((i + 0.5) / rate).toFixed(1), half = Math.max(0.4, (c / loudest) * (height / 2 - 6));
     top.push(`${at} ${(height / 2 - half).toFixed(1)}`);
     bottom.unshift(`${at} ${(height / 2 + half).toFixed(1)}`);
   });
