@@ -121,8 +121,9 @@ def syllable_times(wave: np.ndarray) -> np.ndarray:
 
 
 def measures(curves: Curves) -> dict[str, float]:
-    """Of the curves of a recording: median F0 (f0, Hz), and the mean over speech of the level (level,
-    dB) and of the speech rate (rate, syllables a second). One without speech has none.
+    """f0, the median (Hz), and level (dB) and rate (syllables a second), means over speech.
+
+    Of the curves of a recording; what cannot be known is left out.
     """
     codes = {}
     for name in ("f0", "level", "rate"):

@@ -43,6 +43,7 @@ class Browser:
 
     def open(self, page: Path, hash_: str = "") -> None:
         self.driver.get("about:blank")
+        self.errors(), self.requests()  # those of the page before
         self.driver.get(page.resolve().as_uri() + hash_)
         self.wait("document.body.dataset.ready === 'true'")
 
