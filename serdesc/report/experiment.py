@@ -16,7 +16,7 @@ from typing import Any, Mapping, Sequence
 
 from serdesc.config import Config
 from serdesc.data import curves as sound
-from serdesc.data import datadir, rejections
+from serdesc.data import datadir, rejections, words
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.files import read_json, read_jsonl
@@ -134,6 +134,9 @@ def _gather(experiment: Experiment, folds: Sequence[Fold], target: site.Site, nj
     """Rows and curves of all folds, sorted by id within a fold; audio is written meanwhile."""
     gathered = Gathered()
     stored = _curves(folds, gathered, nj)
+    times: dict[str, words.Times] = {}
+    for corpus in dict.fromkeys(fold.corpus for fold in folds):
+        times |= words.read(corpus)
     target.clear()
     for number, fold in enumerate(folds):
         answers = read_hypotheses(fold.decoded / "hyp.jsonl")
@@ -145,8 +148,21 @@ def _gather(experiment: Experiment, folds: Sequence[Fold], target: site.Site, nj
             row = rows.row(utt, answer, context)
             row["audio"] = target.audio_of(utt, len(gathered.rows))
             gathered.rows.append(row)
-            gathered.curves.append({**stored.get(utt.utt_id, {}), "kl": kl.get(utt.utt_id, {})})
+            gathered.curves.append(
+                {
+                    **stored.get(utt.utt_id, {}),
+                    "kl": kl.get(utt.utt_id, {}),
+                    "words": _stressed(row, times.get(utt.utt_id, [])),
+                }
+            )
     return gathered
+
+
+def _stressed(row: Row, times: words.Times) -> words.Times:
+    """The times of the words that reference or caption call stressed."""
+    stated = [*row["ref"].get("emphasis", ()), *row["hyp"].get("emphasis", ())]
+    stressed = {word.lower() for text in stated for word in text.split()}
+    return [one for one in times if one[2].lower() in stressed]
 
 
 def _curves(folds: Sequence[Fold], gathered: Gathered, nj: int) -> dict[str, sound.Curves]:

@@ -126,10 +126,14 @@ function waveTrack(row, peaks, words) {
     top.push(`${at} ${(height / 2 - half).toFixed(1)}`);
     bottom.unshift(`${at} ${(height / 2 + half).toFixed(1)}`);
   });
-  const stressed = new Set(((row.ref && row.ref.emphasis) || row.hyp.emphasis || []).map((w) => w.toLowerCase()));
-  const boxes = words.filter(([, , word]) => stressed.has(word.toLowerCase())).map(([start, length, word]) => [
-    svg("rect", { class: "stressed", x: x(start), width: Math.max(2, x(start + length) - x(start)), y: 0, height }),
-    svg("text", { class: "word", x: x(start) + 2, y: 9 }, word)]);
+  const split = (list) => new Set((list || []).flatMap((text) => text.toLowerCase().split(/\s+/)));
+  const meant = split(row.ref && row.ref.emphasis), claimed = split(row.hyp.emphasis);
+  const boxes = words.map(([start, length, word]) => {
+    const right = meant.has(word.toLowerCase()), said = claimed.has(word.toLowerCase());
+    const sign = !meant.size || (right && said) ? "" : right ? " (reference)" : " (caption ✗)";
+    return [svg("rect", { class: `stressed${right || !meant.size ? "" : " wrong"}`, x: x(start), width: Math.max(2, x(start + length) - x(start)), y: 0, height }),
+      svg("text", { class: "word", x: x(start) + 2, y: 9 }, word + sign)];
+  });
   return frame(row, "wave", "", height, [], boxes, svg("path", { class: "wave", d: `M${top.join("L")}L${bottom.join("L")}Z` }));
 }
 
