@@ -162,18 +162,22 @@ def partial_of(hyp: Path) -> Path:
 
 
 def decode(
-    model: Model, features: Features, utterances: Sequence[Utterance], hyp: Path
+    model: Model,
+    features: Features,
+    utterances: Sequence[Utterance],
+    hyp: Path,
+    with_branches: bool = True,
 ) -> list[AudioError]:
     """Write `hyp`, sorted by id; batches of an interrupted run are not decoded again.
 
-    With decoding.branches also hyp.branches.safetensors (branches.py). The posterior is over the
-    emotions that occur in `utterances`. Returns the errors of utterances without usable audio;
-    raises FailedError if no utterance has usable audio.
+    with_branches: also hyp.branches.safetensors (branches.py), unless decoding.branches is false.
+    The posterior is over the emotions that occur in `utterances`. Returns the errors of utterances
+    without usable audio; raises FailedError if no utterance has usable audio.
     """
     emotions = emotions_of(utterances) if model.config.decoding.posterior else []
     partial = partial_of(hyp)
     done = read_partial(partial)
-    of_branches = _BranchRows(model, hyp)
+    of_branches = _BranchRows(model, hyp, with_branches and model.config.decoding.branches)
     remaining = []
     for batch in batches.decoding_batches(utterances, model.config.decoding.batch_size):
         if not all(utt.utt_id in done for utt in batch):
@@ -231,10 +235,9 @@ def _decode_usable(
 class _BranchRows:
     """The rows of hyp.branches.safetensors, also those that an interrupted run wrote."""
 
-    def __init__(self, model: Model, hyp: Path) -> None:
-        self.model, self.hyp = model, hyp
+    def __init__(self, model: Model, hyp: Path, wanted: bool) -> None:
+        self.model, self.hyp, self.wanted = model, hyp, wanted
         self.partial = branches.partial_of(hyp)
-        self.wanted = model.config.decoding.branches
         self.rows = read_partial(self.partial) if self.wanted else {}
 
     def append(self, x: Tensor, frames: Tensor, utterances: Sequence[Utterance]) -> None:
