@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from serdesc.captions.fields import Fields
 from serdesc.config import Config
 from serdesc.data import curves as sound
 from serdesc.data import datadir, rejections, words
@@ -144,7 +145,7 @@ def _gather(experiment: Experiment, folds: Sequence[Fold], target: site.Site, nj
         gathered.layers += [{"fold": number, "branch": b, "weights": w} for b, w in weights.items()]
         context = _context(experiment, fold, number)
         for utt in fold.utterances:
-            answer = answers.get(utt.utt_id, Hypothesis("", rows.Fields()))
+            answer = answers.get(utt.utt_id, Hypothesis("", Fields()))
             row = rows.row(utt, answer, context)
             row["audio"] = target.audio_of(utt, len(gathered.rows))
             gathered.rows.append(row)

@@ -27,8 +27,8 @@ function headline() {
     h("h3", {}, score.unit.replace(/ %$/, "")),
     h("p", { class: "figure" }, number(score.value), h("small", {}, " %")),
     intervalPlot(score.value, score.interval, score.chance),
-    h("p", { class: "note" }, [score.interval && `${number(score.interval[0])}–${number(score.interval[1])}`,
-      score.chance !== null && `chance ${number(score.chance)}`].filter(Boolean).join(" · "))));
+    h("p", { class: "note" }, score.interval ? `${number(score.interval[0])}–${number(score.interval[1])}` : ""),
+    h("p", { class: "note" }, score.chance === null ? "" : `chance ${number(score.chance)}`)));
   return h("div", { class: "tiles" }, tiles);
 }
 
