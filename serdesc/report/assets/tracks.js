@@ -121,10 +121,11 @@ function waveTrack(row, peaks, words) {
   const x = (seconds) => LEFT + (seconds / row.sec) * (WIDTH - LEFT);
   const top = [], bottom = [];
   const loudest = Math.max(8, ...peaks);
+  const middle = height / 2 + (words.length ? 5 : 0); // words stand above the wave
   peaks.forEach((c, i) => {
-    const at = x((i + 0.5) / rate).toFixed(1), half = Math.max(0.4, (c / loudest) * (height / 2 - 6));
-    top.push(`${at} ${(height / 2 - half).toFixed(1)}`);
-    bottom.unshift(`${at} ${(height / 2 + half).toFixed(1)}`);
+    const at = x((i + 0.5) / rate).toFixed(1), half = Math.max(0.4, (c / loudest) * (height / 2 - 9));
+    top.push(`${at} ${(middle - half).toFixed(1)}`);
+    bottom.unshift(`${at} ${(middle + half).toFixed(1)}`);
   });
   const split = (list) => new Set((list || []).flatMap((text) => text.toLowerCase().split(/\s+/)));
   const meant = split(row.ref && row.ref.emphasis), claimed = split(row.hyp.emphasis);
