@@ -262,6 +262,12 @@ class DecodingConfig:
     # Posterior of the emotion: likelihood of the caption with each emotion of the data in its
     # place.
     posterior: bool = True
+    # Also write KL per frame and layer weights of the branches (hyp.branches.safetensors), which
+    # `serdesc report --html` shows.
+    branches: bool = True
+    # describe: a recording over encoder.max_seconds is cut at pauses into pieces of at most so many
+    # seconds; 0: only its first encoder.max_seconds are described.
+    cut_seconds: NotNegative = 12.0
 
 
 @dataclass(frozen=True)
@@ -294,6 +300,14 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """Pages of `serdesc report --html`."""
+
+    # annotate: also write F0, level and speech-rate curves of every recording (utt2curves.jsonl).
+    curves: bool = True
+
+
+@dataclass(frozen=True)
 class Config:
     # describer: the paper's; undivided: one weighted sum and adapter, no bottleneck;
     # ssl_baseline: no LLM.
@@ -320,6 +334,7 @@ class Config:
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     translation: TranslationConfig = field(default_factory=TranslationConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
 
 
 def systems() -> list[str]:

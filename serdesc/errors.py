@@ -3,17 +3,6 @@ Checkpointed with 75.
 """
 
 
-def printable(text: str) -> str:
-    """A text for a terminal: control characters of its data, such as an escape, are spelt out."""
-    return "".join(map(_printable, text))
-
-
-def _printable(character: str) -> str:
-    if character in "\n\t\u3000\xa0" or character.isprintable():
-        return character
-    return character.encode("unicode_escape", "surrogatepass").decode()
-
-
 class UserError(Exception):
     """The user can correct the cause. The message gives value, location and next step."""
 

@@ -50,6 +50,21 @@ def read(response: str) -> Fields:
     return explain(answer).fields
 
 
+def spans(response: str) -> Mapping[str, Span]:
+    """The position in a response of each field that is read from its words, its thoughts apart.
+
+    Empty for a response with JSON, whose keys state the fields.
+    """
+    answer = without_thoughts(response)
+    if "{" in answer and structured.read(answer, lambda text: {}) is not None:
+        return {}
+    start = response.find(answer) if answer else 0
+    if start < 0:
+        return {}
+    found = explain(answer).spans
+    return {name: (first + start, end + start) for name, (first, end) in found.items()}
+
+
 def without_thoughts(response: str) -> str:
     """A response without the <think> part of reasoning models; all of one that was cut off in it.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from serdesc.cli.command import Jobs, command
-from serdesc.errors import FailedError, UserError, printable
+from serdesc.errors import FailedError, UserError
+from serdesc.printable import printable
 
 if TYPE_CHECKING:
     from serdesc.data.check import Finding

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Callable, Optional
 import typer
 
 from serdesc import __version__
-from serdesc.errors import Checkpointed, FailedError, UserError, printable
+from serdesc.errors import Checkpointed, FailedError, UserError
+from serdesc.printable import printable
 
 app = typer.Typer(
     help=(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from serdesc.cli.command import ConfigFile, Data, Jobs, Set, command
-from serdesc.errors import printable
+from serdesc.printable import printable
 
 SHOWN = 10  # rejected utterances on the terminal
 

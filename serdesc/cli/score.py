@@ -10,6 +10,7 @@ import typer
 from serdesc import manifest
 from serdesc.cli.command import ConfigFile, Data, Jobs, Set, command
 from serdesc.errors import FailedError, UserError
+from serdesc.printable import printable
 
 if TYPE_CHECKING:
     from serdesc.scoring.evaluate import Request
@@ -158,7 +159,7 @@ def _score(request: Request, path: Path, keep: bool) -> None:
         typer.echo(f"the model learnt labels by other measures than these: {learnt}", err=True)
     for kind, ids in evaluation.errors.items():
         treatment = "left out" if kind == ERRORS[-1] else "counted as wrong"
-        typer.echo(f"{len(ids)} {kind}, {treatment}: {' '.join(ids)}", err=True)
+        typer.echo(printable(f"{len(ids)} {kind}, {treatment}: {' '.join(ids)}"), err=True)
     evaluation.write(path)
     counted = evaluation.counted
     report.show(evaluation.scores, evaluation.metrics, str(path), counted.table)

@@ -8,16 +8,18 @@ four together separate them.
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 from xml.sax.saxutils import escape
 
 import numpy as np
 
 from serdesc.data import audio
 from serdesc.data.datadir import Utterance
-from serdesc.data.espeak import Prosody, synthesise
+from serdesc.data.espeak import Phone, Prosody, synthesise
 from serdesc.files import atomic_path
 
 SAMPLE_RATE = 16_000
@@ -91,34 +93,74 @@ def synthesise_line(line: Line) -> tuple[np.ndarray, list[tuple[float, str, bool
     Of each phoneme: start in seconds, name, whether its word is stressed. Call this in a child
     process (see espeak.run_forked).
     """
-    import soxr
+    wave, phones = _synthesised(line)
+    return wave, _aligned(line, phones)
 
+
+def _aligned(line: Line, phones: Sequence[Phone]) -> list[tuple[float, str, bool]]:
     text = ssml(line)
-    wave, sample_rate, phones = synthesise(text, line.voice, prosody(line.knobs))
-    wave = soxr.resample(wave, sample_rate / line.tract, SAMPLE_RATE)
     stressed = range(text.index("<prosody"), text.index("</prosody>"))
     aligned = []
     for phone in phones:
         aligned.append((phone.start * line.tract, phone.name, phone.position - 1 in stressed))
+    return aligned
+
+
+def _synthesised(line: Line) -> tuple[np.ndarray, list[Phone]]:
+    """The samples, and the phonemes as espeak-ng times them: for a vocal tract of length 1."""
+    import soxr
+
+    wave, sample_rate, phones = synthesise(ssml(line), line.voice, prosody(line.knobs))
+    wave = soxr.resample(wave, sample_rate / line.tract, SAMPLE_RATE)
     gain = 0.9 / max(0.9, float(np.abs(wave).max()))
-    return np.asarray(wave * gain, dtype=np.float32), aligned
+    return np.asarray(wave * gain, dtype=np.float32), phones
+
+
+def _words_of(line: Line, phones: Sequence[Phone]) -> list[int]:
+    """The index of each phoneme's word."""
+    text, starts = ssml(line), []
+    position = len("<speak>")
+    for i, word in enumerate(line.words):
+        last = "</prosody>" if i == line.emphasis else escape(word)
+        starts.append(position)
+        position = text.index(last, position) + len(last) + 1
+    return [bisect.bisect_right(starts, phone.position - 1) - 1 for phone in phones]
+
+
+def word_times(line: Line, phones: Sequence[Phone], seconds: float) -> list[str]:
+    """Lines of a CTM: id, channel, start and length in seconds, word."""
+    named = zip(phones, _words_of(line, phones))
+    spoken = [(phone, word) for phone, word in named if phone.name and word >= 0]
+    lines = []
+    for i, word in enumerate(line.words):
+        own = [k for k, (phone, index) in enumerate(spoken) if index == i and phone.name != "_"]
+        if not own:
+            continue
+        end = seconds
+        if own[-1] + 1 < len(spoken):
+            end = spoken[own[-1] + 1][0].start * line.tract
+        start = spoken[own[0]][0].start * line.tract
+        lines.append(f"{line.utt_id} 1 {start:.3f} {end - start:.3f} {word}\n")
+    return lines
 
 
 def write(line: Line, path: Path, with_phones: bool = False) -> None:
-    """Synthesise the line into a 16-bit wav file, atomically.
+    """Synthesise the line into a 16-bit wav file, atomically; its words' times into a .ctm file.
 
     with_phones: also write `path` with suffix .phones, a line a phoneme: start in seconds, name,
     1 in the stressed word or 0.
     """
     import soundfile
 
-    wave, phones = synthesise_line(line)
+    wave, phones = _synthesised(line)
     if with_phones:
         rows = []
-        for start, name, stressed in phones:
+        for start, name, stressed in _aligned(line, phones):
             if name:
                 rows.append(f"{start:.4f}\t{name}\t{int(stressed)}\n")
         path.with_suffix(".phones").write_text("".join(rows))
+    times = word_times(line, phones, len(wave) / SAMPLE_RATE)
+    path.with_suffix(".ctm").write_text("".join(times))
     with atomic_path(path) as temporary:
         soundfile.write(temporary, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
 

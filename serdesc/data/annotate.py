@@ -1,6 +1,6 @@
 """Folds from a corpus's data directory: measurements, thresholds, labels and reference captions.
 
-data/X/utt2measure.jsonl, rejected.tsv
+data/X/utt2measure.jsonl, utt2curves.jsonl (report.curves), rejected.tsv
 OUT/labelled.json                the settings that made the folds
 OUT/fold<k>/thresholds.json      of the training part; not with measure.source corpus
 OUT/fold<k>/{train,dev,test}/    data directories with utt2sed.jsonl and utt2cap
@@ -17,7 +17,7 @@ from typing import Any
 
 from serdesc.captions import writer
 from serdesc.config import Config, EncoderConfig, MeasureConfig
-from serdesc.data import audio, datadir, descriptors, folds, prepare, rejections
+from serdesc.data import audio, curves, datadir, descriptors, folds, prepare, rejections
 from serdesc.data.datadir import Utterance
 from serdesc.data.descriptors import Measured, Thresholds
 from serdesc.errors import UserError
@@ -38,7 +38,7 @@ def annotate(data: Path, config: Config, nj: int, out: Path | None = None) -> li
     out = out or data
     record = _prepare_record(data, config)
     from_corpus = config.measure.source == "corpus"
-    read = datadir.read(data) if from_corpus else _measured(data, config.measure, nj)
+    read = datadir.read(data) if from_corpus else _measured(data, config, nj)
     utterances = datadir.with_seconds(read)
     _write_adjusted(utterances, config.encoder, out)
     if not from_corpus:
@@ -174,7 +174,7 @@ def _write_adjusted(utterances: list[Utterance], config: EncoderConfig, out: Pat
 # ---- measurements --------------------------------------------------------------------------------
 
 
-def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:
+def _measured(data: Path, config: Config, nj: int) -> list[Utterance]:
     """The utterances with their measurements, without those whose audio is unusable.
 
     rejected.tsv lists the latter; the next run tries them again. Stored measurements of the same
@@ -182,15 +182,16 @@ def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:
     """
     utterances = datadir.read(data)
     settings = data / "measure.json"
-    if not (settings.exists() and read_json(settings) == asdict(config)):
+    measure = asdict(config.measure)
+    if not (settings.exists() and read_json(settings) == measure):
         utterances = [replace(utt, measure=None) for utt in utterances]
         (data / datadir.MEASUREMENTS).unlink(missing_ok=True)
-        write_json(settings, asdict(config))
+        write_json(settings, measure)
     stored = {utt.utt_id: utt.measure for utt in utterances if utt.measure is not None}
     missing = [utt for utt in utterances if not utt.measure]
     reasons: dict[str, str] = {}
     if missing:
-        descriptors.compile_librosa(config)
+        descriptors.compile_librosa(config.measure)
         _measure_all(data, missing, config, nj, stored, reasons)
     _write_rejected(data, utterances, reasons)
     return [replace(utt, measure=stored[utt.utt_id]) for utt in utterances if utt.utt_id in stored]
@@ -199,7 +200,7 @@ def _measured(data: Path, config: MeasureConfig, nj: int) -> list[Utterance]:
 def _measure_all(
     data: Path,
     utterances: list[Utterance],
-    config: MeasureConfig,
+    config: Config,
     nj: int,
     stored: dict[str, Measured],
     reasons: dict[str, str],
@@ -212,21 +213,29 @@ def _measure_all(
         for start in range(0, len(utterances), BLOCK):
             block = utterances[start : start + BLOCK]
             results = pool.map(_measure, block, [config] * len(block), chunksize=16)
+            drawn = []
             for utt, result in zip(block, results):
                 if isinstance(result, str):
                     reasons[utt.utt_id] = result
                 else:
-                    stored[utt.utt_id] = result
+                    stored[utt.utt_id], drawn_curves = result
+                    drawn += [(utt, drawn_curves)] if drawn_curves else []
                 advance(1)
+            curves.append(data, drawn)
             datadir.write_rows(data / datadir.MEASUREMENTS, sorted(stored.items()))
 
 
-def _measure(utt: Utterance, config: MeasureConfig) -> Measured | str:
-    """Measurements, or the reason why the audio is unusable."""
+def _measure(utt: Utterance, config: Config) -> tuple[Measured, curves.Curves] | str:
+    """Measurements and, with report.curves and of an original, curves; or why the audio is
+    unusable.
+    """
     try:
-        return descriptors.measure(utt.load_audio(), utt.text, config)
+        wave = utt.load_audio()
     except audio.AudioError as error:
         return str(error)
+    measured = descriptors.measure(wave, utt.text, config.measure)
+    drawn = config.report.curves and utt.uniq is None
+    return measured, curves.of_wave(wave) if drawn else {}
 
 
 def _write_rejected(data: Path, utterances: list[Utterance], reasons: dict[str, str]) -> None:

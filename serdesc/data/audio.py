@@ -13,7 +13,7 @@ import numpy as np
 
 from serdesc.data import recording
 from serdesc.data.recording import AudioError, seconds
-from serdesc.errors import printable
+from serdesc.printable import printable
 
 SAMPLE_RATE = 16_000
 SILENCE = 1e-5  # of full scale; a recording without a larger deviation from its mean is silent

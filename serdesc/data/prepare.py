@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Any, Iterable, Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data import corpora, datadir, perturb, rejections
+from serdesc.data import corpora, datadir, perturb, rejections, words
 from serdesc.data.corpora import Rejected
 from serdesc.data.datadir import Utterance
 from serdesc.data.decoded import decode_all
 from serdesc.errors import UserError
-from serdesc.files import write_json
+from serdesc.files import write_json, write_lines
 
 PREPARE_RECORD = "prepare.json"  # corpus of a data directory, and the settings that prepared it
 CLIP_TOLERANCE = 0.5  # seconds that a clip may differ from its metadata: cuts are rounded
@@ -61,6 +61,9 @@ def prepare(
             f" {data / rejections.NAME}"
         )
     write_json(data / PREPARE_RECORD, _record(corpus, module, src, config))
+    times = list(module.word_times(src)) if hasattr(module, "word_times") else []
+    if times:
+        write_lines(data / words.NAME, times)
     copies: list[Utterance] = []
     if config.speeds:
         copies = perturb.copies(accepted, config.speeds, (data / "perturbed").absolute(), nj)

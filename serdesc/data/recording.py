@@ -73,7 +73,7 @@ def read(
     At most the first `max_seconds`. Raises AudioError for missing, unreadable, empty and truncated
     files, and for a span that ends after its recording.
     """
-    with _libsndfile(path) as file:
+    with libsndfile(path) as file:
         if file:
             return _read_libsndfile(file, span, max_seconds), int(file.samplerate)
     return _read_ffmpeg(path, span, max_seconds)
@@ -87,7 +87,7 @@ def seconds(path: str | Path) -> float:
 
 def properties(path: str | Path) -> tuple[int, int, int]:
     """Rate in Hz, samples and channels. Raises AudioError."""
-    with _libsndfile(path) as file:
+    with libsndfile(path) as file:
         if file:
             return int(file.samplerate), int(file.frames), int(file.channels)
     samples, rate = _read_ffmpeg(path)
@@ -97,7 +97,7 @@ def properties(path: str | Path) -> tuple[int, int, int]:
 def comment(path: str | Path) -> str | None:
     """The comment in a file; None if the file is missing or cannot be read."""
     try:
-        with _libsndfile(path) as file:
+        with libsndfile(path) as file:
             return str(file.comment) if file else None
     except AudioError:
         return None
@@ -114,7 +114,7 @@ def find(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _libsndfile(path: str | Path) -> Iterator[Any]:
+def libsndfile(path: str | Path) -> Iterator[Any]:
     """The file, opened by libsndfile, or None if FFmpeg must read it.
 
     Errors of opening and reading are raised as AudioError.
@@ -277,7 +277,7 @@ def _read_ffmpeg(
             first, last = _positions(span, rate, IMPLAUSIBLE)
             wanted = last if max_seconds is None else min(last, first + int(max_seconds * rate))
             blocks = []
-            for block in _decoded(container, stream, joined.count(path) - 1):  # (channels, S)
+            for block in decoded(container, stream, joined.count(path) - 1):  # (channels, S)
                 if found + block.shape[1] > first:
                     blocks.append(block[:, max(0, first - found) : wanted - found])
                     _refuse_too_long(found - first, block.shape[0], rate)
@@ -298,7 +298,7 @@ def _read_ffmpeg(
     return np.ascontiguousarray(np.concatenate(blocks, axis=1).T), rate
 
 
-def _decoded(container: Any, stream: Any, joints: int) -> Iterator[np.ndarray]:
+def decoded(container: Any, stream: Any, joints: int) -> Iterator[np.ndarray]:
     """(channels, S) float32 samples of each frame, with rate and channels of the first.
 
     Files that were joined may change both.

@@ -272,11 +272,12 @@ class CounterfactualTest:
     def _decode(self, name: str, utterances: Sequence[Utterance]) -> dict[str, Fields]:
         """Fields of the captions, cached under a hash of weights, settings, change and samples."""
         settings = asdict(self.config)
-        del settings["scoring"]
+        del settings["scoring"], settings["report"]
+        del settings["decoding"]["branches"], settings["decoding"]["cut_seconds"]
         key = digest(self.weights, settings, name, self.hashes)
         hyp = self.out / f"{name.replace(' ', '_')}-{key}.jsonl"
         if not hyp.exists():
-            rejected = decode.decode(self.model, self.live, utterances, hyp)
+            rejected = decode.decode(self.model, self.live, utterances, hyp, False)
             audio.print_rejected(rejected, f"are not in {hyp}")
         hypotheses = read_hypotheses(hyp)
         return {utt_id: hypothesis.fields for utt_id, hypothesis in hypotheses.items()}

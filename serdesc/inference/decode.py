@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Sequence, TextIO
+
+from torch import Tensor
 
 from serdesc import config as configs
 from serdesc import manifest, runtime
@@ -24,6 +27,7 @@ from serdesc.features import batches
 from serdesc.features.live import Features
 from serdesc.features.store import open_features
 from serdesc.files import exclusive_lock, read_json, write_errors, write_json, write_jsonl
+from serdesc.inference import branches
 from serdesc.models import Model, checkpoint
 from serdesc.progress import progress
 
@@ -44,7 +48,7 @@ def decode_experiment(
     state = read_json(checkpoint.finished(exp) / "state.json")
     with exclusive_lock(hyp):
         inputs = inputs_of(state, config, utterances, store)
-        if has_resumable_output(hyp, inputs) and hyp.exists():
+        if has_resumable_output(hyp, inputs, data) and hyp.exists():
             return None
         device = runtime.start(config)
         features = open_features(store, config, device, any_length=True)
@@ -82,6 +86,16 @@ def hypotheses(
 ) -> list[Row]:
     """Lines of hyp.jsonl of one batch, with posteriors over two or more `emotions`."""
     x, frames = batches.pad(features.load(utterances))
+    return _hypotheses(model, x, frames, utterances, emotions)
+
+
+def _hypotheses(
+    model: Model,
+    x: Tensor,
+    frames: Tensor,
+    utterances: Sequence[Utterance],
+    emotions: Sequence[str],
+) -> list[Row]:
     responses = model.generate(x, frames, model.config.decoding.max_new_tokens)
     variants = {}
     for i, response in enumerate(responses):
@@ -110,7 +124,9 @@ def inputs_of(
 ) -> dict[str, Any]:
     """Everything that hypotheses depend on: hashes of the weights, settings, data and features."""
     settings = {name: asdict(getattr(config, name)) for name in ("prompt", "llm", "decoding")}
-    del settings["decoding"]["batch_size"]  # these two change no hypothesis
+    del settings["decoding"]["batch_size"]  # these change no hypothesis
+    del settings["decoding"]["branches"]
+    del settings["decoding"]["cut_seconds"]
     del settings["llm"]["gradient_checkpointing"]
     features = asdict(config.encoder)
     header = Path(store) / "header.json"
@@ -125,9 +141,10 @@ def inputs_of(
     }
 
 
-def has_resumable_output(hyp: Path, inputs: dict[str, Any]) -> bool:
+def has_resumable_output(hyp: Path, inputs: dict[str, Any], data: Path | None = None) -> bool:
     """Whether hypotheses of the same inputs exist, complete or partial; records the inputs if not.
 
+    data: the data directory, whose path from the folder of `hyp` is recorded too, for reports.
     Raises UserError if they have other inputs.
     """
     record = hyp.with_suffix(".made.json")
@@ -141,7 +158,8 @@ def has_resumable_output(hyp: Path, inputs: dict[str, Any]) -> bool:
             " it to decode again, or name another --out"
         )
     if not existing:
-        write_json(record, inputs)
+        place = {"directory": os.path.relpath(data, hyp.parent)} if data else {}
+        write_json(record, {**inputs, **place})
     return bool(existing)
 
 
@@ -151,16 +169,22 @@ def partial_of(hyp: Path) -> Path:
 
 
 def decode(
-    model: Model, features: Features, utterances: Sequence[Utterance], hyp: Path
+    model: Model,
+    features: Features,
+    utterances: Sequence[Utterance],
+    hyp: Path,
+    with_branches: bool = True,
 ) -> list[AudioError]:
     """Write `hyp`, sorted by id; batches of an interrupted run are not decoded again.
 
+    with_branches: also hyp.branches.safetensors (branches.py), unless decoding.branches is false.
     The posterior is over the emotions that occur in `utterances`. Returns the errors of utterances
     without usable audio; raises FailedError if no utterance has usable audio.
     """
     emotions = emotions_of(utterances) if model.config.decoding.posterior else []
     partial = partial_of(hyp)
     done = read_partial(partial)
+    of_branches = _BranchRows(model, hyp, with_branches and model.config.decoding.branches)
     remaining = []
     for batch in batches.decoding_batches(utterances, model.config.decoding.batch_size):
         if not all(utt.utt_id in done for utt in batch):
@@ -171,7 +195,7 @@ def decode(
     with progress(f"decode {hyp.parent.parent.name}", total, "utterances") as advance:
         with partial.open("a", encoding="utf-8") as file:
             for batch in remaining:
-                rows = _decode_usable(model, features, batch, emotions, rejected)
+                rows = _decode_usable(model, features, batch, emotions, rejected, of_branches)
                 done |= {row["utt_id"]: row for row in rows}
                 append_rows(file, partial, rows)
                 advance(len(batch))
@@ -181,7 +205,9 @@ def decode(
             f"{hyp}: none of {len(utterances)} utterances has usable audio; the first: "
             f"{rejected[0].place}: {rejected[0]}. Check wav.scp"
         )
+    of_branches.write(decoded)
     write_jsonl(hyp, [done[utt_id] for utt_id in decoded])
+    of_branches.partial.unlink(missing_ok=True)
     partial.unlink()
     return rejected
 
@@ -198,15 +224,40 @@ def _decode_usable(
     batch: Sequence[Utterance],
     emotions: Sequence[str],
     rejected: list[AudioError],
+    of_branches: _BranchRows,
 ) -> list[Row]:
     """Lines of a batch; errors of utterances without usable audio are appended to `rejected`."""
     while batch:
         try:
-            return hypotheses(model, features, batch, emotions)
+            x, frames = batches.pad(features.load(batch))
         except AudioError as error:
             rejected.append(error)
             batch = [utt for utt in batch if utt.utt_id != error.utt_id]
+        else:
+            of_branches.append(x, frames, batch)  # before the lines, which mark a batch as finished
+            return _hypotheses(model, x, frames, batch, emotions)
     return []
+
+
+class _BranchRows:
+    """The rows of hyp.branches.safetensors, also those that an interrupted run wrote."""
+
+    def __init__(self, model: Model, hyp: Path, wanted: bool) -> None:
+        self.model, self.hyp, self.wanted = model, hyp, wanted
+        self.partial = branches.partial_of(hyp)
+        self.rows = read_partial(self.partial) if self.wanted else {}
+
+    def append(self, x: Tensor, frames: Tensor, utterances: Sequence[Utterance]) -> None:
+        if not self.wanted:
+            return
+        rows = branches.rows(self.model, x, frames, [utt.utt_id for utt in utterances])
+        self.rows |= {row["utt_id"]: row for row in rows}
+        with self.partial.open("a", encoding="utf-8") as file:
+            append_rows(file, self.partial, rows)
+
+    def write(self, utt_ids: Sequence[str]) -> None:
+        if self.wanted:
+            branches.write(self.hyp, self.model, self.rows, utt_ids)
 
 
 def append_rows(file: TextIO, partial: Path, rows: Sequence[Row]) -> None:

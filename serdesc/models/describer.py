@@ -247,6 +247,14 @@ class Describer(nn.Module):
     # ----------------------------------------------------------------------------------
 
     @torch.inference_mode()
+    def kl_per_frame(self, x: Tensor, frames: Tensor) -> dict[str, Tensor]:
+        """KL(p(z|x), N(0, I)) (B, T) of each branch, nats a latent dimension: the mean over K."""
+        self.eval()
+        x = x.to(self.device)
+        names = self.sampled_branches("joint")
+        return {name: self.branch(name).bottleneck(x).kl().mean(-1) for name in names}
+
+    @torch.inference_mode()
     def generate(self, x: Tensor, frames: Tensor, max_new_tokens: int) -> list[str]:
         """Greedy decoding with z = mu and both token groups in one pass."""
         speech = self._encode_for_inference(x, frames)

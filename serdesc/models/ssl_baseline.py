@@ -57,6 +57,10 @@ class SslBaseline(nn.Module):
         """Weights (L,) of the encoder's layers."""
         return {"speech": self.layer_weights.detach().softmax(0)}
 
+    def kl_per_frame(self, x: Tensor, frames: Tensor) -> dict[str, Tensor]:
+        """Nothing: no branch has a bottleneck."""
+        return {}
+
     def label_count(self, target: str) -> int:
         """One per utterance: the loss is a mean over utterances."""
         return 1

@@ -129,8 +129,7 @@ def report(exp: Path, part: str, config: Config) -> None:
     blocks = [_block(experiment, table, [*method, *_word_errors(pooled), *partial])]
     if emotions:
         blocks.append(typeset.markdown(_confusion_table(emotions)) + "\n")
-    tests = [(title, cells, 1) for title, cells in by_descriptors.cells(right)]
-    tests += _tests(experiment, config)
+    tests = list(tables(experiment, config))
     for title, cells, _ in tests:
         blocks.append(f"{title}:\n\n{typeset.markdown(cells)}\n")
     write_text(exp / _results(part), "\n".join(blocks))
@@ -142,8 +141,14 @@ def report(exp: Path, part: str, config: Config) -> None:
         terminal.print_table(cells, title, labels)
 
 
-def _tests(experiment: Experiment, config: Config) -> Iterator[tuple[str, pd.DataFrame, int]]:
-    """Title, cells and label columns of the tests that `score` ran, and of the branches."""
+def tables(experiment: Experiment, config: Config) -> Iterator[tuple[str, pd.DataFrame, int]]:
+    """Title, cells and label columns of the tables below the scores.
+
+    The emotion by descriptors, the tests that `score` ran, and the use of the branches.
+    """
+    right = by_descriptors.compute(_answers(experiment), config.scoring)
+    for title, cells in by_descriptors.cells(right):
+        yield title, cells, 1
     if rows := experiment.test_rows(FAITHFULNESS):
         agreements = faithfulness.table(rows, config.scoring)
         yield faithfulness.TITLE, faithfulness.cells(agreements), 2
@@ -172,6 +177,13 @@ def _baselines(exp: Path) -> Path:
     """The baselines of an experiment; a zero-shot run has those of the trained experiment."""
     own = exp / BASELINES
     return own if own.exists() else exp.with_name(exp.name.removesuffix(ZERO_SHOT)) / BASELINES
+
+
+def baselines_of(exp: Path) -> dict[str, dict[str, float]]:
+    """Baseline -> metric -> value; empty if none were computed."""
+    path = _baselines(exp)
+    values: dict[str, dict[str, float]] = read_json(path) if path.exists() else {}
+    return values
 
 
 def _emotion_counts(experiment: Experiment) -> Iterator[Counts]:
@@ -295,9 +307,7 @@ def _table(exp: Path, pooled: Sequence[Pooled], seeds: int = 1) -> pd.DataFrame:
     frame = _pooled_frame(pooled)
     columns: dict[str, Any] = {"metric": frame["metric"]}
     columns["chance"] = frame["chance"].map(typeset.number)
-    path = _baselines(exp)
-    baselines = read_json(path) if path.exists() else {}
-    for name, values in baselines.items():
+    for name, values in baselines_of(exp).items():
         columns[name] = [typeset.number(values.get(row.metric.name)) for row in pooled]
     columns[f"**{exp.name}**, pooled"] = frame["value"].map(typeset.number)
     columns["95 % interval"] = frame["interval"].map(typeset.span)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Sequence
 from rich.cells import cell_len
 from rich.console import Console
 
-from serdesc.errors import printable
+from serdesc.printable import printable
 from serdesc.scoring.typeset import Grid, grid, plain
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def print_table(table: Grid | pd.DataFrame, title: str, labels: int = 1) -> None
     console = _console()
     rows = [[printable(plain(cell)) for cell in row] for row in grid(table)]
     columns = list(zip(*rows))
-    console.print(_wrapped(title, console.width), style="italic", soft_wrap=True)
+    console.print(_wrapped(printable(title), console.width), style="italic", soft_wrap=True)
     widths = [_comfortable_width(column) for column in columns]
     natural = [max(map(cell_len, column)) for column in columns]
     for part in _parts(widths, labels, console.width):

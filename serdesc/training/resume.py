@@ -18,6 +18,7 @@ MAY_CHANGE = (
     "decoding.",
     "scoring.",
     "translation.",
+    "report.",
     "encoder.batch_seconds",
     "llm.gradient_checkpointing",
     "training.gradient_accumulation_steps",
@@ -85,6 +86,7 @@ def to_record(exp: Path, config: Config) -> Config:
         decoding=config.decoding,
         translation=config.translation,
         scoring=config.scoring,
+        report=config.report,
         threads=config.threads,
         device=config.device,
     )

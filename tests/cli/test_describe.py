@@ -11,6 +11,7 @@ from typing import Callable
 
 import soundfile
 from helpers.cli import serdesc
+from helpers.report import data_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,11 +65,15 @@ def test_describe_takes_any_recording_and_names_the_unusable(
         "--json",
     )
     rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    assert [Path(row["audio"]).name for row in rows] == [path.name for path in files]
-    assert (
-        all(set(row) >= {"audio", "caption", "fields", "seconds"} for row in rows)
-        and rows[2]["seconds"] <= 30
-    )
+    names = [Path(row["audio"]).name for row in rows]
+    assert list(dict.fromkeys(names)) == [path.name for path in files]
+    assert all(set(row) >= {"audio", "caption", "fields", "seconds"} for row in rows)
+    pieces = [row for row in rows if "start" in row]
+    assert {Path(row["audio"]).name for row in pieces} == {"long.flac"} and len(pieces) > 100
+    assert pieces[0]["start"] == 0 and pieces[-1]["end"] == 1200
+    assert all(row["seconds"] <= 12 for row in pieces)
+    joints = zip(pieces, pieces[1:])
+    assert all(abs(first["end"] - second["start"]) < 0.002 for first, second in joints)
     assert (
         code == 1
         and "silent.wav: silent" in text
@@ -79,3 +84,24 @@ def test_describe_takes_any_recording_and_names_the_unusable(
     (folder / "empty").mkdir()
     code, text = serdesc("describe", folder / "empty", "--model", exp)
     assert code == 2 and "no recordings in this folder" in text
+
+
+def test_a_long_recording_is_a_table_and_a_page(
+    corpus: Path, tmp_path: Path, tiny_settings: list[str], tone: Callable[..., Path]
+) -> None:
+    with_settings = [item for setting in tiny_settings for item in ("--set", setting)]
+    exp = tmp_path / "exp" / "fold1"
+    serdesc("annotate", corpus, *with_settings)
+    serdesc("train", corpus / "fold1" / "train", "live", exp, *with_settings)
+    long, page = tone("long <b>.wav", seconds=40), tmp_path / "page"
+    code, text = serdesc("describe", long, "--model", exp, "--html", page)
+    assert code == 0 and "pieces)" in text and str(page / "report.html") in text
+    rows = data_of(page, "rows")
+    packed = data_of(page, "curves-0")
+    assert len(rows) == len(packed) >= 4 and all(one[5] > 0 for one in packed)  # KL of a branch
+    code, text = serdesc(
+        "describe", long, "--model", exp, "--json", "--set", "decoding.cut_seconds=0"
+    )
+    assert code == 0 and "only its first 30 s were used" in text and text.count('"audio"') == 1
+    code, text = serdesc("describe", long, "--html", corpus)
+    assert code == 2 and "is not empty and no report" in text

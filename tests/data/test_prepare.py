@@ -21,7 +21,7 @@ def test_mini_speaks_a_recording_that_is_none_again(
 ) -> None:
     monkeypatch.setattr(mini, "lines", lambda every=mini.lines(): every[:2])
     mini.make(tmp_path, configs.Config().prepare, 1)
-    first, second = sorted(tmp_path.iterdir())
+    first, second = sorted(tmp_path.glob("*.wav"))
     whole = first.read_bytes()
     first.write_bytes(b"")
     mini.make(tmp_path, configs.Config().prepare, 1)

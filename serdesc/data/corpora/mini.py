@@ -175,5 +175,13 @@ def utterances(folder: Path, config: PrepareConfig = PrepareConfig()) -> Iterato
         yield acting.utterance(line, _wav(folder, line), session=f"session{line.utt_id[:2]}")
 
 
+def word_times(folder: Path) -> Iterator[str]:
+    """Lines of a CTM with the words that espeak-ng timed, of the utterances that have them."""
+    for line in lines():
+        path = _wav(folder, line).with_suffix(".ctm")
+        if path.exists():
+            yield path.read_text()
+
+
 def _wav(folder: Path, line: Line) -> Path:
     return folder / f"{line.utt_id}.wav"

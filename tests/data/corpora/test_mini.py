@@ -49,3 +49,29 @@ def test_made_speech_is_the_same_in_any_order_and_number_of_jobs(tmp_path: Path)
         assert (tmp_path / "a" / f"{i}.wav").read_bytes() == (
             tmp_path / "b" / f"{i}.wav"
         ).read_bytes()
+
+
+def test_words_have_the_times_of_their_phonemes(tmp_path: Path) -> None:
+    from serdesc.data import acting, audio, words
+
+    line = mini.lines()[0]
+    espeak.run_forked(lambda _: acting.write(line, tmp_path / f"{line.utt_id}.wav"), [0])
+    (times,) = list(mini.word_times(tmp_path))[:1]
+    (tmp_path / words.NAME).write_text(times)
+    read = words.read(tmp_path)[line.utt_id]
+    assert [word for _, _, word in read] == list(line.words)
+    starts = [start for start, _, _ in read]
+    assert starts == sorted(starts) and starts[0] < 0.3
+    seconds = audio.seconds(tmp_path / f"{line.utt_id}.wav")
+    assert all(length > 0.03 for _, length, _ in read) and sum(read[-1][:2]) <= seconds + 0.001
+
+
+def test_a_line_that_is_no_ctm_is_named(tmp_path: Path) -> None:
+    import pytest
+
+    from serdesc.data import words
+    from serdesc.errors import UserError
+
+    (tmp_path / words.NAME).write_text(";; comment\nu 1 0.5 0.25 word 0.9\nu 1 here\n")
+    with pytest.raises(UserError, match="ctm:3: 'u 1 here'"):
+        words.read(tmp_path)

@@ -1,0 +1,1 @@
+"""HTML reports: one folder that opens from a file, of an experiment or of described recordings."""
