@@ -140,3 +140,4 @@ class Captioner:
                 yield path, piece.wave
             else:
                 yield path, self.describe(piece.wave, str(path), piece.start, details)
+            runtime.release_memory()
