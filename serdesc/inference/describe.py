@@ -144,3 +144,4 @@ class Captioner:
                 yield path, piece.wave
             else:
                 yield path, self.describe(piece.wave, str(path), piece.start, details)
+            runtime.release_memory()

@@ -42,7 +42,7 @@ function cardHead(row) {
 function captions(row) {
   const { name, compare } = serdesc.summary;
   const parts = [captionOf(row.other ? name : "Caption", row.cap, row.spans, (field) => rightOf(row, field))];
-  if (row.other) parts.push(captionOf(compare, row.other.cap, row.other.spans, (field) => row.other.right[field]));
+  if (row.other) parts.push(captionOf(compare, row.other.cap, row.other.spans, (field) => rightOf(row.other, field)));
   if (row.refcap) parts.push(captionOf("Reference", row.refcap, row.refspans, () => undefined, true));
   return h("div", { class: "captions" }, parts);
 }

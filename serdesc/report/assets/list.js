@@ -46,7 +46,9 @@ function drawList(container) {
   body.append(spacer);
   body.addEventListener("scroll", () => requestAnimationFrame(drawVisible), { passive: true });
   list.view = { body, spacer, drawn: new Map(), columns: columns() };
-  const table = h("div", { class: "list", role: "table", "aria-rowcount": list.rows.length },
+  const longest = Math.max(10, ...serdesc.rows.map((row) => (row.rec || row.id).length));
+  const table = h("div", { class: "list", role: "table", "aria-rowcount": list.rows.length,
+    vars: { "--id": `${Math.min(200, 8 + 7.6 * longest)}px` } },
     headerRow(), body);
   container.replaceChildren(filterBar(), table);
   list.selected = list.rows.findIndex((row) => keyOf(row) === state.u);
