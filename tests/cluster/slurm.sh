@@ -78,15 +78,15 @@ start() {
 }
 processes_of() { # processes_of NODE: slurmd, its jobs, and slurmstepd above them
   local folder pid above
-  cat "$dir/$1.pid"
+  cat "$dir/$1.pid" || true # slurmd has ended, its jobs not
   for folder in /proc/[0-9]*; do
     grep -qsz "^SLURMD_NODENAME=$1\$" "$folder/environ" || continue
     grep -qsz "^SLURM_CONF=$SLURM_CONF\$" "$folder/environ" || continue
     pid=${folder#/proc/} above=$(awk '/^PPid/ {print $2}' "$folder/status")
     echo "$pid"
     [ "$(cat "/proc/$above/comm")" != slurmstepd ] || echo "$above"
-  done 2>/dev/null
-}
+  done
+} 2>/dev/null
 stop() {
   scontrol shutdown >/dev/null 2>&1 || true
   sleep 2
