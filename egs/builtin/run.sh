@@ -21,7 +21,6 @@ $dry_run || ../../tools/setup.sh
 . ./cmd.sh                # train_cmd (CPU)
 . ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
 heldout=conf/heldout_speakers.txt models=../../serdesc/builtin exp=exp/describer-mini/fold1
-general=exp/describer-general/fold1  # what describer-mini starts from
 flags=() conf=(--config conf/describer.yaml)
 ! $bf16 || flags=(--bf16)
 ! selected 1 || $dry_run || [ -n "$librispeech" -a -n "$speechocean" -a -n "$emodb" ] ||
@@ -66,12 +65,8 @@ if begin 5 "train describer-mini"; then
   run $train_cmd data/log/annotate.log serdesc annotate data/measured "${conf[@]}"
   run $train_cmd dump/hubert-mini/measured/log/extract.log \
     serdesc extract data/measured dump/hubert-mini/measured "${conf[@]}"
-  run $train_cmd $general/train.log \
-    serdesc train data/measured/fold1/train dump/hubert-mini/measured $general "${conf[@]}"
-  run python local/with_emotion.py data/measured/fold1/train data/levels data/levels_emodb \
-    data/emotional/fold1/train
-  run $train_cmd $exp/train.log serdesc train data/emotional/fold1/train \
-    dump/hubert-mini/measured $exp --config conf/emotion.yaml
+  run $train_cmd $exp/train.log \
+    serdesc train data/measured/fold1/train dump/hubert-mini/measured $exp "${conf[@]}"
 fi
 if begin 6 "install describer-mini, and score it on the held-out speakers"; then
   run mkdir -p $models/describer-mini
