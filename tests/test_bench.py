@@ -71,6 +71,7 @@ def test_the_benchmark_of_coverage_runs() -> None:
     assert "| metric | 3 speakers |" in said and "| cider, difference | " in said
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_scale_runs(tmp_path: Path) -> None:
     script = str(ROOT / "tools/bench/scale.py")
     command = [sys.executable, script, "24", "--work", str(tmp_path)]

@@ -10,6 +10,13 @@ from typing import Any, Iterator
 
 import pytest
 
+ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+# Without these Chromium asks its maker's servers on its own.
+QUIET = (
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-quic", "--no-first-run", "--disable-default-apps", "--disable-extensions"),
+)
+
 
 @contextmanager
 def chromium(width: int = 1280, height: int = 900) -> Iterator[Browser]:
@@ -23,7 +30,7 @@ def chromium(width: int = 1280, height: int = 900) -> Iterator[Browser]:
 
     options = selenium.ChromeOptions()
     options.binary_location = program
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    for argument in (*ARGUMENTS, *QUIET):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = selenium.Chrome(options=options, service=Service(driver))
@@ -50,7 +57,7 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
-    def wait(self, condition: str, seconds: float = 20) -> None:
+    def wait(self, condition: str, seconds: float = 90) -> None:
         from selenium.webdriver.support.ui import WebDriverWait
 
         WebDriverWait(self.driver, seconds).until(lambda d: d.execute_script(f"return {condition}"))
