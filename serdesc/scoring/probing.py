@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FIELDS = ("emotion", "pitch", "energy", "speed", "gender", "age")
 WORDS, SPEAKER = "words", "speaker"
 MOST_WORDS = 20  # probed: the most frequent that between 10 and 90 % of the utterances have
+MARGIN = 5.0  # points above chance from which something is found
 Row = dict[str, Any]
 
 
@@ -237,13 +238,17 @@ def verdict(probed: Sequence[Row], swapped: Sequence[Row]) -> list[str]:
     ):
         row, beside = read.get((what, f"z of {branch}")), read.get((what, f"z of {other}"))
         if row and beside and row["chance"] is not None:
-            low = row["interval"][0] if row["interval"] else row["value"] - 5
-            leaks = "leak into" if low > row["chance"] else "are not found in"
-            leaks = leaks if what == WORDS else leaks.replace("leak", "leaks").replace("are", "is")
+            plural, unsure = what == WORDS, ""
+            if row["value"] < row["chance"] + MARGIN:
+                leaks = f"{'are' if plural else 'is'} not found in"
+            else:
+                leaks = f"{'leak' if plural else 'leaks'} into"
+                if row["interval"] and row["interval"][0] <= row["chance"]:
+                    unsure = "; the interval over few speakers includes chance"
             lines.append(
                 f"{what} {leaks} the {branch} branch: a linear probe reads {row['value']:.1f} %"
                 f" there and {beside['value']:.1f} % in the {other} branch (chance"
-                f" {row['chance']:.1f})"
+                f" {row['chance']:.1f}{unsure})"
             )
     for row in swapped:
         if row["field"] in ("emotion", "transcript"):

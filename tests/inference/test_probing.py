@@ -108,6 +108,10 @@ def test_linear_probes_find_what_is_there_and_no_more() -> None:
     words_said, emotion_said = figures.verdict(rows, [])
     assert "words are not found in the descriptor branch" in words_said
     assert "emotion is not found in the content branch" in emotion_said
+    swapped = {(row["read"], row["from"]): {**row, "interval": [10.0, 99.0]} for row in rows}
+    swapped["emotion", "z of content"]["value"] = 80.0
+    _, unsure = figures.verdict(list(swapped.values()), [])
+    assert "emotion leaks into the content branch" in unsure and "includes chance" in unsure
 
 
 @pytest.mark.parametrize("model", ["describer", "undivided"])
