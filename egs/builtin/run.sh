@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The built-in models: hubert-mini, llama-mini, describer-mini.
-#   ./run.sh --librispeech ~/LibriSpeech --speechocean ~/speechocean762/train --emodb ~/emodb
+#   ./run.sh --librispeech ~/LibriSpeech --speechocean ~/so/train --emodb ~/emodb
 #   ./run.sh --stage 5                       # describer-mini, from the other two
 # No training on conf/heldout_speakers.txt or on the voices and texts of mini.
 set -euo pipefail
