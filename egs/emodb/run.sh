@@ -12,7 +12,7 @@ config=conf/seven.yaml    # or four, whisper; each also with _pairs
 models=                   # of tools/get_models.sh
 set=()                    # key=value over the configuration; repeatable
 system=                   # system of the paper, of serdesc/systems/*.yaml
-init=none                 # start model; not describer-mini: it has heard EmoDB
+init=none                 # start model; describer-mini heard EmoDB
 tag=                      # name in exp/; default: system or configuration
 dump=                     # default: dump/<encoder>/<configuration>
 max_disk=                 # GB of features to store; more are computed live
