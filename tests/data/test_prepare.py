@@ -85,7 +85,7 @@ def test_preparing_costs_the_bad_files_alone(tmp_path: Path, tone: Callable[...,
 
 def test_an_unknown_corpus_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match="known are emodb, iemocap, librispeech, meld, mini, ravdess"
+        UserError, match="known are csv, emodb, iemocap, librispeech, meld, mini, ravdess"
     ):
         prepare.prepare("nope", tmp_path, tmp_path / "d", configs.Config().prepare, 1)
 
