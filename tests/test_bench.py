@@ -79,4 +79,4 @@ def test_the_benchmark_of_scale_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("24")]
     assert [row[1] for row in rows] == ["annotate", "check", "extract", "train, 60 s", "score"]
-    assert all(float(row[4]) > 0.05 for row in rows)
+    assert all(0 < float(row[4]) < 4 for row in rows)

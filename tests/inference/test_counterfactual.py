@@ -50,7 +50,7 @@ def test_changed_answers_are_those_of_this_model_and_this_sound(
     monkeypatch.setattr(
         decode,
         "decode",
-        lambda model, live, asked, hyp: decoded.append(len(asked))
+        lambda model, live, asked, hyp, branches: decoded.append(len(asked))
         or whole(model, live, asked, hyp),
     )
     utterances = datadir.read(corpus / "fold1" / "test")
