@@ -144,6 +144,11 @@ def file_name(utt_id: str) -> str:
     return name if len(encoded) <= 200 else hashlib.sha256(encoded).hexdigest()
 
 
+def partial_of(path: Path) -> Path:
+    """File of the lines that an interrupted run finished, of a file that is written at the end."""
+    return path.with_name(f".{path.name}.partial")
+
+
 def synchronise(path: Path) -> None:
     """Wait until the bytes of a file are on the disk."""
     with path.open("rb") as file:

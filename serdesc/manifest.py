@@ -14,6 +14,11 @@ OF_TRAINING = ("config.yaml", "env.json", "targets.json", "skipped.jsonl", "trai
 OF_DECODING = ("hyp.jsonl", "hyp.made.json")
 
 
+def is_decoded(folder: Path) -> bool:
+    """Whether a folder is of an experiment's answers, EXP/fold1/decode_PART."""
+    return folder.absolute().name.startswith("decode_")
+
+
 def command_line() -> str:
     """The command of this process, quoted for a shell."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -30,7 +30,14 @@ import typer
 from serdesc.data import audio, datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
-from serdesc.files import read_json, read_jsonl, write_errors, write_json, write_jsonl
+from serdesc.files import (
+    partial_of,
+    read_json,
+    read_jsonl,
+    write_errors,
+    write_json,
+    write_jsonl,
+)
 from serdesc.progress import progress
 
 PROMPT = (
@@ -78,11 +85,6 @@ class Client:
         with urllib.request.urlopen(request, timeout=self.timeout) as response:
             answer = json.load(response)["choices"][0]["message"]["content"]
         return answer if isinstance(answer, str) else "".join(part["text"] for part in answer)
-
-
-def partial_of(hyp: Path) -> Path:
-    """File of the answers of an interrupted run."""
-    return hyp.with_name(f".{hyp.name}.partial")
 
 
 def wav_of(utt: Utterance) -> bytes:

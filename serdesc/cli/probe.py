@@ -43,36 +43,37 @@ def probe(
     from serdesc.data import datadir
     from serdesc.files import write_json
     from serdesc.inference import probing as test
-    from serdesc.scoring import evaluate, probing, terminal
+    from serdesc.scoring import probing, terminal
 
-    heard = datadir.originals(datadir.read(train or data.parent / "train"))
+    training = datadir.originals(datadir.read(train or data.parent / "train"))
     utterances = datadir.read(data)
     swapped: dict[str, list[dict[str, Any]]] = {}
     probed: dict[str, list[dict[str, Any]]] = {}
     for exp in exps:
-        config = evaluate.load_config(exp / "decode_" / "hyp.jsonl", None, settings).scoring
-        found = test.load(exp, store, settings or []).run(heard, utterances, limit)
+        loaded = test.load(exp, store, settings or [])
+        config, found = loaded.model.config.scoring, loaded.run(training, utterances, limit)
         rows = probing.swap_rows(found.swapped, config)
         name = str(exp)
         swapped[name] = probing.swap(rows, config)
-        probed[name] = probing.probes(heard, utterances, found.vectors, config)
+        probed[name] = probing.probes(training, utterances, found.vectors, config)
         silence = probing.silence(utterances, found.answers, config)
+        says = probing.verdict(probed[name], swapped[name])
         tree = {
             "data": str(data),
-            "utterances": {"train": len(heard), "test": len(utterances), "limit": limit},
+            "utterances": {"train": len(training), "test": len(utterances), "limit": limit},
             "swap": swapped[name],
             "silence": silence,
             "probes": probed[name],
             "kl per dimension": found.kl,
             "active dimensions": found.active,
-            "says": probing.verdict(probed[name], swapped[name]),
+            "says": says,
             "pairs": rows,
         }
         path = out if out and len(exps) == 1 else exp / f"probe_{data.name}.json"
         write_json(path, tree)
         title = f"{exp}: mean recall and WER % with both branches, and with one silenced"
         terminal.print_table(probing.silence_cells(silence), title)
-        for line in probing.verdict(probed[name], swapped[name]):
+        for line in says:
             typer.echo(f"{exp}: {line}")
         typer.echo(f"{exp}: active latent dimensions {found.active}; all figures: {path}")
     if any(swapped.values()):

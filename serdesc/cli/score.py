@@ -107,7 +107,7 @@ def score(
         _test_changes(request, counterfactual, path, settings or [], limit)
     if depends:
         _test_dependence(request, depends, path, settings or [], limit)
-    if path.absolute().parent.name.startswith("decode_"):
+    if manifest.is_decoded(path.parent):
         names = {file.name for file in path.parent.glob("*.json*") if not file.name.startswith(".")}
         manifest.record(path.parent, *sorted(names - {manifest.NAME, *manifest.OF_DECODING}))
 

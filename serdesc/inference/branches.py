@@ -31,11 +31,6 @@ def path_of(hyp: Path) -> Path:
     return hyp.with_suffix(".branches.safetensors")
 
 
-def partial_of(hyp: Path) -> Path:
-    """File of the batches that an interrupted run finished."""
-    return hyp.with_name(f".{path_of(hyp).name}.partial")
-
-
 def rows(model: Model, x: Tensor, frames: Tensor, utt_ids: Sequence[str]) -> list[Row]:
     """One row per utterance: its id, and the KL of each branch as base64 of float16."""
     kl = model.kl_per_frame(x, frames)  # branch -> (B, T)

@@ -26,7 +26,14 @@ from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
 from serdesc.features.live import Features
 from serdesc.features.store import open_features
-from serdesc.files import exclusive_lock, read_json, write_errors, write_json, write_jsonl
+from serdesc.files import (
+    exclusive_lock,
+    partial_of,
+    read_json,
+    write_errors,
+    write_json,
+    write_jsonl,
+)
 from serdesc.inference import branches
 from serdesc.models import Model, checkpoint
 from serdesc.progress import progress
@@ -54,18 +61,13 @@ def decode_experiment(
         features = open_features(store, config, device, any_length=True)
         model, _ = checkpoint.load_model(exp, features, device, settings)
         rejected = decode(model, features, utterances, hyp)
-        if is_decoded(hyp.parent) and hyp.name == manifest.OF_DECODING[0]:
+        if manifest.is_decoded(hyp.parent) and hyp.name == manifest.OF_DECODING[0]:
             manifest.record(hyp.parent, *manifest.OF_DECODING)
     record = hyp.parent.parent / "config.yaml"
-    if is_decoded(hyp.parent) and not record.exists():
+    if manifest.is_decoded(hyp.parent) and not record.exists():
         configs.dump(config, record)  # decoded by an experiment elsewhere: `report` needs it here
         write_json(record.with_name("env.json"), runtime.environment())
     return rejected
-
-
-def is_decoded(folder: Path) -> bool:
-    """Whether a folder is an experiment's own, EXP/decode_PART."""
-    return folder.absolute().name.startswith("decode_")
 
 
 def hypothesis(utt_id: str, response: str, posterior: dict[str, float] | None = None) -> Row:
@@ -163,11 +165,6 @@ def has_resumable_output(hyp: Path, inputs: dict[str, Any], data: Path | None = 
     return bool(existing)
 
 
-def partial_of(hyp: Path) -> Path:
-    """File of the batches that an interrupted run finished."""
-    return hyp.with_name(f".{hyp.name}.partial")
-
-
 def decode(
     model: Model,
     features: Features,
@@ -244,7 +241,7 @@ class _BranchRows:
 
     def __init__(self, model: Model, hyp: Path, wanted: bool) -> None:
         self.model, self.hyp, self.wanted = model, hyp, wanted
-        self.partial = branches.partial_of(hyp)
+        self.partial = partial_of(branches.path_of(hyp))
         self.rows = read_partial(self.partial) if self.wanted else {}
 
     def append(self, x: Tensor, frames: Tensor, utterances: Sequence[Utterance]) -> None:

@@ -17,7 +17,6 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from serdesc import config as configs
 from serdesc import runtime
-from serdesc.builtin import resolve
 from serdesc.captions import writer
 from serdesc.captions.fields import VALUES, Fields
 from serdesc.captions.writer import Wording
@@ -186,12 +185,7 @@ def run(
 
 def _load(exp: Path, hyp: Path, emotions: Sequence[str], settings: list[str]) -> DependenceTest:
     """Raises UserError without an experiment, for an SSL baseline, or if `hyp` is of another."""
-    folder = Path(resolve(str(exp)))
-    if not (folder / "config.yaml").exists():
-        raise UserError(
-            f"--depends {exp}: no experiment there (config.yaml is missing): name a fold's folder, "
-            "for example exp/mini/fold1"
-        )
+    folder = checkpoint.experiment(exp, "--depends ")
     config = configs.load(folder / "config.yaml", settings)
     if config.model == "ssl_baseline":
         raise UserError(

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from serdesc import config as configs
 from serdesc import runtime
-from serdesc.builtin import resolve
 from serdesc.captions import reader
 from serdesc.captions.fields import Fields
 from serdesc.data.datadir import Utterance
@@ -101,7 +100,7 @@ class BranchTest:
             for batch in self._batches(chosen):
                 speech, counts = self._encode(batch)
                 for kind in kinds:
-                    captions = self._captions(self._changed(speech, kind, batch), counts)
+                    captions = self._captions(self._changed(speech, kind), counts)
                     of_kind = tested.answers.setdefault(kind, {})
                     of_kind.update(zip((utt.utt_id for utt in batch), captions))
                     advance(len(batch))
@@ -130,14 +129,14 @@ class BranchTest:
         return speech, self.model.token_counts(frames)
 
     @torch.inference_mode()
-    def _changed(self, speech: SpeechTokens, kind: str, batch: Sequence[Utterance]) -> SpeechTokens:
+    def _changed(self, speech: SpeechTokens, kind: str) -> SpeechTokens:
         """The tokens with one branch silenced: what its adapter makes of zero latents."""
         if kind not in SILENCED:
             return speech
         name = BRANCHES[SILENCED.index(kind)]
-        x, frames = batches.pad(self.features.load(batch))
-        zeros = x.new_zeros(len(x), x.shape[2], self.model.config.branch.latent)
-        silent = self.model.branch(name).adapter(zeros.to(self.model.device))
+        config, (count, tokens, _) = self.model.config, speech.s_con.shape
+        zeros = speech.s_con.new_zeros(count, tokens * config.adapter.k, config.branch.latent)
+        silent = self.model.branch(name).adapter(zeros)
         if name == "content":
             return SpeechTokens(silent, speech.s_des, speech.kl)
         return SpeechTokens(speech.s_con, silent, speech.kl)
@@ -202,12 +201,7 @@ def statistics(values: Tensor) -> np.ndarray:
 
 def load(exp: Path, store: str, settings: list[str]) -> BranchTest:
     """Raises UserError for a folder without a trained model, or a model without an LLM."""
-    folder = Path(resolve(str(exp)))
-    if not (folder / "config.yaml").exists():
-        raise UserError(
-            f"{exp}: no experiment there (config.yaml is missing): name a fold's folder, for"
-            " example exp/mini/fold1"
-        )
+    folder = checkpoint.experiment(exp)
     config = configs.load(folder / "config.yaml", settings)
     if config.model == "ssl_baseline":
         raise UserError(f"{exp}: its model is ssl_baseline, which has no branches and no captions")

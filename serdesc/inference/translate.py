@@ -21,8 +21,15 @@ from serdesc.errors import UserError
 from serdesc.features.batches import split_batches
 from serdesc.features.encoder import weights_digest
 from serdesc.features.pretrained import load_pretrained
-from serdesc.files import exclusive_lock, file_digest, read_lines, write_json, write_text
-from serdesc.inference.decode import append_rows, has_resumable_output, partial_of, read_partial
+from serdesc.files import (
+    exclusive_lock,
+    file_digest,
+    partial_of,
+    read_lines,
+    write_json,
+    write_text,
+)
+from serdesc.inference.decode import append_rows, has_resumable_output, read_partial
 from serdesc.models.llm import quantization_options
 from serdesc.models.prompt import build_prompt
 from serdesc.progress import progress

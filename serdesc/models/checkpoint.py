@@ -21,6 +21,7 @@ from torch import Tensor
 
 from serdesc import config as configs
 from serdesc import models
+from serdesc.builtin import resolve
 from serdesc.config import Config
 from serdesc.errors import FailedError, UserError
 from serdesc.features.live import Features
@@ -179,6 +180,19 @@ def _check_shapes(
                 " Use the encoder, LLM, branch and adapter settings that it was trained with"
                 " (config.yaml beside it)."
             )
+
+
+def experiment(exp: Path, option: str = "") -> Path:
+    """The folder of a fold or built-in model. Raises UserError, which names the option, if there
+    is none.
+    """
+    folder = Path(resolve(str(exp)))
+    if not (folder / "config.yaml").exists():
+        raise UserError(
+            f"{option}{exp}: no experiment there (config.yaml is missing): name a fold's folder,"
+            " for example exp/mini/fold1"
+        )
+    return folder
 
 
 def finished(exp: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from serdesc import config as configs
-from serdesc import files
+from serdesc import files, manifest
 from serdesc.config import Config, MeasureConfig
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
@@ -193,7 +193,7 @@ def own_config(hyp: Path) -> list[Path]:
     """The configuration of the experiment that wrote exp/X/fold1/decode_test/hyp.jsonl, if any."""
     decoded = hyp.absolute().parent
     config = decoded.parent / "config.yaml"
-    return [config] if decoded.name.startswith("decode_") and config.exists() else []
+    return [config] if manifest.is_decoded(decoded) and config.exists() else []
 
 
 def load_config(

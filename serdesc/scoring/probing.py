@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 import numpy as np
 
 from serdesc.captions.fields import Fields
-from serdesc.config import ScoringConfig
+from serdesc.config import ScoringConfig, TargetConfig
 from serdesc.data.datadir import Utterance
 from serdesc.scoring import baselines
 from serdesc.scoring import metrics as all_metrics
 from serdesc.scoring.bootstrap import Rows, total
+from serdesc.scoring.hypotheses import Hypothesis
 from serdesc.scoring.intervals import interval
 from serdesc.scoring.metric import Metric
+from serdesc.scoring.score import rows as count_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +52,7 @@ def swap_rows(swapped: Sequence[tuple[Any, Fields]], config: ScoringConfig) -> l
     """One row a pair: for each field whether the caption has the value of the utterance that gave
     the content, or the one that gave the descriptors; None where both have the same.
     """
-    wer = next(metric for metric in all_metrics.every() if metric.name == "wer")
+    (wer,) = all_metrics.chosen("wer")
     rows = []
     for pair, answer in swapped:
         content, descriptor = pair.content.labels or Fields(), pair.descriptor.labels or Fields()
@@ -97,27 +99,16 @@ def silence(
 ) -> dict[str, dict[str, float | None]]:
     """Input -> metric -> value: mean recalls of the fields, and WER, with both branches and one."""
     table: dict[str, dict[str, float | None]] = {}
-    names = {"ua", "wer", *FIELDS[1:]}
+    chosen = [m for m in all_metrics.every() if m.name in ("ua", "wer", *FIELDS[1:])]
     for kind, of_kind in answers.items():
+        tested = [utt for utt in utterances if utt.utt_id in of_kind and utt.labels]
+        hyps = {utt.utt_id: Hypothesis("", of_kind[utt.utt_id]) for utt in tested}
         table[kind] = {}
-        for metric in all_metrics.every():
-            if metric.name not in names:
-                continue
-            counts = []
-            for utt in utterances:
-                if utt.utt_id not in of_kind or utt.labels is None:
-                    continue
-                answer = of_kind[utt.utt_id]
-                counted = None
-                if metric.transcript and utt.text is not None:
-                    counted = metric.transcript(utt.text, answer.transcript, config)
-                elif metric.count:
-                    counted = metric.count(utt.labels, answer)
-                if counted is not None:
-                    counts.append(counted)
-            if counts:
-                value = metric.value(total(counts))
-                table[kind][metric.name] = None if np.isnan(value) else round(value, 2)
+        for name, counted in count_rows(tested, hyps, TargetConfig(), chosen, config).table.items():
+            if counted:
+                (metric,) = all_metrics.chosen(name)
+                value = metric.value(total([counts for _, counts in counted]))
+                table[kind][name] = None if np.isnan(value) else round(value, 2)
     return table
 
 

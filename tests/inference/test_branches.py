@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from serdesc.data import datadir
 from serdesc.features import batches
+from serdesc.files import partial_of
 from serdesc.inference import branches
 from serdesc.inference.decode import decode
 from serdesc.models import checkpoint
@@ -72,10 +73,10 @@ def test_a_stopped_run_keeps_the_kl_of_its_batches(lab: Lab) -> None:
     path.unlink()
     hyp.with_name(".hyp.jsonl.partial").write_bytes(b"".join(partial))
     text = "".join(json.dumps(row) + "\n" for row in rows)
-    branches.partial_of(hyp).write_text(text + '{"utt_id": "cut o')
+    partial_of(branches.path_of(hyp)).write_text(text + '{"utt_id": "cut o')
     lab.captions(exp)
     assert path.read_bytes() == whole
-    assert not branches.partial_of(hyp).exists()
+    assert not partial_of(branches.path_of(hyp)).exists()
 
 
 def test_the_key_leaves_it_out_and_changes_no_caption(lab: Lab) -> None:

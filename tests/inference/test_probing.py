@@ -52,7 +52,7 @@ def test_an_utterance_with_its_own_descriptors_has_its_own_caption(lab: Lab) -> 
     own = replace_descriptors(speech, probing.resampled(speech.s_des, speech.s_con.shape[1]))
     assert test._captions(own, counts) == test._captions(speech, counts)
     for name, silenced in zip(probing.BRANCHES, probing.SILENCED):
-        changed = test._changed(speech, silenced, [utt])
+        changed = test._changed(speech, silenced)
         kept = changed.s_des if name == "content" else changed.s_con
         before = speech.s_des if name == "content" else speech.s_con
         assert kept is not None and before is not None and kept.equal(before)

@@ -12,9 +12,8 @@ from serdesc.captions.fields import Fields
 from serdesc.data import datadir
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.files import file_digest, read_json
+from serdesc.files import file_digest, partial_of, read_json
 from serdesc.inference import translate as translation
-from serdesc.inference.decode import partial_of
 from serdesc.inference.translate import Translator, is_english, translate
 from serdesc.scoring import evaluate
 

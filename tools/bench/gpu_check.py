@@ -4,7 +4,7 @@ Needs torch, transformers, peft and safetensors (and PyYAML, NumPy, which these 
 no downloads: features are random numbers, the small LLM is the built-in one, and the large one has
 Llama-3.1-8B's shape and random weights. Without a GPU the same runs on the CPU at a toy size.
 
-    tools/bench/gpu_check.py --work /tmp/gpu_check
+    tools/bench/gpu_check.py --work gpu_check
 
 Prints one JSON object: device, versions, and for each test whether it held, seconds and memory.
 """
