@@ -72,14 +72,18 @@ class Phone:
 
 @functools.cache
 def _library() -> tuple[ctypes.CDLL, int]:
-    """The initialised library and its sample rate in Hz."""
+    """The initialised library and its sample rate in Hz.
+
+    After `cache_clear` it is another instance, with the state of a first call.
+    """
     import espeakng_loader
 
     # espeak-ng rejects data paths of about 160 characters: use a short link.
     folder = tempfile.mkdtemp(prefix="espeak-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.symlink(espeakng_loader.get_data_path(), os.path.join(folder, "espeak-ng-data"))
-    lib = ctypes.CDLL(espeakng_loader.get_library_path())
+    # a file of its own: the loader returns a file that is already loaded with its present state
+    lib = ctypes.CDLL(shutil.copy(espeakng_loader.get_library_path(), folder))
     lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
     sample_rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, folder.encode(), _WITH_PHONEMES)
     if sample_rate <= 0:
@@ -160,8 +164,9 @@ def run_forked(
     """Call `job(i)` for every index, each in its own forked child, at most `nj` at a time.
 
     done: called after each job. Every child starts with the library as initialised, so its speech
-    does not depend on other jobs. Raises RuntimeError if a job fails.
+    does not depend on other jobs or on what this process synthesised before. Raises RuntimeError if a job fails.
     """
+    _library.cache_clear()
     _library()
     running: dict[int, int] = {}
 

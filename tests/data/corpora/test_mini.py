@@ -51,6 +51,23 @@ def test_made_speech_is_the_same_in_any_order_and_number_of_jobs(tmp_path: Path)
         ).read_bytes()
 
 
+def test_made_speech_does_not_depend_on_what_the_process_synthesised_before(
+    tmp_path: Path,
+) -> None:
+    from serdesc.data import acting
+
+    line = mini.lines()[0]
+
+    def make(name: str) -> tuple[bytes, str]:
+        path = tmp_path / f"{name}.wav"
+        espeak.run_forked(lambda _: acting.write(line, path), [0])
+        return path.read_bytes(), path.with_suffix(".ctm").read_text()
+
+    first = make("first")
+    espeak.synthesise("<speak>another voice, another text</speak>", "en-us+f2")
+    assert make("second") == first
+
+
 def test_words_have_the_times_of_their_phonemes(tmp_path: Path) -> None:
     from serdesc.data import acting, audio, words
 
