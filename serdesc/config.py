@@ -7,13 +7,12 @@ serdesc/README.md lists which is which. `load` merges files, systems and `--set`
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Iterator, Literal, Sequence
+from typing import Any, Iterator, Literal, Sequence
 
 from serdesc import configfile
-from serdesc.configfile import Range, rename_keys, system_files
+from serdesc.configfile import Count, NotNegative, Positive, Share, Whole, rename_keys
 from serdesc.errors import UserError
 from serdesc.files import write_text
 
@@ -23,12 +22,6 @@ SYSTEM = "You are a helpful language and speech assistant."
 INSTRUCTION = (
     "Please caption the input audio according to content and speech descriptor-related information."
 )
-
-Count = Annotated[int, Range(1, math.inf, "1 or more")]
-Whole = Annotated[int, Range(0, math.inf, "0 or more")]
-Positive = Annotated[float, Range(math.ulp(0.0), math.inf, "more than 0")]
-NotNegative = Annotated[float, Range(0, math.inf, "0 or more")]
-Share = Annotated[float, Range(0, 1, "between 0 and 1")]
 
 
 @dataclass(frozen=True)
@@ -115,6 +108,7 @@ class EncoderConfig:
     batch_seconds: NotNegative = 60.0  # audio in one batch, padding included
     min_seconds: NotNegative = 0.4  # shorter recordings are padded with silence to this length
     max_seconds: Positive = 30.0  # longer recordings are cut to this length; Whisper: at most 30
+    trim: bool = False  # remove silence at both ends first
 
 
 @dataclass(frozen=True)
@@ -143,6 +137,8 @@ class AdapterConfig:
 
     k: Count = 5  # frames concatenated into one speech token
     hidden: Count = 2048
+    # Each token of the descriptor branch also has the mean of z over the utterance.
+    summary: bool = False
 
 
 @dataclass(frozen=True)
@@ -229,12 +225,16 @@ class TrainingConfig:
     # Utterances without transcript: refuse, or descriptor, train on them in the descriptor (joint)
     # phase alone.
     without_text: Literal["refuse", "descriptor"] = "refuse"
+    # Targets of utterances whose emotion is unknown: unnamed, a caption without emotion; open, a
+    # caption that ends before its emotion and has no end token, so that nothing is learnt of it.
+    without_emotion: Literal["unnamed", "open"] = "unnamed"
     init: str = ""  # experiment folder or built-in model to start from
     # A checkpoint at the end of every block (epoch of a phase), and between these: after so many
     # steps of the block (0: not by steps), and when the last one is so many seconds old (0: not by
     # time).
     save_steps: Whole = 0
     save_seconds: NotNegative = 60.0
+    tensorboard: bool = False  # also event files: tensorboard --logdir exp (extra tensorboard)
     # Masks of LoRA's dropout: batch, of the batch in each process; utterance, which do not depend
     # on the number of processes or micro-batches.
     dropout_masks: Literal["batch", "utterance"] = "batch"
@@ -339,7 +339,7 @@ class Config:
 
 def systems() -> list[str]:
     """Names of the systems of the paper's tables and of SERDESC_PLUGINS/systems."""
-    return sorted(system_files())
+    return sorted(configfile.system_files())
 
 
 def load(path: Path | Sequence[Path] | None = None, settings: list[str] | None = None) -> Config:

@@ -62,6 +62,13 @@ class Range:
         return self.low <= value <= self.high and math.isfinite(value)
 
 
+Count = Annotated[int, Range(1, math.inf, "1 or more")]
+Whole = Annotated[int, Range(0, math.inf, "0 or more")]
+Positive = Annotated[float, Range(math.ulp(0.0), math.inf, "more than 0")]
+NotNegative = Annotated[float, Range(0, math.inf, "0 or more")]
+Share = Annotated[float, Range(0, 1, "between 0 and 1")]
+
+
 # ---- files ---------------------------------------------------------------------------------------
 
 

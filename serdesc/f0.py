@@ -7,13 +7,12 @@ world  DIO with StoneMask (Morise et al., 2009) in WORLD; extra `world`, which n
 
 from __future__ import annotations
 
-import importlib
 from functools import lru_cache
 from typing import Any, Callable, Literal, NamedTuple
 
 import numpy as np
 
-from serdesc.errors import UserError
+from serdesc.plugins import installed
 
 SAMPLE_RATE = 16_000
 Tracker = Literal["pyin", "praat", "world"]
@@ -111,14 +110,3 @@ TRACKERS: dict[str, Callable[[np.ndarray, float], Track]] = {
 def praat() -> Any:
     """The module parselmouth. Raises UserError if it is not installed."""
     return installed("parselmouth", "praat", "praat-parselmouth")
-
-
-def installed(module: str, extra: str, package: str) -> Any:
-    """An optional module. Raises UserError with the command that installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"{package} is needed here and not installed ({error}): pip install "
-            f'"serdesc[{extra}]"'
-        ) from error

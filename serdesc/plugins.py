@@ -1,4 +1,4 @@
-"""A user's folder of plug-ins beside the package.
+"""What is found beside the package: a user's folder of plug-ins, and optional packages.
 
 SERDESC_PLUGINS/{corpora,metrics,traits}/<name>.py and SERDESC_PLUGINS/systems/<name>.yaml are found
 as if they were part of the package, so a corpus, a metric, a descriptor or a system is one file
@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from serdesc.errors import UserError
+
 # Modules that plug-ins written for version 0.1 import, and their present names.
 MOVED = {
     "serdesc.fields": "serdesc.captions.fields",
@@ -30,6 +32,17 @@ def folders(kind: str) -> list[str]:
     """The folder of one kind of plug-ins, if it exists, to be appended to a package's __path__."""
     base = os.environ.get("SERDESC_PLUGINS", "")
     return [str(Path(base, kind))] if base and Path(base, kind).is_dir() else []
+
+
+def installed(module: str, extra: str, package: str) -> Any:
+    """An optional module. Raises UserError with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"{package} is needed here and not installed ({error}): pip install "
+            f'"serdesc[{extra}]"'
+        ) from error
 
 
 class _MovedModules(Loader, MetaPathFinder):

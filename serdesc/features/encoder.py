@@ -176,6 +176,7 @@ class Encoder:
     def identity(self) -> dict[str, Any]:
         """Values of a store's header: model, weights, layers, lengths and their meaning."""
         return {
+            **({"trim": True} if self.config.trim else {}),
             "encoder": self.config.model,
             "weights": weights_digest(self.model),
             "precision": self.config.dtype,

@@ -7,9 +7,12 @@ from typing import Any, Protocol, Sequence
 import numpy as np
 from torch import Tensor
 
+from serdesc.config import EncoderConfig
 from serdesc.data import audio
 from serdesc.data.datadir import Utterance
 from serdesc.features.encoder import Encoder
+
+FRAME = audio.SAMPLE_RATE // 50  # samples from one frame to the next
 
 
 class Features(Protocol):
@@ -43,8 +46,17 @@ def load_wave(utt: Utterance, encoder: Encoder) -> np.ndarray:
     return utt.load_audio(encoder.config.max_seconds)
 
 
+def first_frame(utt: Utterance, encoder: EncoderConfig) -> int:
+    """Frames (50 a second) of a recording before those that were encoded."""
+    if not encoder.trim:
+        return 0
+    return audio.speech_bounds(utt.load_audio(encoder.max_seconds))[0] // FRAME
+
+
 def encode(encoder: Encoder, waves: list[np.ndarray]) -> list[Tensor]:
     """x (L, T, D) of each wave, in order; waves of similar length share a batch."""
+    if encoder.config.trim:
+        waves = [wave[slice(*audio.speech_bounds(wave))] for wave in waves]
     features: dict[int, Tensor] = {}
     for batch in batch_by_length([len(wave) for wave in waves], encoder):
         features.update(zip(batch, encoder([waves[i] for i in batch])))

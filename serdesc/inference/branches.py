@@ -31,14 +31,25 @@ def path_of(hyp: Path) -> Path:
     return hyp.with_suffix(".branches.safetensors")
 
 
-def rows(model: Model, x: Tensor, frames: Tensor, utt_ids: Sequence[str]) -> list[Row]:
-    """One row per utterance: its id, and the KL of each branch as base64 of float16."""
+def rows(
+    model: Model,
+    x: Tensor,
+    frames: Tensor,
+    utt_ids: Sequence[str],
+    first: Sequence[int] | None = None,
+) -> list[Row]:
+    """One row per utterance: its id, and the KL of each branch as base64 of float16.
+
+    first: frames of each recording that were not encoded; their KL is 0.
+    """
     kl = model.kl_per_frame(x, frames)  # branch -> (B, T)
     found = []
     for i, utt_id in enumerate(utt_ids):
         row: Row = {"utt_id": utt_id}
         for branch, values in kl.items():
-            curve = means(values[i, : int(frames[i])].float().cpu().numpy())
+            encoded = values[i, : int(frames[i])].float().cpu().numpy()
+            skipped = np.zeros(first[i] if first else 0, encoded.dtype)
+            curve = means(np.concatenate([skipped, encoded]))
             row[branch] = base64.b64encode(curve.astype("<f2").tobytes()).decode()
         found.append(row)
     return found

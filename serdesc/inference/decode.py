@@ -24,7 +24,7 @@ from serdesc.data.audio import AudioError
 from serdesc.data.datadir import Utterance
 from serdesc.errors import FailedError, UserError
 from serdesc.features import batches
-from serdesc.features.live import Features
+from serdesc.features.live import Features, first_frame
 from serdesc.features.store import open_features
 from serdesc.files import (
     exclusive_lock,
@@ -247,7 +247,8 @@ class _BranchRows:
     def append(self, x: Tensor, frames: Tensor, utterances: Sequence[Utterance]) -> None:
         if not self.wanted:
             return
-        rows = branches.rows(self.model, x, frames, [utt.utt_id for utt in utterances])
+        first = [first_frame(utt, self.model.config.encoder) for utt in utterances]
+        rows = branches.rows(self.model, x, frames, [utt.utt_id for utt in utterances], first)
         self.rows |= {row["utt_id"]: row for row in rows}
         with self.partial.open("a", encoding="utf-8") as file:
             append_rows(file, self.partial, rows)

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from serdesc import config as configs
 from serdesc import runtime
-from serdesc.builtin import experiment, names
+from serdesc.builtin import describer, experiment, names
 from serdesc.captions import reader, writer
 from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.data import audio, curves, cutting
 from serdesc.errors import UserError
 from serdesc.features import batches
 from serdesc.features.encoder import Encoder
-from serdesc.features.live import Live, encode
+from serdesc.features.live import FRAME, Live, encode
 from serdesc.inference import branches
 from serdesc.inference.decode import softmax
 from serdesc.models import checkpoint
@@ -66,8 +66,11 @@ class Description:
 class Captioner:
     """A trained or built-in model that describes recordings."""
 
-    def __init__(self, model: str = "describer-mini", settings: list[str] | None = None) -> None:
-        """Load the model. Raises UserError if there is none of that name."""
+    def __init__(self, model: str = "", settings: list[str] | None = None) -> None:
+        """Load a model, by default the best that is here. Raises UserError if there is none of
+        that name.
+        """
+        model = model or describer()
         exp = experiment(model)
         if not (exp / "config.yaml").exists():
             raise UserError(
@@ -109,8 +112,10 @@ class Captioner:
             log_likelihoods = self.model.log_likelihoods(x, frames, [variants])[0]
             posterior = softmax(EMOTIONS, log_likelihoods)
         kl = {}
+        start = audio.speech_bounds(wave)[0] // FRAME if self.config.encoder.trim else 0
         for branch, values in self.model.kl_per_frame(x, frames).items():
-            kl[branch] = branches.means(values[0].float().cpu().numpy())
+            encoded = values[0].float().cpu().numpy()
+            kl[branch] = branches.means(np.concatenate([np.zeros(start, encoded.dtype), encoded]))
         return Details(kl, posterior, curves.of_wave(wave))
 
     def describe_files(

@@ -136,7 +136,7 @@ class BranchTest:
         name = BRANCHES[SILENCED.index(kind)]
         config, (count, tokens, _) = self.model.config, speech.s_con.shape
         zeros = speech.s_con.new_zeros(count, tokens * config.adapter.k, config.branch.latent)
-        silent = self.model.branch(name).adapter(zeros)
+        silent = self.model.branch(name).adapter(zeros, torch.ones_like(zeros[..., 0]))
         if name == "content":
             return SpeechTokens(silent, speech.s_des, speech.kl)
         return SpeechTokens(speech.s_con, silent, speech.kl)

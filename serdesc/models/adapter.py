@@ -5,6 +5,7 @@ S = Linear(ReLU(Linear(DownSample(Z))))
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,19 +18,29 @@ def token_count(frames: int, k: int) -> int:
 
 
 class Adapter(nn.Module):
-    def __init__(self, latent: int, llm_width: int, config: AdapterConfig) -> None:
+    """summary: every token also has the mean of z over the utterance."""
+
+    def __init__(
+        self, latent: int, llm_width: int, config: AdapterConfig, summary: bool = False
+    ) -> None:
         super().__init__()
-        self.k = config.k
+        self.k, self.summary = config.k, summary
         self.layers = nn.Sequential(
-            nn.Linear(config.k * latent, config.hidden),
+            nn.Linear((config.k + summary) * latent, config.hidden),
             nn.ReLU(),
             nn.Linear(config.hidden, llm_width),
         )
 
-    def forward(self, z: Tensor) -> Tensor:
-        # at entry, z is (B, T, K); DownSample: concatenate k frames, drop the rest
+    def forward(self, z: Tensor, mask: Tensor) -> Tensor:
+        """S (B, U, H) of z (B, T, K); mask (B, T): 0 for padding frames, whose z has no effect."""
+        z = z * mask[..., None]
+        # DownSample: concatenate k frames, drop the rest
         if z.shape[1] < self.k:
             z = functional.pad(z, (0, 0, 0, self.k - z.shape[1]))
         count = z.shape[1] // self.k
-        s: Tensor = self.layers(z[:, : count * self.k].reshape(z.shape[0], count, -1))  # (B, U, H)
+        stacked = z[:, : count * self.k].reshape(z.shape[0], count, -1)  # (B, U, k * K)
+        if self.summary:
+            mean = z.sum(1) / mask.sum(1)[:, None]  # (B, K)
+            stacked = torch.cat([stacked, mean[:, None].expand(-1, count, -1)], -1)
+        s: Tensor = self.layers(stacked)
         return s

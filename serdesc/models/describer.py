@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from serdesc.captions.writer import Beginning
 from serdesc.config import Config
 from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter, token_count
@@ -32,10 +33,12 @@ TRAINED: dict[str, tuple[str, ...]] = {
 class Branch(nn.Module):
     """Bottleneck and adapter of one group of speech tokens."""
 
-    def __init__(self, layers: int, width: int, llm_width: int, config: Config) -> None:
+    def __init__(
+        self, layers: int, width: int, llm_width: int, config: Config, summary: bool = False
+    ) -> None:
         super().__init__()
         self.bottleneck = Bottleneck(layers, width, config.branch)
-        self.adapter = Adapter(config.branch.latent, llm_width, config.adapter)
+        self.adapter = Adapter(config.branch.latent, llm_width, config.adapter, summary)
 
 
 class Loss(NamedTuple):
@@ -80,7 +83,8 @@ class Describer(nn.Module):
 
     def build_branches(self, layers: int, width: int, config: Config) -> None:
         self.content = Branch(layers, width, self.llm_width, config)
-        self.descriptor = Branch(layers, width, self.llm_width, config)
+        summary = config.adapter.summary
+        self.descriptor = Branch(layers, width, self.llm_width, config, summary)
 
     @property
     def device(self) -> torch.device:
@@ -99,7 +103,7 @@ class Describer(nn.Module):
 
     def label_count(self, target: str) -> int:
         """M of a target, its end token included."""
-        return len(self._encode(target)) + 1
+        return len(self._answer(target))
 
     def token_counts(self, frames: Tensor) -> list[int]:
         """U of each utterance."""
@@ -141,8 +145,7 @@ class Describer(nn.Module):
         z = latent.mu
         if eps is not None:
             z = latent.sample(pad_sequence(list(eps), batch_first=True).to(x))
-        # Zero the padding frames before the adapter, so that padding has no effect.
-        return branch.adapter(z * mask[..., None]), latent
+        return branch.adapter(z, mask.to(z)), latent
 
     def encode_speech(
         self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
@@ -207,7 +210,7 @@ class Describer(nn.Module):
         """
         groups = [speech.s_con] if speech.s_des is None else [speech.s_con, speech.s_des]
         texts = [prompt.before, *[prompt.between] * (len(groups) - 1), prompt.after]
-        answers = [[] if t is None else [*self._encode(t), prompt.end] for t in targets]
+        answers = [[] if t is None else self._answer(t) for t in targets]
         layout = lay_out(texts, answers, tokens, speech.s_con.shape[1], attend, padding)
         places = [*layout.text_at, *[at for group in layout.speech_at for at in group]]
         labels = [token for answer in answers for token in answer]
@@ -221,8 +224,10 @@ class Describer(nn.Module):
         counts = [len(answer) for answer in answers]
         return Rows(embeds, layout.mask.to(self.device), labels_, predicting_, counts)
 
-    def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+    def _answer(self, target: str) -> list[int]:
+        """The tokens of a target, with the end token unless it is the beginning of a caption."""
+        ids = list(self.tokenizer.encode(target, add_special_tokens=False))
+        return ids if isinstance(target, Beginning) else [*ids, self.prompt.end]
 
     def hidden_states(self, rows: Rows) -> Tensor:
         """The LLM's last hidden states (B, N, H)."""

@@ -40,5 +40,5 @@ class Undivided(Describer):
     ) -> SpeechTokens:
         summed = weighted_sum(x, self.layer_weights, self.config.branch.layer_norm)  # (B, T, D)
         mask = frame_mask(frames, x.shape[2]).to(x.device)
-        s = self.adapter(summed * mask[..., None])  # (B, U, H)
+        s = self.adapter(summed, mask)  # (B, U, H)
         return SpeechTokens(s, None, x.new_zeros(()))

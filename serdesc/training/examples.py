@@ -27,6 +27,7 @@ class Example:
     transcript: str | None  # None: not in the content phase
     caption: str
     paraphrased: Fields | None = None  # rendered in a new wording in every epoch
+    open: bool = False  # the emotion is unknown: the target is the beginning of a caption
     copies: tuple[Example, ...] = ()  # at other speeds
 
     def at_speed(self, seed: int) -> Example:
@@ -39,7 +40,8 @@ class Example:
             return self.transcript or ""
         if self.paraphrased is None:
             return self.caption
-        return writer.render(self.paraphrased, f"{self.utterance.utt_id} {epoch}")
+        render = writer.render_beginning if self.open else writer.render
+        return render(self.paraphrased, f"{self.utterance.utt_id} {epoch}")
 
 
 def examples(
@@ -59,7 +61,12 @@ def examples(
             skipped.append(utt)
             continue
         paraphrased = writer.select(labels, target) if config.training.paraphrase_targets else None
-        example = Example(utt, text, caption_of(utt, target), paraphrased)
+        is_open = config.training.without_emotion == "open" and labels.emotion is None
+        if is_open:
+            caption: str = writer.render_beginning(writer.select(labels, target), utt.utt_id)
+        else:
+            caption = caption_of(utt, target)
+        example = Example(utt, text, caption, paraphrased, is_open)
         if utt.uniq is None:
             by_id[utt.utt_id] = example
         elif utt.uniq in by_id:

@@ -24,6 +24,7 @@ MAY_CHANGE = (
     "training.gradient_accumulation_steps",
     "training.save_",
     "training.sharding",
+    "training.tensorboard",
     "threads",
     "device",
     "deterministic",

@@ -116,7 +116,8 @@ class Trainer:
     def _open_log(self, done: int, taken: int) -> AbstractContextManager[Log | None]:
         if self.rank > 0:
             return nullcontext()
-        return closing(Log(self.exp / "train.jsonl", done, taken))
+        events = self.config.training.tensorboard
+        return closing(Log(self.exp / "train.jsonl", done, taken, events))
 
     def _save(self, done: int, taken: int) -> None:
         """Write a checkpoint after `done` blocks and `taken` steps of the next."""
@@ -257,16 +258,19 @@ class Trainer:
         devices change no result.
         """
         training = self.config.training
-        local = self._draw_speeds(current, batch)[self.rank :: self.world]
+        drawn, parts = self._draw_speeds(current, batch), training.gradient_accumulation_steps
+        if self.world * parts > 1:  # like lengths together: less padding, processes wait less
+            drawn.sort(key=lambda example: example.utterance.seconds or 0.0)
+        local = drawn[self.rank :: self.world]
         local, features = self.unusable.load(self.features, local)
         counts = self._counts(current, local, features)
         losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
         sums = self._no_latents(current.phase)
         # Seed of LoRA's dropout.
         torch.manual_seed(self._seed(current.phase, current.epoch, step, self.rank))
-        parts = training.gradient_accumulation_steps
-        for i in range(min(parts, len(local))):
-            loss = self._loss(current, local[i::parts], features[i::parts])
+        bounds = batches.micro_batches(len(local), parts)
+        for micro in bounds:
+            loss = self._loss(current, local[micro], features[micro])
             llm_loss, kl_loss = loss.llm / counts[0], loss.kl / counts[1]
             vib_loss = llm_loss + training.beta * kl_loss  # Eq. (2)
             vib_loss.backward()  # type: ignore[no-untyped-call]
@@ -274,7 +278,7 @@ class Trainer:
             for name, part in loss.latents.items():
                 sums[name] += part
         if self.sharded:  # the others may have one more utterance
-            for _ in range(len(local), min(parts, -(-len(batch) // self.world))):
+            for _ in range(len(bounds), min(parts, -(-len(batch) // self.world))):
                 sharding.take_part(self.model)
         gradients = []
         for parameter in self.parameters[current.phase]:

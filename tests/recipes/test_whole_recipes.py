@@ -1,5 +1,5 @@
 """Whole recipes, from stage 1 to the report, on small generated copies of their corpora with the
-built-in small models.
+built-in small models; recipe and corpus are in a directory whose name a shell could misread.
 """
 
 from __future__ import annotations
@@ -44,6 +44,13 @@ adapter: {{hidden: 8}}
 training: {{batch_size: 4, content: {{epochs: 1}}, descriptor: {{epochs: 1}}}}
 decoding: {{max_new_tokens: 8}}
 """
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    folder = tmp_path / "it's; \u8bed $HOME"
+    folder.mkdir()
+    return folder
 
 
 def run(folder: Path, *options: str, expected: int = 0) -> str:
@@ -218,3 +225,22 @@ def test_emodb_with_a_whisper_encoder_and_another_llm(
     scores = {s["metric"]: s for s in read_json(folder / "exp/small/score_test.json")["scores"]}
     assert scores["ua"]["n"] == 16 and scores["ua"]["chance"] == 25.0
     assert scores["wer"]["n"] == 16 and scores["gender"]["n"] == 16
+
+
+def test_ravdess_from_file_names_to_the_report(tmp_path: Path, tone: Callable[..., Path]) -> None:
+    folder = copy_recipe(tmp_path / "work", "ravdess")
+    (folder / "small.yaml").write_text(
+        TINY.format(config=ROOT / "egs/ravdess/conf/four.yaml").replace(
+            "test_utterances: 2", 'test_speakers: [["01", "02"], ["03", "04"]]'
+        )
+    )
+    for actor in range(1, 5):
+        (tmp_path / f"ravdess/Actor_{actor:02d}").mkdir(parents=True)
+        for e, emotion in enumerate(("01", "03", "04", "05", "08")):
+            name = f"03-01-{emotion}-01-0{1 + e % 2}-01-{actor:02d}.wav"
+            wav = tone(seconds=0.5 + 0.1 * e, pitch=110.0 + 40 * actor + 10 * e)
+            wav.rename(tmp_path / f"ravdess/Actor_{actor:02d}" / name)
+    run(folder, "--corpus", str(tmp_path / "ravdess"), "--init", "none", "--folds", "1 2")
+    scores = {s["metric"]: s for s in read_json(folder / "exp/small/score_test.json")["scores"]}
+    assert scores["ua"]["n"] == 16 and scores["ua"]["chance"] == 25.0  # without the surprised ones
+    assert scores["gender"]["n"] == 16

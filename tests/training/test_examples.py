@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.training import Lab
 
+from serdesc import models
 from serdesc.captions import reader
 from serdesc.captions.fields import Fields
 from serdesc.config import TargetConfig
@@ -34,6 +35,24 @@ def test_rewording_says_the_same_fields_in_other_words(lab: Lab) -> None:
         assert len(set(targets)) > 3 and example.target("descriptor", 2) == targets[2]
         assert all(reader.read(target) == example.utterance.labels for target in targets)
         assert example.target("content", 5) == example.transcript
+
+
+@pytest.mark.parametrize("reword", ["true", "false"])
+def test_an_unknown_emotion_leaves_the_caption_open(lab: Lab, reword: str) -> None:
+    first, *others = lab.train_part
+    assert first.labels is not None and others[0].labels is not None
+    unknown = replace(first, emotion=None, labels=replace(first.labels, emotion=None))
+    settings = [f"training.paraphrase_targets={reword}", "training.without_emotion=open"]
+    made, _ = examples([unknown, *others], lab.configured(*settings))
+    model = models.initialise(lab.configured(*settings), lab.features, CPU)
+    for epoch in range(6):
+        target = made[0].target("descriptor", epoch)
+        assert target.endswith(",") and "sounding" not in target
+        said = reader.read(target)
+        assert said == replace(unknown.labels, emphasis=None, more=())
+        assert model.label_count(target) == model.label_count(str(target)) - 1
+        assert reader.read(made[1].target("descriptor", epoch)).emotion == others[0].emotion
+    assert made[0].target("content", 0) == first.text
 
 
 def test_long_utterances_are_skipped_and_listed(
