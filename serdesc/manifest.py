@@ -11,7 +11,7 @@ from serdesc.files import file_digest, read_json, write_json
 
 NAME = "manifest.json"
 OF_TRAINING = ("config.yaml", "env.json", "targets.json", "skipped.jsonl", "train.jsonl")
-OF_DECODING = ("hyp.jsonl", "hyp.made.json")
+OF_DECODING = ("hyp.jsonl", "hyp.made.json", "hyp.branches.safetensors")
 
 
 def is_decoded(folder: Path) -> bool:

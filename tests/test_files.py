@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from serdesc.errors import UserError
-from serdesc.files import exclusive_lock, read_jsonl
+from serdesc.errors import FailedError, UserError
+from serdesc.files import exclusive_lock, read_jsonl, write_errors
 
 HOLD = """
 import fcntl, sys, time
@@ -105,3 +106,13 @@ def test_a_growing_file_is_read_up_to_its_last_line_feed(tmp_path: Path) -> None
         read_jsonl(path)
     path.write_bytes(b'{"a": 1}')
     assert read_jsonl(path, growing=True) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_full_disk_and_a_used_up_quota_are_named(tmp_path: Path, code: int) -> None:
+    with pytest.raises(FailedError) as raised:
+        with write_errors(tmp_path / "feats.scp"):
+            raise OSError(code, os.strerror(code))
+    text = str(raised.value)
+    assert text.startswith(f"{tmp_path / 'feats.scp'}: could not be written ({os.strerror(code)})")
+    assert "run the same command again" in text

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# RAVDESS, folds of whole actors, with the built-in models.
+# RAVDESS, folds of whole actors, with built-in or real pretrained models.
 #   ./run.sh --corpus ~/corpora/ravdess      # eight emotions
 #   ./run.sh --corpus ~/corpora/ravdess --config conf/four.yaml
 #   ./run.sh --stage 4 --system two_stage    # all: local/run_systems.sh
@@ -8,12 +8,12 @@ set -euo pipefail
 stage=1                   # first stage
 stop_stage=7              # last stage
 corpus=                   # directory with Actor_01 ... Actor_24
-config=conf/eight.yaml    # also: conf/four.yaml
+config=conf/eight.yaml    # or four; whisper_eight, whisper_four: real models
 set=()                    # key=value over the configuration; repeatable
 system=                   # system of the paper, of serdesc/systems/*.yaml
-init=                     # start model, or none; default describer-mini
+init=                     # or none; default describer-mini, of real models -base
 tag=                      # name in exp/; default: system or configuration
-dump=                     # default: dump/hubert-mini/<configuration>
+dump=                     # default: dump/<encoder>/<configuration>
 max_disk=                 # GB of features to store; more are computed live
 folds="1 2 3 4 5"         # groups of test actors in the configuration
 faithful=false            # also compare captions with measurements
@@ -32,8 +32,10 @@ $dry_run || ../../tools/setup.sh
 . ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
 name=$(basename "$config" .yaml)
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
-init=${init:-$([ -n "$system" ] && echo none || echo describer-mini)}
-data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/hubert-mini/$name}
+encoder=hubert-mini start=describer-mini
+[[ $name != whisper* ]] || encoder=whisper-base start=describer-base
+init=${init:-$([ -n "$system" ] && echo none || echo $start)}
+data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/$encoder/$name}
 conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
 [ "$init" = none ] || conf+=(--set "training.init=$init")
 truth=()

@@ -42,7 +42,7 @@ def test_every_file_of_an_experiment_is_checked_and_a_flipped_bit_found(experime
         recorded += [folder / name for name in manifest.read(folder)]
     names = {path.name for path in recorded}
     assert names >= {"config.yaml", "env.json", "train.jsonl", "targets.json", "hyp.jsonl"}
-    assert names >= {"hyp.made.json", "score.json", "rows.jsonl"}
+    assert names >= {"hyp.made.json", "hyp.branches.safetensors", "score.json", "rows.jsonl"}
     weights = [p for p in (experiment / "fold1" / "checkpoint").rglob("*.safetensors")]
     rng = random.Random(2)
     for path in [*recorded, *weights]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from serdesc.config import EncoderConfig
+from serdesc.data import audio
+from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
+from serdesc.features.live import encode, first_frame
 
 CPU = torch.device("cpu")
 
@@ -119,3 +124,27 @@ def test_only_the_first_seconds_are_heard(tiny_encoder: Path) -> None:
 def test_an_encoder_that_is_not_there_says_what_to_do() -> None:
     with pytest.raises(UserError, match="HF_HUB_OFFLINE=1"):
         Encoder.load(EncoderConfig(model="nobody/no-such-model"), CPU)
+
+
+def test_silence_at_the_ends_is_cut_off_where_the_key_says_so(
+    tiny_encoder: Path, tone: Callable[..., Path], tmp_path: Path
+) -> None:
+    wave, rate = soundfile.read(tone(seconds=1.0), dtype="float32")
+    wave = np.concatenate([wave, wave[::-1]])  # loud at both ends
+    quiet = 1e-4 * np.random.default_rng(0).standard_normal(rate).astype(np.float32)
+    around = np.concatenate([quiet, wave, quiet])
+    start, end = audio.speech_bounds(around)
+    assert abs(start - 0.9 * rate) < 2048 and abs(end - (len(around) - 0.9 * rate)) < 2048
+    assert audio.speech_bounds(np.zeros(rate, np.float32)) == (0, rate)
+    plain, trimming = (
+        Encoder.load(EncoderConfig(model=str(tiny_encoder), trim=trim), torch.device("cpu"))
+        for trim in (False, True)
+    )
+    (whole,), (cut,) = encode(plain, [around]), encode(trimming, [around])
+    (expected,) = encode(plain, [around[start:end]])
+    assert torch.equal(cut, expected) and cut.shape[1] < whole.shape[1]
+    assert trimming.identity() == {**plain.identity(), "trim": True}
+    path = tmp_path / "around.wav"
+    soundfile.write(path, around, rate)
+    utt = Utterance("a", str(path), "s")
+    assert first_frame(utt, trimming.config) == start // 320 and first_frame(utt, plain.config) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,14 @@ def test_a_model_without_bottleneck_has_layer_weights_alone(lab: Lab) -> None:
     lab.captions(exp)
     tensors, _ = read(exp / "decode_test" / "hyp.branches.safetensors")
     assert set(tensors) == {"ends", "layer_weights_speech"}
+
+
+def test_frames_that_were_not_encoded_have_no_kl(lab: Lab) -> None:
+    model, _ = checkpoint.load_model(lab.train("exp"), lab.features, CPU)
+    utt = lab.test_part[0]
+    x, frames = batches.pad(lab.features.load([utt]))
+    curves = []
+    for first in (None, [6]):
+        (row,) = branches.rows(model, x, frames, [utt.utt_id], first)
+        curves.append(np.frombuffer(base64.b64decode(row["content"]), "<f2"))
+    assert not curves[1][:3].any() and np.array_equal(curves[1][3:], curves[0])

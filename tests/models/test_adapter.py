@@ -26,9 +26,7 @@ def test_a_summary_is_the_mean_over_the_frames_without_padding() -> None:
     z = torch.arange(16.0).reshape(1, 8, 2)
     s = adapter(z, torch.ones(1, 8))
     means = torch.tensor([7.0, 8.0])  # of 0, 2, ..., 14 and of 1, 3, ..., 15
-    torch.testing.assert_close(
-        s[0, 1], adapter.layers(torch.cat([torch.arange(6.0, 12.0), means]))
-    )
+    torch.testing.assert_close(s[0, 1], adapter.layers(torch.cat([torch.arange(6.0, 12.0), means])))
     padded = torch.cat([z, torch.full((1, 4, 2), 9.0)], 1)
     mask = (torch.arange(12) < 8).float()[None]
     torch.testing.assert_close(adapter(padded, mask)[:, :2], s)

@@ -82,7 +82,7 @@ def draw_sentence(rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def lines(texts: list[str], speakers: int = SPEAKERS) -> list[Line]:
-    """Utterances of the first speakers: odd ones are drawn from the grammar, even ones are parts of `texts`."""
+    """Utterances of the first speakers: odd ones from the grammar, even ones parts of `texts`."""
     rng = np.random.default_rng(SEED)
     forbidden = {line.words for line in mini.lines()}
     runs = phrases(texts, rng)

@@ -3,10 +3,11 @@
 Read speech has no emotion label. For describer-mini it is neutral, an assumption, and EmoDB's ten
 German sentences are left out, so that the content phase trains on English alone; their speed is
 measured before. With --neutral, only that share of the read speech is neutral and the emotion of
-the rest unknown; with --german, EmoDB's sentences stay.
+the rest unknown; with --german, EmoDB's sentences stay; with --share and --max-seconds, only that
+share of the English speech is taken and no longer recordings.
 
     python local/merge_measured.py data/levels data/levels_emodb data/measured
-    python local/merge_measured.py data/levels data/levels_emodb data/base --neutral 0.2 --german
+    python local/merge_measured.py data/levels data/levels_emodb data/base --neutral 0 --german
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from serdesc.data.datadir import Utterance
 EMOTIONS = ("angry", "happy", "neutral", "sad")  # of EmoDB's seven
 
 
-def drawn(utt: Utterance, share: float) -> bool:
-    """Whether the utterance is in a share of the data, fixed by its id."""
-    return int(hashlib.sha256(utt.utt_id.encode()).hexdigest()[:8], 16) < share * 2**32
+def drawn(utt: Utterance, share: float, what: str) -> bool:
+    """Whether the utterance is in a share of the data, fixed by its id and what is drawn."""
+    digest = hashlib.sha256(f"{what} {utt.utt_id}".encode()).hexdigest()
+    return int(digest[:8], 16) < share * 2**32
 
 
 def main() -> None:
@@ -34,10 +36,14 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--neutral", type=float, default=1.0)
     parser.add_argument("--german", action="store_true")
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--max-seconds", type=float, default=float("inf"))
     args = parser.parse_args()
     merged = []
     for utt in datadir.read(args.english):
-        if utt.emotion is None and drawn(utt, args.neutral):
+        if (utt.seconds or 0.0) > args.max_seconds or not drawn(utt, args.share, "taken"):
+            continue
+        if utt.emotion is None and drawn(utt, args.neutral, "neutral"):
             utt = replace(utt, emotion="neutral")
         merged.append(utt)
     for utt in datadir.read(args.emodb):
