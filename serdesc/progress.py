@@ -11,9 +11,16 @@ INTERVAL = 15.0  # seconds between two plain lines
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(n)`, to be called after n units of work; prints to standard error."""
-    if sys.stderr.isatty():
+def progress(
+    description: str, total: int, unit: str, hidden: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(n)`, to be called after n units of work; prints to standard error.
+
+    hidden: prints nothing, in all but one of several processes that work together.
+    """
+    if hidden:
+        yield lambda n: None
+    elif sys.stderr.isatty():
         yield from _bar(description, total, unit)
     else:
         yield from _lines(description, total, unit)

@@ -108,7 +108,7 @@ class Trainer:
         if not steps:
             return
         with self._open_log(done, taken) as self.log:
-            with progress(f"fold {self.fold}", steps, "steps") as advance:
+            with progress(f"fold {self.fold}", steps, "steps", self.rank > 0) as advance:
                 for number in range(done, len(self.schedule)):
                     self._train_block(number, taken, advance)
                     taken = 0

@@ -18,10 +18,11 @@ PUBLISHED                   optional: published facts of the corpus, for serdesc
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from serdesc import plugins
 
@@ -77,6 +78,16 @@ def published(module: ModuleType | None) -> Published:
 
 
 SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3", ".m4a", ".sph")
+
+
+def named(paths: Iterable[Path], name: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
+    """Audio files whose stems a pattern matches, by path; of equal stems the last."""
+    found = {}
+    for path in sorted(paths):
+        match = name.fullmatch(path.stem)
+        if match and path.suffix.lower() in SUFFIXES:
+            found[path.stem] = path, match
+    return list(found.values())
 
 
 def audio_beside(path: Path, stem: str) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data.corpora import SUFFIXES, Published, Rejected
+from serdesc.data.corpora import Published, Rejected, named
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 
@@ -70,28 +70,24 @@ def utterances(
     src: Path, config: PrepareConfig = PrepareConfig()
 ) -> Iterator[Utterance | Rejected]:
     folder = src / "wav" if (src / "wav").is_dir() else src
-    paths: dict[str, tuple[Path, re.Match[str]]] = {}
-    for path in sorted(folder.glob("*")):
-        match = NAME.fullmatch(path.stem)
-        if match and path.suffix.lower() in SUFFIXES:
-            paths[path.stem] = path, match
-    if not paths:
+    found = named(folder.glob("*"), NAME)
+    if not found:
         raise UserError(
             f"{src}: no files such as wav/03a01Fa.wav in it: give the folder that EmoDB's archive"
             " was unpacked in"
         )
-    for stem, (path, match) in paths.items():
+    for path, match in found:
         speaker, sentence, letter, _ = match.groups()
         known = (("speaker", speaker, SPEAKERS), ("sentence", sentence, SENTENCES))
         unknown = [f"{what} {code}" for what, code, table in known if code not in table]
         if letter not in EMOTIONS:
             unknown.append(f"emotion {letter}")
         if unknown:
-            yield Rejected(stem, str(path), f"{', '.join(unknown)}: not of EmoDB")
+            yield Rejected(path.stem, str(path), f"{', '.join(unknown)}: not of EmoDB")
             continue
         gender, age = SPEAKERS[speaker]
         yield Utterance(
-            stem,
+            path.stem,
             str(path),
             speaker,
             text=SENTENCES[sentence],

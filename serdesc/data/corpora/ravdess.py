@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Iterator
 
 from serdesc.config import PrepareConfig
-from serdesc.data.corpora import SUFFIXES
+from serdesc.data.corpora import named
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 
@@ -22,20 +22,16 @@ STATEMENTS = {"01": "kids are talking by the door", "02": "dogs are sitting by t
 
 
 def utterances(src: Path, config: PrepareConfig = PrepareConfig()) -> Iterator[Utterance]:
-    paths: dict[str, tuple[Path, re.Match[str]]] = {}
-    for path in sorted(src.glob("Actor_*/*")):
-        match = NAME.fullmatch(path.stem)
-        if match and path.suffix.lower() in SUFFIXES:
-            paths[path.stem] = path, match
-    if not paths:
+    found = named(src.glob("Actor_*/*"), NAME)
+    if not found:
         raise UserError(
             f"{src}: no Actor_*/03-01-*.wav below it: give the folder that"
             " Audio_Speech_Actors_01-24.zip was unpacked in"
         )
-    for stem, (path, match) in paths.items():
+    for path, match in found:
         emotion, _, statement, _, actor = match.groups()
         yield Utterance(
-            f"{actor}-{stem}",
+            f"{actor}-{path.stem}",
             str(path),
             actor,
             text=STATEMENTS[statement],
