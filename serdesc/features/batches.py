@@ -43,9 +43,11 @@ def split_batches(ordered: list[Utterance], batch_size: int) -> list[list[Uttera
     return [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
 
 
-def micro_batches(examples: int, parts: int) -> list[slice]:
-    """At most `parts` slices of near-equal length, none empty."""
+def micro_batches(examples: int, parts: int, neighbours: bool) -> list[slice]:
+    """At most `parts` slices of near-equal length, none empty; of neighbours, or of every n-th."""
     parts = min(parts, examples)
+    if not neighbours:
+        return [slice(i, None, parts) for i in range(parts)]
     return [slice(i * examples // parts, (i + 1) * examples // parts) for i in range(parts)]
 
 

@@ -75,6 +75,9 @@ class Trainer:
         self.phase: Phase | None = None  # that the model is set to
         self.sharded = sharding.is_sharded(model, config)
         self.masks = config.training.dropout_masks
+        # Like lengths in a micro-batch: less padding. Dropout masks of the batch keep their order.
+        divided = self.world * config.training.gradient_accumulation_steps > 1
+        self.by_length = divided and (self.masks == "utterance" or not config.llm.lora.dropout)
         if self.masks == "utterance" and model.llm is not None:
             dropout.use_utterance_masks(model.llm)
         self.log: Log | None = None
@@ -258,17 +261,16 @@ class Trainer:
         devices change no result.
         """
         training = self.config.training
-        drawn, parts = self._draw_speeds(current, batch), training.gradient_accumulation_steps
-        if self.world * parts > 1:  # like lengths together: less padding, processes wait less
+        parts, drawn = training.gradient_accumulation_steps, self._draw_speeds(current, batch)
+        if self.by_length:
             drawn.sort(key=lambda example: example.utterance.seconds or 0.0)
         local = drawn[self.rank :: self.world]
         local, features = self.unusable.load(self.features, local)
         counts = self._counts(current, local, features)
         losses = torch.zeros(2, device=self.model.device)  # LLM loss and KL
         sums = self._no_latents(current.phase)
-        # Seed of LoRA's dropout.
-        torch.manual_seed(self._seed(current.phase, current.epoch, step, self.rank))
-        bounds = batches.micro_batches(len(local), parts)
+        torch.manual_seed(self._seed(current.phase, current.epoch, step, self.rank))  # of dropout
+        bounds = batches.micro_batches(len(local), parts, self.by_length)
         for micro in bounds:
             loss = self._loss(current, local[micro], features[micro])
             llm_loss, kl_loss = loss.llm / counts[0], loss.kl / counts[1]
