@@ -37,8 +37,8 @@ def script(name: str) -> ModuleType:
     return module
 
 
-def test_four_models_with_a_card_each_in_twenty_megabytes() -> None:
-    assert builtin.names() == ["describer-base", "describer-mini", "hubert-mini", "llama-mini"]
+def test_three_models_with_a_card_each_in_twenty_megabytes() -> None:
+    assert builtin.names() == ["describer-mini", "hubert-mini", "llama-mini"]
     files = [p for p in builtin.FOLDER.rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files if p.suffix == ".safetensors") <= 20e6
     for name in builtin.names():
@@ -55,26 +55,20 @@ def test_they_load_as_any_other_model_does() -> None:
     assert llms.embeddings(llm).num_embeddings == len(tokenizer)
 
 
-def test_the_better_describer_is_taken_where_its_models_are(
+def test_fetched_models_are_found_by_their_names_on_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERDESC_MODELS", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
-    assert builtin.missing("describer-mini") == []
-    for folder, published in (
-        ("a/whisper-base", "openai/whisper-base"),
-        ("b/smollm2-135m-instruct", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+    for name, folder in (
+        ("openai/whisper-base", "a/whisper-base"),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "b/smollm2-135m-instruct"),
     ):
-        assert builtin.describer() == "describer-mini"
-        assert published in builtin.missing("describer-base")
-        assert builtin.resolve(published) == published
+        assert builtin.resolve(name) == name
         (tmp_path / folder).mkdir(parents=True)
+        assert builtin.resolve(name) == name  # without a configuration it is not complete
         (tmp_path / folder / "config.json").write_text("{}")
-        assert builtin.resolve(published) == str(tmp_path / folder)
-    assert builtin.describer() == "describer-base"
-    monkeypatch.setenv("SERDESC_MODELS", str(tmp_path / "c"))
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "config.json")
-    assert builtin.describer() == "describer-base"  # from the hub's cache
+        assert builtin.resolve(name) == str(tmp_path / folder)
+    assert builtin.resolve("openai/whisper-small") == "openai/whisper-small"
 
 
 def test_hubert_minis_frames_by_the_convolution_formula() -> None:

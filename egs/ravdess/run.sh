@@ -8,10 +8,10 @@ set -euo pipefail
 stage=1                   # first stage
 stop_stage=7              # last stage
 corpus=                   # directory with Actor_01 ... Actor_24
-config=conf/eight.yaml    # or four; whisper_eight, whisper_four: real models
+config=conf/eight.yaml    # or four; whisper_eight, whisper_four: real
 set=()                    # key=value over the configuration; repeatable
 system=                   # system of the paper, of serdesc/systems/*.yaml
-init=                     # or none; default describer-mini, of real models -base
+init=                     # start model, or none; default: README.md
 tag=                      # name in exp/; default: system or configuration
 dump=                     # default: dump/<encoder>/<configuration>
 max_disk=                 # GB of features to store; more are computed live
@@ -32,9 +32,9 @@ $dry_run || ../../tools/setup.sh
 . ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
 name=$(basename "$config" .yaml)
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
-encoder=hubert-mini start=describer-mini
-[[ $name != whisper* ]] || encoder=whisper-base start=describer-base
-init=${init:-$([ -n "$system" ] && echo none || echo $start)}
+encoder=hubert-mini
+[[ $name != whisper* ]] || encoder=whisper-base init=${init:-none}
+init=${init:-$([ -n "$system" ] && echo none || echo describer-mini)}
 data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/$encoder/$name}
 conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
 [ "$init" = none ] || conf+=(--set "training.init=$init")

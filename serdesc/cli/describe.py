@@ -32,15 +32,8 @@ def describe(
         ),
     ],
     model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="EXP",
-            help="Experiment folder or built-in model; default: describer-base, or describer-mini"
-            " without its pretrained models.",
-            show_default=False,
-        ),
-    ] = "",
+        str, typer.Option("--model", metavar="EXP", help="Experiment folder or built-in model.")
+    ] = "describer-mini",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per file: audio, caption, fields ...")
     ] = False,
@@ -61,7 +54,6 @@ def describe(
 
         serdesc describe my_voice.wav recordings/
     """
-    from serdesc.builtin import missing
     from serdesc.inference.describe import Captioner
     from serdesc.report.site import Site
 
@@ -69,12 +61,6 @@ def describe(
     if html:
         Site(html, link)  # errors of the options come before the work
     start = time.perf_counter()
-    if not model and (absent := missing("describer-base")):
-        typer.echo(
-            "describer-mini is used, a small model. A better one, describer-base, needs"
-            f" {' and '.join(absent)}: tools/get_models.sh fetches them",
-            err=True,
-        )
     captioner = Captioner(model, settings)
     loaded = time.perf_counter() - start
     results = _Results(captioner, as_json, bool(html))

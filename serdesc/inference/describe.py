@@ -12,7 +12,7 @@ from torch import Tensor
 
 from serdesc import config as configs
 from serdesc import runtime
-from serdesc.builtin import describer, experiment, names
+from serdesc.builtin import experiment, names
 from serdesc.captions import reader, writer
 from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.data import audio, curves, cutting
@@ -66,11 +66,8 @@ class Description:
 class Captioner:
     """A trained or built-in model that describes recordings."""
 
-    def __init__(self, model: str = "", settings: list[str] | None = None) -> None:
-        """Load a model, by default the best that is here. Raises UserError if there is none of
-        that name.
-        """
-        model = model or describer()
+    def __init__(self, model: str = "describer-mini", settings: list[str] | None = None) -> None:
+        """Load the model. Raises UserError if there is none of that name."""
         exp = experiment(model)
         if not (exp / "config.yaml").exists():
             raise UserError(

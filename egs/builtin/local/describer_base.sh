@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# describer-base: Whisper base and SmolLM2-135M-Instruct (tools/get_models.sh fetches them).
+# A describer on Whisper base and SmolLM2-135M-Instruct (tools/get_models.sh); see TRIED.md.
 #   ./run.sh --stop-stage 1 --librispeech ~/LibriSpeech --speechocean ~/so/train --emodb ~/emodb
 #   local/describer_base.sh
 # No training on conf/heldout_speakers.txt, on RAVDESS, or on the voices and texts of mini.
 set -euo pipefail
 
 stage=1                   # first stage
-stop_stage=5              # last stage
+stop_stage=4              # last stage
 heldout=()                # data directory to report on while the branches train
 nj=2                      # parallel processes; they do not change results
 dry_run=false             # only print the commands
@@ -17,7 +17,7 @@ $dry_run || ../../tools/setup.sh
 . ./path.sh
 . ./cmd.sh
 . ../../utils/stage.sh
-models=../../serdesc/builtin exp=exp/describer-base/fold1 dump=dump/whisper-base/all
+exp=exp/describer-base/fold1 dump=dump/whisper-base/all
 conf=(--config conf/describer_base.yaml)
 
 if begin 1 "speech of 110 synthetic speakers; all recordings at random levels; labels"; then
@@ -53,7 +53,4 @@ if begin 4 "train describer-base"; then
   run $train_cmd "$exp/train.log" python -m serdesc.training.processes --standalone \
     --nproc-per-node 2 --no-python \
     serdesc train data/base/fold1/train "$dump" "$exp" "${conf[@]}"
-fi
-if begin 5 "install it in serdesc/builtin, in 16 bits"; then
-  run python local/install.py "$exp" $models/describer-base
 fi
