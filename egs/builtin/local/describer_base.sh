@@ -47,6 +47,7 @@ fi
 if begin 3 "pretrain the branches without the LLM"; then
   run $train_cmd exp/branches.log python local/pretrain_branches.py data/base_all/fold1/train \
     "$dump" conf/describer_base.yaml exp/branches --set training.init= --set threads=2 \
+    --set training.beta=0.01 \
     ${heldout[0]:+--heldout "${heldout[@]}"}
 fi
 if begin 4 "train describer-base"; then
