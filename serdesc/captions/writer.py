@@ -165,11 +165,11 @@ def render_beginning(fields: Fields, seed: str) -> Beginning:
     """A caption up to its emotion, for a speaker whose emotion is unknown; later clauses are left
     out.
     """
-    told = replace(fields, emotion=None, emphasis=None, more=())
-    wording = draw(told, random.Random(seed))
+    stated = replace(fields, emotion=None, emphasis=None, more=())
+    wording = draw(stated, random.Random(seed))
     order = wording.order % 2  # in order 2 a caption begins with the emotion
-    verb = SPEECH_VERBS[0] if order == 0 and told.transcript is not None else ""
-    return Beginning(compose(told, replace(wording, order=order, verb=verb))[:-1] + ",")
+    verb = SPEECH_VERBS[0] if order == 0 and stated.transcript is not None else ""
+    return Beginning(compose(stated, replace(wording, order=order, verb=verb))[:-1] + ",")
 
 
 def draw(fields: Fields, rng: random.Random) -> Wording:
