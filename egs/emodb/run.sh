@@ -37,7 +37,7 @@ folds=${folds:-1 2 3 4 5 6 7 8 9 10}
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
 encoder=hubert-mini truth=()
 [[ $name != whisper* ]] || encoder=whisper-base
-[[ $init != describer-* ]] || fail "$init was trained on EmoDB: --init none"
+[ "$init" != describer-mini ] || fail "describer-mini was trained on EmoDB: --init none"
 data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/$encoder/$name}
 [ -z "$models" ] || set=("encoder.model=$models/whisper-base"
   "llm.model=$models/smollm2-135m-instruct" "${set[@]}")

@@ -46,11 +46,9 @@ def load_wave(utt: Utterance, encoder: Encoder) -> np.ndarray:
     return utt.load_audio(encoder.config.max_seconds)
 
 
-def first_frame(utt: Utterance, encoder: EncoderConfig) -> int:
-    """Frames (50 a second) of a recording before those that were encoded."""
-    if not encoder.trim:
-        return 0
-    return audio.speech_bounds(utt.load_audio(encoder.max_seconds))[0] // FRAME
+def first_frame(wave: np.ndarray, encoder: EncoderConfig) -> int:
+    """Frames (50 a second) of a recording before those that are encoded."""
+    return audio.speech_bounds(wave)[0] // FRAME if encoder.trim else 0
 
 
 def encode(encoder: Encoder, waves: list[np.ndarray]) -> list[Tensor]:

@@ -48,15 +48,18 @@ def rows(
         row: Row = {"utt_id": utt_id}
         for branch, values in kl.items():
             encoded = values[i, : int(frames[i])].float().cpu().numpy()
-            skipped = np.zeros(first[i] if first else 0, encoded.dtype)
-            curve = means(np.concatenate([skipped, encoded]))
+            curve = means(encoded, first[i] if first else 0)
             row[branch] = base64.b64encode(curve.astype("<f2").tobytes()).decode()
         found.append(row)
     return found
 
 
-def means(values: np.ndarray) -> np.ndarray:
-    """(T,) values of frames -> (ceil(T / FRAMES),) means; the last of fewer frames."""
+def means(values: np.ndarray, first: int = 0) -> np.ndarray:
+    """(T,) values of frames -> (ceil((first + T) / FRAMES),) means; the last of fewer frames.
+
+    first: frames before these, which were not encoded and count as 0.
+    """
+    values = np.concatenate([np.zeros(first, values.dtype), values])
     starts = np.arange(0, len(values), FRAMES)
     counts = np.minimum(FRAMES, len(values) - starts)
     return np.asarray(np.add.reduceat(values, starts) / counts)

@@ -247,7 +247,10 @@ class _BranchRows:
     def append(self, x: Tensor, frames: Tensor, utterances: Sequence[Utterance]) -> None:
         if not self.wanted:
             return
-        first = [first_frame(utt, self.model.config.encoder) for utt in utterances]
+        encoder, first = self.model.config.encoder, None
+        if encoder.trim:
+            waves = (utt.load_audio(encoder.max_seconds) for utt in utterances)
+            first = [first_frame(wave, encoder) for wave in waves]
         rows = branches.rows(self.model, x, frames, [utt.utt_id for utt in utterances], first)
         self.rows |= {row["utt_id"]: row for row in rows}
         with self.partial.open("a", encoding="utf-8") as file:

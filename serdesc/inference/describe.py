@@ -19,7 +19,7 @@ from serdesc.data import audio, curves, cutting
 from serdesc.errors import UserError
 from serdesc.features import batches
 from serdesc.features.encoder import Encoder
-from serdesc.features.live import FRAME, Live, encode
+from serdesc.features.live import Live, encode, first_frame
 from serdesc.inference import branches
 from serdesc.inference.decode import softmax
 from serdesc.models import checkpoint
@@ -109,10 +109,9 @@ class Captioner:
             log_likelihoods = self.model.log_likelihoods(x, frames, [variants])[0]
             posterior = softmax(EMOTIONS, log_likelihoods)
         kl = {}
-        start = audio.speech_bounds(wave)[0] // FRAME if self.config.encoder.trim else 0
+        first = first_frame(wave, self.config.encoder)
         for branch, values in self.model.kl_per_frame(x, frames).items():
-            encoded = values[0].float().cpu().numpy()
-            kl[branch] = branches.means(np.concatenate([np.zeros(start, encoded.dtype), encoded]))
+            kl[branch] = branches.means(values[0].float().cpu().numpy(), first)
         return Details(kl, posterior, curves.of_wave(wave))
 
     def describe_files(

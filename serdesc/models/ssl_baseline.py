@@ -99,16 +99,8 @@ class SslBaseline(nn.Module):
             reduction="sum",
         )
         texts = [_indices(f.transcript or "") for f in fields]
-        lengths = torch.tensor([len(text) for text in texts])
-        ctc = functional.ctc_loss(
-            characters.transpose(0, 1).cpu(),
-            torch.tensor([i for text in texts for i in text]),
-            frames.cpu(),
-            lengths,
-            reduction="none",
-            zero_infinity=True,
-        )
-        ctc_loss = (ctc / lengths.clamp_min(1) * (lengths > 0)).sum().to(self.device)
+        spoken = torch.tensor([len(text) > 0 for text in texts])
+        ctc_loss = (ctc_per_character(characters, frames, texts) * spoken).sum().to(self.device)
         loss = emotion_loss + self.config.baseline.ctc * ctc_loss
         return Loss(loss, x.new_zeros(()), len(fields), 0, len(fields))
 
@@ -145,6 +137,20 @@ class SslBaseline(nn.Module):
                 " with folds.labels that lists the emotions of the data"
             )
         return self.emotions.index(emotion)
+
+
+def ctc_per_character(log_probs: Tensor, frames: Tensor, texts: Sequence[list[int]]) -> Tensor:
+    """CTC loss (B,) on the CPU, divided by the characters of each text; log_probs (B, T, C)."""
+    lengths = torch.tensor([len(text) for text in texts])
+    loss = functional.ctc_loss(
+        log_probs.transpose(0, 1).cpu(),
+        torch.tensor([i for text in texts for i in text]),
+        frames.cpu(),
+        lengths,
+        reduction="none",
+        zero_infinity=True,
+    )
+    return loss / lengths.clamp_min(1)
 
 
 def _indices(text: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -52,6 +53,6 @@ def test_event_files_hold_the_rows_and_a_restart_hides_later_ones(tmp_path: Path
 def test_without_the_package_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(UserError, match=r'pip install "serdesc\[tensorboard\]"'):
         Log(tmp_path / "train.jsonl", 0, 0, tensorboard=True)

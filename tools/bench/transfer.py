@@ -68,11 +68,9 @@ def main() -> None:
     torch.set_num_threads(config.threads or torch.get_num_threads())
     chosen = []
     for folder in (options.train, options.test):
-        originals = [utt for utt in datadir.read(folder) if utt.uniq is None]
+        originals = datadir.originals(datadir.read(folder))
         chosen.append([utt for utt in originals if utt.emotion in EMOTIONS])
-    read = (
-        [u for u in datadir.read(options.neutral) if u.uniq is None][::8] if options.neutral else []
-    )
+    read = datadir.originals(datadir.read(options.neutral))[::8] if options.neutral else []
     labels = [[str(utt.emotion) for utt in utterances] for utterances in chosen]
     columns: dict[str, list[str]] = {}
     for trim in (False, True):

@@ -7,7 +7,7 @@ set -euo pipefail
 
 stage=1                   # first stage
 stop_stage=4              # last stage
-heldout=()                # data directory to report on while the branches train
+heldout=()                # data and store (or live) to report on in stage 3
 nj=2                      # parallel processes; they do not change results
 dry_run=false             # only print the commands
 . "$(dirname "$0")/../../../utils/parse_options.sh"
@@ -24,18 +24,15 @@ if begin 1 "speech of 110 synthetic speakers; all recordings at random levels; l
   run $train_cmd data/log/make_base.log python local/make_speech.py data/librispeech \
     data/speechocean downloads/made data/base_made --speakers 110 --nj "$nj"
   run python local/combine.py data/librispeech data/speechocean data/base_made data/base_train
-  for copies in 2 4; do
-    run python local/levels.py data/emodb downloads/base_levels "data/base_emodb$copies" \
-      --copies "$copies"
-    run $train_cmd "data/log/base_emodb$copies.log" serdesc annotate "data/base_emodb$copies" \
-      "${conf[@]}" --set measure.language=de --nj "$nj"
-  done
+  run python local/levels.py data/emodb downloads/base_levels data/base_emodb --copies 4
+  run $train_cmd data/log/base_emodb.log \
+    serdesc annotate data/base_emodb "${conf[@]}" --set measure.language=de --nj "$nj"
   run python local/levels.py data/base_train downloads/base_levels data/base_levels
   run $train_cmd data/log/base_levels.log \
     serdesc annotate data/base_levels "${conf[@]}" --nj "$nj"
-  merge="python local/merge_measured.py data/base_levels" few="--share 0.45 --max-seconds 7"
-  run $merge data/base_emodb4 data/base_all --neutral 0 --german
-  run $merge data/base_emodb2 data/base --neutral 0 --german $few
+  merge="python local/merge_measured.py data/base_levels data/base_emodb"
+  run $merge data/base_all --neutral 0 --german
+  run $merge data/base --neutral 0 --german --share 0.45 --max-seconds 7 --copies 2
   for data in base_all base; do
     run $train_cmd "data/log/$data.log" serdesc annotate "data/$data" "${conf[@]}"
   done

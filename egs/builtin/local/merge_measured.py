@@ -4,7 +4,8 @@ Read speech has no emotion label. For describer-mini it is neutral, an assumptio
 German sentences are left out, so that the content phase trains on English alone; their speed is
 measured before. With --neutral, only that share of the read speech is neutral and the emotion of
 the rest unknown; with --german, EmoDB's sentences stay; with --share and --max-seconds, only that
-share of the English speech is taken and no longer recordings.
+share of the English speech is taken and no longer recordings; with --copies, only the first copies
+of local/levels.py of each clip of EmoDB.
 
     python local/merge_measured.py data/levels data/levels_emodb data/measured
     python local/merge_measured.py data/levels data/levels_emodb data/base --neutral 0 --german
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--german", action="store_true")
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--max-seconds", type=float, default=float("inf"))
+    parser.add_argument("--copies", type=int)
     args = parser.parse_args()
     merged = []
     for utt in datadir.read(args.english):
@@ -47,7 +49,8 @@ def main() -> None:
             utt = replace(utt, emotion="neutral")
         merged.append(utt)
     for utt in datadir.read(args.emodb):
-        if utt.emotion in EMOTIONS:
+        copy = int(utt.utt_id.partition("-")[2] or 0)
+        if utt.emotion in EMOTIONS and (args.copies is None or copy < args.copies):
             merged.append(utt if args.german else replace(utt, text=None))
     datadir.write(args.out, merged)
     shutil.copy(args.english / "measure.json", args.out)  # annotate measures nothing again

@@ -6,7 +6,7 @@ over characters the content branch. An LLM then has to learn only how to put z i
 and LoRA are new.
 
     python local/pretrain_branches.py data/base/fold1/train dump/whisper-base/base \\
-      conf/describer_base.yaml exp/branches --heldout data/heldout_labelled
+      conf/describer_base.yaml exp/branches --heldout data/heldout_labelled live
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 import torch
+from sklearn.metrics import recall_score
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,6 +33,7 @@ from serdesc.features.live import Features
 from serdesc.features.store import open_features
 from serdesc.models import checkpoint
 from serdesc.models.describer import Branch, Describer, frame_mask
+from serdesc.models.ssl_baseline import ctc_per_character
 from serdesc.training import examples
 
 FIELDS = ("emotion", "gender", "pitch", "energy", "speed", "age", "intonation")
@@ -58,12 +60,16 @@ def value(utt: Utterance, name: str) -> str | None:
     return None if found is None else str(found)
 
 
-def mean_of_z(branch: Branch, x: Tensor, mask: Tensor, noisy: bool) -> tuple[Tensor, Tensor]:
-    """Means of z over the frames (B, K), and the mean KL."""
+def sampled(branch: Branch, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """z (B, T, K) with noise, and the mean KL."""
     latent = branch.bottleneck(x)
-    z = latent.sample(torch.randn_like(latent.mu)) if noisy else latent.mu
     kl = (latent.kl().mean(-1) * mask).sum() / mask.sum()
-    return (z * mask[..., None]).sum(1) / mask.sum(1)[:, None], kl
+    return latent.sample(torch.randn_like(latent.mu)), kl
+
+
+def mean_over_frames(z: Tensor, mask: Tensor) -> Tensor:
+    """(B, K), without padding."""
+    return (z * mask[..., None]).sum(1) / mask.sum(1)[:, None]
 
 
 def field_loss(heads: Heads, z: Tensor, group: Sequence[Utterance]) -> Tensor:
@@ -79,25 +85,10 @@ def field_loss(heads: Heads, z: Tensor, group: Sequence[Utterance]) -> Tensor:
     return total
 
 
-def content_loss(
-    branch: Branch, heads: Heads, x: Tensor, frames: Tensor, texts: Sequence[str]
-) -> tuple[Tensor, Tensor]:
-    """CTC loss a character, and the mean KL."""
-    latent = branch.bottleneck(x)
-    mask = frame_mask(frames, x.shape[2])
-    z = latent.sample(torch.randn_like(latent.mu))
+def content_loss(heads: Heads, z: Tensor, frames: Tensor, texts: Sequence[str]) -> Tensor:
+    """CTC loss a character."""
     targets = [[CHARACTERS.index(c) for c in text if c in CHARACTERS[1:]] for text in texts]
-    lengths = torch.tensor([len(target) for target in targets])
-    ctc = functional.ctc_loss(
-        heads.characters(z).log_softmax(-1).transpose(0, 1),
-        torch.tensor([i for target in targets for i in target]),
-        frames,
-        lengths,
-        reduction="none",
-        zero_infinity=True,
-    )
-    kl = (latent.kl().mean(-1) * mask).sum() / mask.sum()
-    return (ctc / lengths.clamp_min(1)).mean(), kl
+    return ctc_per_character(heads.characters(z).log_softmax(-1), frames, targets).mean()
 
 
 @torch.no_grad()
@@ -105,20 +96,20 @@ def accuracy(
     model: Describer, heads: Heads, heldout: Sequence[Utterance], features: Features
 ) -> dict[str, float]:
     """Unweighted accuracy in percent of each field on held-out speech."""
-    right: dict[str, dict[str, list[bool]]] = {}
+    pairs: dict[str, list[tuple[str, str]]] = {}  # true and found
     for group in batches.decoding_batches(heldout, 16):
         x, frames = batches.pad(features.load(group))
-        z, _ = mean_of_z(model.descriptor, x, frame_mask(frames, x.shape[2]), noisy=False)
+        z = mean_over_frames(model.descriptor.bottleneck(x).mu, frame_mask(frames, x.shape[2]))
         for name, classes in heads.classes.items():
             for utt, best in zip(group, heads.fields[name](z).argmax(-1).tolist()):
-                truth = value(utt, name)
-                if truth in classes:
-                    of_field = right.setdefault(name, {}).setdefault(str(truth), [])
-                    of_field.append(classes[best] == truth)
-    return {
-        name: round(100 * sum(sum(r) / len(r) for r in by.values()) / len(by), 1)
-        for name, by in right.items()
-    }
+                if (truth := value(utt, name)) in classes:
+                    pairs.setdefault(name, []).append((truth, classes[best]))
+    found = {}
+    for name, of_field in pairs.items():
+        true, answers = zip(*of_field)
+        recall = recall_score(true, answers, labels=sorted(set(true)), average="macro")
+        found[name] = round(100 * float(recall), 1)
+    return found
 
 
 def main() -> None:
@@ -138,7 +129,6 @@ def main() -> None:
     args = parser.parse_args()
     config = configs.load(args.config, args.set)
     device = runtime.start(config)
-    torch.set_num_threads(max(1, config.threads))
     features = open_features(args.store, config, device)
     data, _ = examples.usable_examples(datadir.read(args.data), config)
     utterances = [example.utterance for example in data]
@@ -168,13 +158,13 @@ def main() -> None:
             for utt, one in zip(missing, features.load(missing) if missing else []):
                 stored[utt.utt_id] = one.bfloat16()
             x, frames = batches.pad([stored[utt.utt_id].float() for utt in group])
-            z, kl = mean_of_z(model.descriptor, x, frame_mask(frames, x.shape[2]), noisy=True)
-            described = field_loss(heads, z, group)
+            mask = frame_mask(frames, x.shape[2])
+            z, kl = sampled(model.descriptor, x, mask)
+            described = field_loss(heads, mean_over_frames(z, mask), group)
             spoken = [i for i, utt in enumerate(group) if utt.text]
             texts = [str(group[i].text).lower() for i in spoken]
-            written, kl_content = content_loss(
-                model.content, heads, x[spoken], frames[spoken], texts
-            )
+            z, kl_content = sampled(model.content, x[spoken], mask[spoken])
+            written = content_loss(heads, z, frames[spoken], texts)
             loss = described + written + beta * (kl + kl_content)
             optimizer.zero_grad()
             loss.backward()
