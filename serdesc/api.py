@@ -84,7 +84,7 @@ def describe(
 ) -> list[Description]: ...
 
 
-def describe(audio: Any, rate: int | None = None, model: str = "describer-mini") -> Any:
+def describe(audio: Any, rate: int | None = None, model: str = "") -> Any:
     """Describe one recording, or a list of them: caption, fields and lengths.
 
     audio: path, or samples (S,) or (S, channels) with their sampling rate in Hz. model: experiment
@@ -96,7 +96,7 @@ def describe(audio: Any, rate: int | None = None, model: str = "describer-mini")
     return _describe_one(captioner, audio, rate)
 
 
-def load(model: str = "describer-mini") -> Captioner:
+def load(model: str = "") -> Captioner:
     """A model that describes recordings: load(MODEL).describe_file("recording.wav").caption.
 
     model: an experiment's fold, a folder of `serdesc export`, one on the Hugging Face hub, or a

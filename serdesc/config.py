@@ -177,7 +177,8 @@ class PromptConfig:
     system: str = SYSTEM
     instruction: str = INSTRUCTION
     content: str = ""  # instruction of the content phase; empty: the same instruction
-    attend_zeros: bool = True  # content phase: attend to the zero vectors of the descriptor tokens
+    # Content phase: attend to the zero vectors of the descriptor tokens; false: leave them out.
+    attend_zeros: bool = True
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-# Tests take no models of tools/models by chance.
+# Tests take no models of tools/models by chance: describe would use another one.
 os.environ.setdefault("SERDESC_MODELS", str(ROOT.parent / "shared" / "models"))
 REAL = {"real_data", "real_models", "real_spice"}  # fixtures of data outside the repository
 

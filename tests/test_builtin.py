@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Callable
@@ -18,10 +19,12 @@ import torch
 from typer.testing import CliRunner
 
 from serdesc import builtin
+from serdesc.captions.fields import Fields
 from serdesc.cli import app
 from serdesc.config import EncoderConfig, LlmConfig
 from serdesc.data import acting, audio, espeak
 from serdesc.data.corpora import librispeech, mini, speechocean
+from serdesc.data.datadir import Utterance
 from serdesc.features.encoder import Encoder
 from serdesc.models import llm as llms
 
@@ -37,8 +40,8 @@ def script(name: str) -> ModuleType:
     return module
 
 
-def test_three_models_with_a_card_each_in_twenty_megabytes() -> None:
-    assert builtin.names() == ["describer-mini", "hubert-mini", "llama-mini"]
+def test_four_models_with_a_card_each_in_twenty_megabytes() -> None:
+    assert builtin.names() == ["describer-base", "describer-mini", "hubert-mini", "llama-mini"]
     files = [p for p in builtin.FOLDER.rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files if p.suffix == ".safetensors") <= 20e6
     for name in builtin.names():
@@ -55,20 +58,62 @@ def test_they_load_as_any_other_model_does() -> None:
     assert llms.embeddings(llm).num_embeddings == len(tokenizer)
 
 
-def test_fetched_models_are_found_by_their_names_on_the_hub(
+def test_the_better_describer_is_taken_where_its_models_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERDESC_MODELS", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
-    for name, folder in (
-        ("openai/whisper-base", "a/whisper-base"),
-        ("HuggingFaceTB/SmolLM2-135M-Instruct", "b/smollm2-135m-instruct"),
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    assert builtin.missing("describer-mini") == []
+    for folder, published in (
+        ("a/whisper-base", "openai/whisper-base"),
+        ("b/smollm2-135m-instruct", "HuggingFaceTB/SmolLM2-135M-Instruct"),
     ):
-        assert builtin.resolve(name) == name
+        assert builtin.describer() == "describer-mini"
+        assert published in builtin.missing("describer-base")
+        assert builtin.resolve(published) == published
         (tmp_path / folder).mkdir(parents=True)
-        assert builtin.resolve(name) == name  # without a configuration it is not complete
         (tmp_path / folder / "config.json").write_text("{}")
-        assert builtin.resolve(name) == str(tmp_path / folder)
-    assert builtin.resolve("openai/whisper-small") == "openai/whisper-small"
+        assert builtin.resolve(published) == str(tmp_path / folder)
+    assert builtin.describer() == "describer-base"
+    monkeypatch.setenv("SERDESC_MODELS", str(tmp_path / "c"))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "config.json")
+    assert builtin.describer() == "describer-base"  # from the hub's cache
+
+
+def test_a_teacher_answers_for_all_speech_but_not_for_the_sex_of_children() -> None:
+    branches = script("pretrain_branches")
+    rng = torch.Generator().manual_seed(3)
+    speech: list[Utterance] = []
+    means: dict[str, torch.Tensor] = {}
+    for i in range(40):
+        utt = Utterance(f"u{i}", "x.wav", f"s{i}")
+        x = torch.randn(2, 7, 6, generator=rng)
+        x[:, :, i % 2] += 3.0  # what tells the two emotions, sexes and ages apart
+        if i < 36:
+            sex, years = ("female", "male")[i % 2], ("child", "young adult")[i % 2]
+            emotion = ("angry", "sad")[i % 2]
+            utt = replace(utt, labels=Fields(emotion=emotion, gender=sex, age=years, pitch="low"))
+        speech.append(utt)
+        means[utt.utt_id] = branches.mean_of_layers(x)
+    classes = {"emotion": ["angry", "sad"], "gender": ["female", "male"]}
+    classes |= {"age": ["child", "young adult"], "pitch": ["high", "low"]}
+    teachers = branches.Teachers(classes)
+    teachers.fit(speech, means)
+    emotion = teachers.targets("emotion", speech)
+    torch.testing.assert_close(emotion.sum(-1), torch.ones(40))
+    assert emotion.argmax(-1).tolist() == [i % 2 for i in range(40)]  # and of the last four
+    assert 0.5 < float(emotion.max(-1).values.mean()) < 0.99  # soft: C is small
+    assert teachers.targets("gender", speech[36:]).sum() == 0
+    assert teachers.targets("pitch", speech[34:]).tolist() == [[0, 1]] * 2 + [[0, 0]] * 4
+    heads = branches.Heads(5, classes)
+    z = torch.randn(40, 5, generator=rng)
+    by_hand = 0.0
+    for name in classes:
+        t = teachers.targets(name, speech)
+        logits = heads.fields[name](z)
+        known = t.sum(-1) > 0
+        by_hand += torch.nn.functional.cross_entropy(logits[known], t[known])
+    torch.testing.assert_close(branches.field_loss(heads, z, speech, teachers), by_hand)
 
 
 def test_hubert_minis_frames_by_the_convolution_formula() -> None:
@@ -147,3 +192,22 @@ def test_real_speech_is_described_with_a_transcript(
         {"pitch", "energy", "speed"} <= set(row["fields"]) for row in rows
     )
     assert any("transcript" in row["fields"] for row in rows)
+
+
+def test_describer_base_names_emotion_and_sex_of_speakers_it_never_heard(
+    real_models: Callable[[str], Path], real_data: Callable[[str], Path]
+) -> None:
+    real_models("whisper-base"), real_models("smollm2-135m-instruct")
+    folder = real_data("ravdess")
+    clips = []
+    for actor in ("07", "08"):
+        for kind in ("01-01", "03-02", "04-02", "05-02"):  # neutral, happy, sad, angry
+            clips += sorted(folder.glob(f"Actor_{actor}/03-01-{kind}-01-01-{actor}.*"))
+    options = ["--json", "--model", "describer-base"]
+    result = CliRunner().invoke(app, ["describe", *map(str, clips), *options])
+    assert result.exit_code == 0, result.output
+    found = [json.loads(line)["fields"] for line in result.stdout.splitlines()]
+    assert len(found) == 8 and all("emotion" in fields for fields in found)
+    sexes = ["male"] * 4 + ["female"] * 4
+    assert sum(fields.get("gender") == sex for fields, sex in zip(found, sexes)) >= 7
+    assert len({fields["emotion"] for fields in found}) > 1

@@ -32,9 +32,9 @@ $dry_run || ../../tools/setup.sh
 . ../../utils/stage.sh    # begin N "description"; run: execute, or print with --dry-run
 name=$(basename "$config" .yaml)
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
-encoder=hubert-mini
-[[ $name != whisper* ]] || encoder=whisper-base init=${init:-none}
-init=${init:-$([ -n "$system" ] && echo none || echo describer-mini)}
+encoder=hubert-mini start=describer-mini
+[[ $name != whisper* ]] || encoder=whisper-base start=describer-base
+init=${init:-$([ -n "$system" ] && echo none || echo $start)}
 data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/$encoder/$name}
 conf=(--config "$config" ${system:+--config "$system"} "${set[@]/#/--set=}")
 [ "$init" = none ] || conf+=(--set "training.init=$init")

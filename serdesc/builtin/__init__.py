@@ -1,12 +1,14 @@
-"""The built-in small models: one folder each, with a model card. egs/builtin trains them.
+"""The built-in models: one folder each, with a model card. egs/builtin trains them.
 
-Pretrained models that tools/get_models.sh fetched are found here, too.
+describer-base needs two pretrained models beside it, which tools/get_models.sh fetches.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+import yaml
 
 FOLDER = Path(__file__).parent
 # Name on the Hugging Face hub -> folder in SERDESC_MODELS or tools/models
@@ -34,6 +36,24 @@ def resolve(model: str) -> str:
             if (Path(folder) / PRETRAINED[model] / "config.json").exists():
                 return str(Path(folder) / PRETRAINED[model])
     return model
+
+
+def missing(model: str) -> list[str]:
+    """The pretrained models of a built-in one that are not on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = yaml.safe_load((FOLDER / model / "config.yaml").read_text())
+    absent = []
+    for name in (config["encoder"]["model"], config["llm"]["model"]):
+        cached = try_to_load_from_cache(name, "config.json")
+        if resolve(name) == name and not isinstance(cached, str):
+            absent.append(name)
+    return absent
+
+
+def describer() -> str:
+    """The best describer whose models are on this machine."""
+    return "describer-mini" if missing("describer-base") else "describer-base"
 
 
 def experiment(model: str) -> Path:

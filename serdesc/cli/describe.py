@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from serdesc.inference.describe import Captioner, Description
 
 
+SURE = 0.5  # probability of an emotion, from which on it is not called unsure
+
+
 @command
 def describe(
     audio: Annotated[
@@ -32,8 +35,15 @@ def describe(
         ),
     ],
     model: Annotated[
-        str, typer.Option("--model", metavar="EXP", help="Experiment folder or built-in model.")
-    ] = "describer-mini",
+        str,
+        typer.Option(
+            "--model",
+            metavar="EXP",
+            help="Experiment folder or built-in model; default: describer-base, or describer-mini"
+            " without its pretrained models.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per file: audio, caption, fields ...")
     ] = False,
@@ -54,6 +64,7 @@ def describe(
 
         serdesc describe my_voice.wav recordings/
     """
+    from serdesc.builtin import missing
     from serdesc.inference.describe import Captioner
     from serdesc.report.site import Site
 
@@ -61,6 +72,12 @@ def describe(
     if html:
         Site(html, link)  # errors of the options come before the work
     start = time.perf_counter()
+    if not model and (absent := missing("describer-base")):
+        typer.echo(
+            "describer-mini is used, a small model. A better one, describer-base, needs"
+            f" {' and '.join(absent)}: tools/get_models.sh fetches them",
+            err=True,
+        )
     captioner = Captioner(model, settings)
     loaded = time.perf_counter() - start
     results = _Results(captioner, as_json, bool(html))
@@ -156,7 +173,7 @@ class _Results:
                     seconds=one.seconds,
                     caption=one.caption,
                     fields=one.fields,
-                    posterior=one.details.posterior,
+                    posterior=one.posterior,
                     kl=one.details.kl,
                     curves=one.details.curves,
                 )
@@ -176,16 +193,26 @@ def _cells(piece: Description) -> list[str]:
     """A row of the table of a long recording."""
     minutes, seconds = divmod(piece.start or 0.0, 60)
     fields = piece.fields
-    values = [fields.emotion, fields.pitch, fields.energy, fields.speed, fields.gender]
+    emotion = _emotion(piece)
+    values = [emotion, fields.pitch, fields.energy, fields.speed, fields.gender]
     cells = [f"{int(minutes)}:{seconds:04.1f}", *(value or "" for value in values)]
     return [*cells, fields.transcript or ""]
+
+
+def _emotion(description: Description) -> str | None:
+    """The emotion with its probability."""
+    named, confidence = description.fields.emotion, description.confidence
+    if named is None or confidence is None:
+        return named
+    return f"{named} ({100 * confidence:.0f} %{', unsure' if confidence < SURE else ''})"
 
 
 def _print(description: Description) -> None:
     lengths = f"{description.seconds:.1f} s, described in {description.took:.2f} s"
     typer.echo(printable(f"{description.audio} ({lengths})\n  {description.caption}"))
     values = []
-    for name, value in description.to_dict()["fields"].items():
-        if name != "transcript":
+    fields = description.to_dict()["fields"] | {"emotion": _emotion(description)}
+    for name, value in fields.items():
+        if name != "transcript" and value is not None:
             values.append(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     typer.echo(printable(f"  {'  '.join(values)}\n"))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from serdesc import config as configs
 from serdesc import runtime
-from serdesc.builtin import experiment, names
+from serdesc.builtin import describer, experiment, names
 from serdesc.captions import reader, writer
 from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.data import audio, curves, cutting
@@ -30,7 +30,6 @@ class Details:
     """What a page shows beside the caption."""
 
     kl: dict[str, np.ndarray]  # branch -> KL, 25 values a second (branches.py)
-    posterior: dict[str, float] | None  # of the emotion, over EMOTIONS; None if none is read
     curves: dict[str, Any]  # of the sound (data/curves.py)
 
 
@@ -45,7 +44,14 @@ class Description:
     took: float  # seconds of computation
     cropped: bool  # the recording is longer: only encoder.max_seconds of it were used
     start: float | None = None  # seconds, of a piece of a long recording
+    # Of the emotion, over EMOTIONS; None if none is read, and without decoding.posterior.
+    posterior: dict[str, float] | None = None
     details: Details | None = None  # of `describe --html`
+
+    @property
+    def confidence(self) -> float | None:
+        """Probability of the emotion that the caption names."""
+        return self.posterior.get(str(self.fields.emotion)) if self.posterior else None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON of `serdesc describe --json`; fields without a value are omitted."""
@@ -58,6 +64,7 @@ class Description:
             **times,
             "caption": self.caption,
             "fields": {name: value for name, value in fields.items() if value is not None},
+            "posterior": self.posterior,
             "seconds": round(self.seconds, 3),
             "took": round(self.took, 3),
         }
@@ -66,8 +73,11 @@ class Description:
 class Captioner:
     """A trained or built-in model that describes recordings."""
 
-    def __init__(self, model: str = "describer-mini", settings: list[str] | None = None) -> None:
-        """Load the model. Raises UserError if there is none of that name."""
+    def __init__(self, model: str = "", settings: list[str] | None = None) -> None:
+        """Load a model, by default the best that is here. Raises UserError if there is none of
+        that name.
+        """
+        model = model or describer()
         exp = experiment(model)
         if not (exp / "config.yaml").exists():
             raise UserError(
@@ -86,6 +96,7 @@ class Captioner:
         began = time.perf_counter()
         x, frames = batches.pad(encode(self.encoder, [wave]))
         caption = self.model.generate(x, frames, self.config.decoding.max_new_tokens)[0]
+        posterior = self._posterior(x, frames, caption)
         seconds = len(wave) / audio.SAMPLE_RATE
         return Description(
             audio=name,
@@ -95,24 +106,26 @@ class Captioner:
             took=time.perf_counter() - began,
             cropped=start is None and seconds >= self.config.encoder.max_seconds,
             start=start,
-            details=self._details(wave, x, frames, caption) if details else None,
+            posterior=posterior,
+            details=self._details(wave, x, frames) if details else None,
         )
 
     def describe_file(self, path: str | Path) -> Description:
         """Describe a recording. Raises AudioError if it cannot be used."""
         return self.describe(audio.load(path, self.config.encoder.max_seconds), str(path))
 
-    def _details(self, wave: np.ndarray, x: Tensor, frames: Tensor, caption: str) -> Details:
-        posterior = None
-        if self.config.decoding.posterior and reader.read(caption).emotion is not None:
-            variants = [writer.with_emotion(caption, emotion) or "" for emotion in EMOTIONS]
-            log_likelihoods = self.model.log_likelihoods(x, frames, [variants])[0]
-            posterior = softmax(EMOTIONS, log_likelihoods)
+    def _posterior(self, x: Tensor, frames: Tensor, caption: str) -> dict[str, float] | None:
+        if not self.config.decoding.posterior or reader.read(caption).emotion is None:
+            return None
+        variants = [writer.with_emotion(caption, emotion) or "" for emotion in EMOTIONS]
+        return softmax(EMOTIONS, self.model.log_likelihoods(x, frames, [variants])[0])
+
+    def _details(self, wave: np.ndarray, x: Tensor, frames: Tensor) -> Details:
         kl = {}
         first = first_frame(wave, self.config.encoder)
         for branch, values in self.model.kl_per_frame(x, frames).items():
             kl[branch] = branches.means(values[0].float().cpu().numpy(), first)
-        return Details(kl, posterior, curves.of_wave(wave))
+        return Details(kl, curves.of_wave(wave))
 
     def describe_files(
         self, paths: Iterable[Path], details: bool = False

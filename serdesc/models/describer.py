@@ -23,6 +23,7 @@ from serdesc.models.rows import Rows, Side, lay_out
 
 # content: ASR with zero descriptor tokens. descriptor: the joint target. joint: one-stage training.
 Phase = Literal["content", "descriptor", "joint"]
+IGNORED = -100  # label of padding
 TRAINED: dict[str, tuple[str, ...]] = {
     "content": ("content",),
     "descriptor": ("descriptor",),
@@ -103,7 +104,7 @@ class Describer(nn.Module):
 
     def label_count(self, target: str) -> int:
         """M of a target, its end token included."""
-        return len(self._answer(target))
+        return len(self.answer_ids(target))
 
     def token_counts(self, frames: Tensor) -> list[int]:
         """U of each utterance."""
@@ -210,7 +211,7 @@ class Describer(nn.Module):
         """
         groups = [speech.s_con] if speech.s_des is None else [speech.s_con, speech.s_des]
         texts = [prompt.before, *[prompt.between] * (len(groups) - 1), prompt.after]
-        answers = [[] if t is None else self._answer(t) for t in targets]
+        answers = [[] if t is None else self.answer_ids(t) for t in targets]
         layout = lay_out(texts, answers, tokens, speech.s_con.shape[1], attend, padding)
         places = [*layout.text_at, *[at for group in layout.speech_at for at in group]]
         labels = [token for answer in answers for token in answer]
@@ -221,10 +222,9 @@ class Describer(nn.Module):
         parts = torch.cat([words, *[s.flatten(0, 1).to(words.dtype) for s in groups]])
         flat = parts.new_zeros(layout.surplus + 1, self.llm_width).index_copy_(0, places_, parts)
         embeds = flat[:-1].view(*layout.mask.shape, self.llm_width)
-        counts = [len(answer) for answer in answers]
-        return Rows(embeds, layout.mask.to(self.device), labels_, predicting_, counts)
+        return Rows(embeds, layout.mask.to(self.device), labels_, predicting_)
 
-    def _answer(self, target: str) -> list[int]:
+    def answer_ids(self, target: str) -> list[int]:
         """The tokens of a target, with the end token unless it is the beginning of a caption."""
         ids = list(self.tokenizer.encode(target, add_special_tokens=False))
         return ids if isinstance(target, Beginning) else [*ids, self.prompt.end]
@@ -280,11 +280,42 @@ class Describer(nn.Module):
         speech = self._encode_for_inference(x, frames)
         results: list[list[float]] = []
         for i, (u, candidates) in enumerate(zip(self.token_counts(frames), answers)):
-            times = len(candidates)
-            rows = self.build_rows(self.prompt, repeat(speech, i, times), [u] * times, candidates)
-            by_row = self.token_losses(rows).split(rows.counts)
-            results.append((-torch.stack([row.sum() for row in by_row])).tolist())
+            rows = self.build_rows(self.prompt, one_of(speech, i), [u], [None])
+            ids = [self.answer_ids(candidate) for candidate in candidates]
+            results.append((-self.answer_losses(rows, ids, common_length(ids))).tolist())
         return results
+
+    def answer_losses(self, rows: Rows, answers: Sequence[Sequence[int]], common: int) -> Tensor:
+        """-log p (n,) of n answers to one prompt (rows of one utterance).
+
+        Their first `common` tokens are the same, and fewer than all of any: prompt and common
+        tokens pass through the LLM once, and all answers attend to their keys and values.
+        """
+        model = self.llm.get_base_model()  # type: ignore[operator]
+        embed = llms.embeddings(self.llm)
+        same = torch.tensor(answers[0][:common], dtype=torch.long, device=self.device)
+        rests = [torch.tensor(answer[common:], device=self.device) for answer in answers]
+        rest = pad_sequence(rests, batch_first=True, padding_value=IGNORED)  # (n, W)
+        begun = torch.cat([rows.embeds, embed(same)[None].to(rows.embeds)], 1)
+        out = model.model(inputs_embeds=begun, use_cache=True)
+        before = out.last_hidden_state[0, -common - 1 :]  # (common + 1, H)
+        loss_of_same = functional.cross_entropy(
+            model.lm_head(before[:-1]).float(), same, reduction="sum"
+        )
+        hidden = before[-1].expand(len(answers), 1, -1)
+        if rest.shape[1] > 1:
+            out.past_key_values.batch_repeat_interleave(len(answers))
+            end = begun.shape[1] + rest.shape[1] - 1
+            more = model.model(
+                inputs_embeds=embed(rest[:, :-1].clamp_min(0)),
+                position_ids=torch.arange(begun.shape[1], end, device=self.device)[None],
+                past_key_values=out.past_key_values,
+                use_cache=True,
+            )
+            hidden = torch.cat([hidden, more.last_hidden_state], 1)  # (n, W, H)
+        logits = model.lm_head(hidden).float().transpose(1, 2)  # (n, V, W)
+        losses = functional.cross_entropy(logits, rest, ignore_index=IGNORED, reduction="none")
+        return losses.sum(1) + loss_of_same
 
     def decode_rows(self, rows: Rows, max_new_tokens: int) -> list[str]:
         """Greedy decoding of rows that are padded on the left."""
@@ -310,14 +341,19 @@ class Describer(nn.Module):
         return text.strip()
 
 
-def repeat(speech: SpeechTokens, i: int, times: int) -> SpeechTokens:
-    """Utterance i, repeated."""
+def one_of(speech: SpeechTokens, i: int) -> SpeechTokens:
+    """The speech tokens of utterance i alone."""
+    s_des = None if speech.s_des is None else speech.s_des[i : i + 1]
+    return SpeechTokens(speech.s_con[i : i + 1], s_des, speech.kl)
 
-    def of_group(t: Tensor) -> Tensor:
-        return t[i : i + 1].expand(times, *t.shape[1:])
 
-    s_des = None if speech.s_des is None else of_group(speech.s_des)
-    return SpeechTokens(of_group(speech.s_con), s_des, speech.kl)
+def common_length(answers: Sequence[Sequence[int]]) -> int:
+    """Tokens at the beginning that all answers have, the last one of none among them."""
+    shortest = min(len(answer) for answer in answers)
+    for i in range(shortest - 1):
+        if any(answer[i] != answers[0][i] for answer in answers):
+            return i
+    return shortest - 1
 
 
 def frame_mask(frames: Tensor, length: int) -> Tensor:

@@ -22,7 +22,6 @@ class Rows(NamedTuple):
     mask: Tensor  # (B, N), attention mask
     labels: Tensor  # (M,)
     predicting: Tensor  # (M,), the position before each label
-    counts: list[int]  # label tokens of each row
 
 
 @dataclass
@@ -51,11 +50,13 @@ def lay_out(
 ) -> Layout:
     """Text and speech in turn, then the answer: texts[0], first group, texts[1], ...
 
-    tokens: U of each utterance; width: U of the batch; attend: to the second group.
+    tokens: U of each utterance; width: U of the batch; attend: to the second group, which is left
+    out otherwise.
     """
     groups = len(texts) - 1
     fixed = sum(len(text) for text in texts)
-    lengths = [fixed + groups * u + len(a) for u, a in zip(tokens, answers, strict=True)]
+    counts = [groups * u if attend else u for u in tokens]
+    lengths = [fixed + count + len(a) for count, a in zip(counts, answers, strict=True)]
     n = max(lengths)
     layout = Layout(torch.zeros(len(lengths), n, dtype=torch.long))
     layout.speech_at = [[] for _ in range(groups)]
@@ -66,11 +67,10 @@ def lay_out(
         for group, text in enumerate(texts):
             at = _put_text(layout, text, at)
             if group < groups:
-                places = [*range(at, at + u), *[layout.surplus] * (width - u)]
-                layout.speech_at[group] += places
-                if group == 1 and not attend:
-                    layout.mask.view(-1)[at : at + u] = 0
-                at += u
+                placed = u if attend or group == 0 else 0
+                surplus = [layout.surplus] * (width - placed)
+                layout.speech_at[group] += [*range(at, at + placed), *surplus]
+                at += placed
         layout.predicting += range(at - 1, at - 1 + len(answer))
         _put_text(layout, answer, at)
     return layout

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 
 from serdesc.features.encoder import Encoder
 from serdesc.models.adapter import token_count
-from serdesc.models.describer import Describer, Phase, SpeechTokens, repeat
+from serdesc.models.describer import Describer, Phase, SpeechTokens
 from serdesc.models.rows import Rows
 
 # Fused as on a GPU: the (T, T) attention weights are never stored.
@@ -166,12 +166,14 @@ class Weightless:
 
     @torch.no_grad()
     def likelihoods(self, clip: Clip, answers: int) -> PassCost:
-        """The posterior of one utterance: its response in `answers` variants."""
+        """The posterior of one utterance: its response in `answers` variants, half of it common."""
         self.model.eval()
         with self.mode, Tally() as tally:
             x = self._x([clip])
-            speech = repeat(self._encode_speech(x, [clip], "descriptor"), 0, answers)
-            self.model.token_losses(self._rows(speech, [clip] * answers))
+            speech = self._encode_speech(x, [clip], "descriptor")
+            ids = self.model.answer_ids(clip.target)
+            rows = self._rows(speech, [clip], answered=False)
+            self.model.answer_losses(rows, [ids] * answers, len(ids) // 2)
         return PassCost(tally.peak, tally.flops)
 
     def _x(self, batch: Sequence[Clip]) -> Tensor:

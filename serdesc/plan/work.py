@@ -222,14 +222,22 @@ def answers(
         prompts = shape._replace(n=shape.n - longest, labels=len(batch))
         candidates: list[BatchShape] = []
         if config.decoding.posterior and emotions > 1:
-            candidates = [_candidates(item, prompt, config, emotions) for item in batch]
+            for item in batch:
+                candidates += _candidates(item, prompt, config, emotions)
         yield Answers(prompts, min(config.decoding.max_new_tokens, longest), candidates)
 
 
-def _candidates(item: Item, prompt: int, config: Config, emotions: int) -> BatchShape:
-    """The response of one utterance with each emotion."""
-    single = padded([item], prompt, "descriptor", config)
-    return single._replace(b=emotions, labels=emotions * item.caption_tokens)
+def _candidates(item: Item, prompt: int, config: Config, emotions: int) -> list[BatchShape]:
+    """The response of one utterance with each emotion, whose phrase is taken to be in its middle:
+    what precedes it passes once, the rest once for each emotion.
+    """
+    whole = padded([item], prompt, "descriptor", config)
+    rest = item.caption_tokens // 2
+    common = item.caption_tokens - rest
+    return [
+        whole._replace(n=whole.n - rest, labels=common),
+        whole._replace(b=emotions, n=rest, labels=emotions * rest),
+    ]
 
 
 def prefill(costs: Costs, batch: Answers) -> float:

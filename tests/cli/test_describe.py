@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -12,6 +14,10 @@ from typing import Callable
 import soundfile
 from helpers.cli import serdesc
 from helpers.report import data_of
+
+from serdesc.captions.reader import read
+from serdesc.cli.describe import _print
+from serdesc.inference.describe import Description
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,3 +111,18 @@ def test_a_long_recording_is_a_table_and_a_page(
     assert code == 0 and "only its first 30 s were used" in text and text.count('"audio"') == 1
     code, text = serdesc("describe", long, "--html", corpus)
     assert code == 2 and "is not empty and no report" in text
+
+
+def test_an_emotion_has_its_probability_and_a_doubtful_one_is_called_unsure() -> None:
+    def said(posterior: dict[str, float] | None, caption: str = "A man speaks sadly.") -> str:
+        described = Description("a.wav", caption, read(caption), 1.0, 0.1, False, None, posterior)
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            _print(described)
+        return output.getvalue()
+
+    assert "emotion: sad (81 %)" in said({"sad": 0.81, "angry": 0.19})
+    assert "emotion: sad (43 %, unsure)" in said({"sad": 0.43, "angry": 0.57})
+    assert "emotion: sad " in said(None)
+    assert "emotion" not in said(None, "A man speaks.")
+    assert "emotion: bored " in said({"sad": 1.0}, "A man speaks, sounding bored.")

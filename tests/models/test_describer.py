@@ -15,7 +15,7 @@ from serdesc.features.batches import pad
 from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck
-from serdesc.models.describer import Describer, Phase, SpeechTokens, noise
+from serdesc.models.describer import Describer, Phase, SpeechTokens, common_length, noise
 from serdesc.models.rows import Side
 
 
@@ -110,8 +110,29 @@ def test_nll_equals_the_llms_own_loss_on_all_positions(model: Describer) -> None
     labels = torch.full(rows.mask.shape, -100)
     labels[:, -6:] = rows.labels
     theirs = model.llm(inputs_embeds=rows.embeds, labels=labels).loss
-    assert rows.counts == [6]
     torch.testing.assert_close(model.token_losses(rows).mean(), theirs)
+
+
+@pytest.mark.parametrize("common", [0, 3, 7])
+def test_answers_that_share_a_prompt_have_the_likelihoods_of_answers_alone(
+    model: Describer, common: int
+) -> None:
+    model.eval()
+    speech = random_speech(model, 1, 4)
+    answers = ["a cat, calm.", "a cat, sad and angry.", "a cat, c"]
+    ids = [model.answer_ids(answer) for answer in answers]
+    assert common_length(ids) == 7 and common_length([ids[0]]) == len(ids[0]) - 1
+    assert common_length([[1, 2], [1, 2, 3]]) == 1
+    rows = model.build_rows(model.prompt, speech, [4], [None])
+    with torch.inference_mode():
+        alone = []
+        for answer in answers:
+            whole = model.build_rows(model.prompt, speech, [4], [answer])
+            alone.append(model.token_losses(whole).sum())
+        together = model.answer_losses(rows, ids, common)
+        torch.testing.assert_close(together, torch.stack(alone), atol=1e-4, rtol=1e-5)
+        one = model.answer_losses(rows, ids[:1], len(ids[0]) - 1)  # nothing but the end token left
+        torch.testing.assert_close(one[0], alone[0], atol=1e-4, rtol=1e-5)
 
 
 def random_speech(model: Describer, utterances: int, tokens: int) -> SpeechTokens:
@@ -120,31 +141,27 @@ def random_speech(model: Describer, utterances: int, tokens: int) -> SpeechToken
 
 
 @pytest.mark.parametrize("padding", ["left", "right"])
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("groups, attend", [(1, True), (2, True), (2, False)])
 def test_rows_are_the_parts_of_the_prompt_one_after_the_other(
-    model: Describer, padding: Side, groups: int
+    model: Describer, padding: Side, groups: int, attend: bool
 ) -> None:
     prompt, speech, tokens = model.prompt, random_speech(model, 2, 5), [5, 3]
     if groups == 1:
         speech = speech._replace(s_des=None)
-    rows = model.build_rows(prompt, speech, tokens, ["a cat", None], False, padding)
+    rows = model.build_rows(prompt, speech, tokens, ["a cat", None], attend, padding)
     embed = model.llm.get_input_embeddings()
     answer = [*model.tokenizer.encode("a cat", add_special_tokens=False), prompt.end]
-    assert rows.counts == [len(answer), 0] and rows.labels.tolist() == answer
+    assert rows.labels.tolist() == answer
     for i, (u, ids) in enumerate(zip(tokens, [answer, []])):
         parts = [embed(torch.tensor(prompt.before)), speech.s_con[i, :u]]
-        attended = [len(prompt.before) + u]
         if speech.s_des is not None:
-            parts += [embed(torch.tensor(prompt.between)), speech.s_des[i, :u]]
-            attended = [attended[0] + len(prompt.between), u]
+            parts += [embed(torch.tensor(prompt.between)), speech.s_des[i, : u if attend else 0]]
         parts.append(embed(torch.tensor([*prompt.after, *ids], dtype=torch.long)))
         row = torch.cat(parts)
-        mask = torch.ones(len(row), dtype=torch.long)
-        mask[attended[0] : sum(attended)] = 0 if groups == 2 else 1
         begin = len(rows.embeds[i]) - len(row) if padding == "left" else 0
         here = slice(begin, begin + len(row))
-        assert torch.equal(rows.embeds[i, here], row) and torch.equal(rows.mask[i, here], mask)
-        assert int(rows.mask[i].sum()) == int(mask.sum())
+        assert torch.equal(rows.embeds[i, here], row) and bool((rows.mask[i, here] == 1).all())
+        assert int(rows.mask[i].sum()) == len(row)
         assert float(rows.embeds[i].abs().sum()) == pytest.approx(float(row.abs().sum()), rel=1e-5)
     end = rows.embeds.shape[1]  # the first row is the longest, so no padding follows it
     assert rows.predicting.tolist() == list(range(end - len(answer) - 1, end - 1))

@@ -6,7 +6,8 @@
 Trained on all of the first corpus, tested on all of the second (data directories with emotions):
 the mean over time of each normalised layer, standardised by the training corpus, in a logistic
 regression with balanced classes. With the silence at both ends and without it (encoder.trim), and
-with read speech that is taken as neutral (every eighth utterance of --neutral). UA in percent.
+with every eighth utterance of further speech: read speech that is taken as neutral (--neutral), or
+speech with labels of its own (--also). --field gender: the same of the sex. UA in percent.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ def main() -> None:
     parser.add_argument("train", type=Path)
     parser.add_argument("test", type=Path)
     parser.add_argument("--neutral", type=Path)
+    parser.add_argument("--also", type=Path)
+    parser.add_argument("--field", choices=("emotion", "gender"), default="emotion")
     parser.add_argument("--config", type=Path, action="append", default=[])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--c", type=float, default=0.01, help="inverse weight of the L2 penalty")
@@ -70,26 +73,32 @@ def main() -> None:
     for folder in (options.train, options.test):
         originals = datadir.originals(datadir.read(folder))
         chosen.append([utt for utt in originals if utt.emotion in EMOTIONS])
-    read = datadir.originals(datadir.read(options.neutral))[::8] if options.neutral else []
-    labels = [[str(utt.emotion) for utt in utterances] for utterances in chosen]
+    further = options.neutral or options.also
+    added = datadir.originals(datadir.read(further))[::8] if further else []
+    if options.neutral:
+        added = [dataclasses.replace(utt, emotion="neutral") for utt in added]
+    added = [utt for utt in added if getattr(utt, options.field)]
+    what = "read speech neutral" if options.neutral else "more speech"
+    labels = [[str(getattr(u, options.field)) for u in part] for part in (*chosen, added)]
     columns: dict[str, list[str]] = {}
     for trim in (False, True):
         encoder = Encoder.load(dataclasses.replace(config.encoder, trim=trim), torch.device("cpu"))
         trained, tested = (means(utterances, encoder) for utterances in chosen)
         name = "without the silence" if trim else "as recorded"
-        for title, more in ((name, []), (f"{name}, read speech neutral", read)):
+        for title, more in ((name, []), (f"{name}, {what}", added)):
             if title != name and not more:
                 continue
             x = np.concatenate([trained, means(more, encoder)]) if more else trained
-            y = [*labels[0], *["neutral"] * len(more)]
+            y = [*labels[0], *(labels[2] if more else [])]
             column = columns.setdefault(title, [])
             for layer in [[i] for i in range(encoder.layers)] + [list(range(encoder.layers))]:
                 flat = [values[:, layer].reshape(len(values), -1) for values in (x, tested)]
                 accuracy = unweighted_accuracy((flat[0], y), (flat[1], labels[1]), options.c)
                 column.append(f"{accuracy:.1f}")
     names = [f"output {i + 1}" for i in range(len(next(iter(columns.values()))) - 1)] + ["all"]
-    sizes = f"{len(labels[0])} to {len(labels[1])} utterances"
-    print(f"{config.encoder.model}: {sizes}, {len(read)} of read speech; UA %, chance 25")
+    sizes = f"{len(labels[0])} to {len(labels[1])} utterances, {len(added)} more"
+    chance = 100 / len(set(labels[1]))
+    print(f"{config.encoder.model}: {sizes}; {options.field}, UA %, chance {chance:.0f}")
     rows = [[name, *(column[i] for column in columns.values())] for i, name in enumerate(names)]
     print(tabulate(rows, ["layer", *columns], tablefmt="github", disable_numparse=True))
 

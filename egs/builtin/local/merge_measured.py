@@ -3,9 +3,7 @@
 Read speech has no emotion label. For describer-mini it is neutral, an assumption, and EmoDB's ten
 German sentences are left out, so that the content phase trains on English alone; their speed is
 measured before. With --neutral, only that share of the read speech is neutral and the emotion of
-the rest unknown; with --german, EmoDB's sentences stay; with --share and --max-seconds, only that
-share of the English speech is taken and no longer recordings; with --copies, only the first copies
-of local/levels.py of each clip of EmoDB.
+the rest unknown; with --german, EmoDB's sentences stay.
 
     python local/merge_measured.py data/levels data/levels_emodb data/measured
     python local/merge_measured.py data/levels data/levels_emodb data/base --neutral 0 --german
@@ -25,9 +23,9 @@ from serdesc.data.datadir import Utterance
 EMOTIONS = ("angry", "happy", "neutral", "sad")  # of EmoDB's seven
 
 
-def drawn(utt: Utterance, share: float, what: str) -> bool:
-    """Whether the utterance is in a share of the data, fixed by its id and what is drawn."""
-    digest = hashlib.sha256(f"{what} {utt.utt_id}".encode()).hexdigest()
+def drawn(utt: Utterance, share: float) -> bool:
+    """Whether the utterance is in a share of the data, fixed by its id."""
+    digest = hashlib.sha256(f"neutral {utt.utt_id}".encode()).hexdigest()
     return int(digest[:8], 16) < share * 2**32
 
 
@@ -37,20 +35,14 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--neutral", type=float, default=1.0)
     parser.add_argument("--german", action="store_true")
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--max-seconds", type=float, default=float("inf"))
-    parser.add_argument("--copies", type=int)
     args = parser.parse_args()
     merged = []
     for utt in datadir.read(args.english):
-        if (utt.seconds or 0.0) > args.max_seconds or not drawn(utt, args.share, "taken"):
-            continue
-        if utt.emotion is None and drawn(utt, args.neutral, "neutral"):
+        if utt.emotion is None and drawn(utt, args.neutral):
             utt = replace(utt, emotion="neutral")
         merged.append(utt)
     for utt in datadir.read(args.emodb):
-        copy = int(utt.utt_id.partition("-")[2] or 0)
-        if utt.emotion in EMOTIONS and (args.copies is None or copy < args.copies):
+        if utt.emotion in EMOTIONS:
             merged.append(utt if args.german else replace(utt, text=None))
     datadir.write(args.out, merged)
     shutil.copy(args.english / "measure.json", args.out)  # annotate measures nothing again
