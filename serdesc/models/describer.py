@@ -296,8 +296,8 @@ class Describer(nn.Module):
         same = torch.tensor(answers[0][:common], dtype=torch.long, device=self.device)
         rests = [torch.tensor(answer[common:], device=self.device) for answer in answers]
         rest = pad_sequence(rests, batch_first=True, padding_value=IGNORED)  # (n, W)
-        begun = torch.cat([rows.embeds, embed(same)[None].to(rows.embeds)], 1)
-        out = model.model(inputs_embeds=begun, use_cache=True)
+        inputs = torch.cat([rows.embeds, embed(same)[None].to(rows.embeds)], 1)
+        out = model.model(inputs_embeds=inputs, use_cache=True)
         before = out.last_hidden_state[0, -common - 1 :]  # (common + 1, H)
         loss_of_same = functional.cross_entropy(
             model.lm_head(before[:-1]).float(), same, reduction="sum"
@@ -305,10 +305,10 @@ class Describer(nn.Module):
         hidden = before[-1].expand(len(answers), 1, -1)
         if rest.shape[1] > 1:
             out.past_key_values.batch_repeat_interleave(len(answers))
-            end = begun.shape[1] + rest.shape[1] - 1
+            end = inputs.shape[1] + rest.shape[1] - 1
             more = model.model(
                 inputs_embeds=embed(rest[:, :-1].clamp_min(0)),
-                position_ids=torch.arange(begun.shape[1], end, device=self.device)[None],
+                position_ids=torch.arange(inputs.shape[1], end, device=self.device)[None],
                 past_key_values=out.past_key_values,
                 use_cache=True,
             )
