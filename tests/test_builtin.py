@@ -72,8 +72,10 @@ def test_the_better_describer_is_taken_where_its_models_are(
         assert published in builtin.missing("describer-base")
         assert builtin.resolve(published) == published
         (tmp_path / folder).mkdir(parents=True)
+        assert builtin.resolve(published) == published  # without a configuration it is not complete
         (tmp_path / folder / "config.json").write_text("{}")
         assert builtin.resolve(published) == str(tmp_path / folder)
+    assert builtin.resolve("openai/whisper-small") == "openai/whisper-small"
     assert builtin.describer() == "describer-base"
     monkeypatch.setenv("SERDESC_MODELS", str(tmp_path / "c"))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "config.json")

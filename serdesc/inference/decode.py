@@ -99,18 +99,24 @@ def _hypotheses(
     emotions: Sequence[str],
 ) -> list[Row]:
     responses = model.generate(x, frames, model.config.decoding.max_new_tokens)
+    of_rows = posteriors(model, x, frames, responses, emotions)
+    pairs = enumerate(zip(utterances, responses))
+    return [hypothesis(utt.utt_id, response, of_rows.get(i)) for i, (utt, response) in pairs]
+
+
+def posteriors(
+    model: Model, x: Tensor, frames: Tensor, responses: Sequence[str], emotions: Sequence[str]
+) -> dict[int, dict[str, float]]:
+    """The posterior over two or more emotions of each row whose response names one."""
     variants = {}
     for i, response in enumerate(responses):
         if len(emotions) > 1 and reader.read(response).emotion is not None:
             variants[i] = [writer.with_emotion(response, emotion) or "" for emotion in emotions]
-    posteriors: dict[int, dict[str, float]] = {}
-    if variants:
-        rows = list(variants)
-        log_likelihoods = model.log_likelihoods(x[rows], frames[rows], list(variants.values()))
-        for i, values in zip(rows, log_likelihoods):
-            posteriors[i] = softmax(emotions, values)
-    pairs = enumerate(zip(utterances, responses))
-    return [hypothesis(utt.utt_id, response, posteriors.get(i)) for i, (utt, response) in pairs]
+    if not variants:
+        return {}
+    rows = list(variants)
+    log_likelihoods = model.log_likelihoods(x[rows], frames[rows], list(variants.values()))
+    return {i: softmax(emotions, values) for i, values in zip(rows, log_likelihoods)}
 
 
 def softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:

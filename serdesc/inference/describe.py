@@ -13,7 +13,7 @@ from torch import Tensor
 from serdesc import config as configs
 from serdesc import runtime
 from serdesc.builtin import describer, experiment, names
-from serdesc.captions import reader, writer
+from serdesc.captions import reader
 from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.data import audio, curves, cutting
 from serdesc.errors import UserError
@@ -21,7 +21,7 @@ from serdesc.features import batches
 from serdesc.features.encoder import Encoder
 from serdesc.features.live import Live, encode, first_frame
 from serdesc.inference import branches
-from serdesc.inference.decode import softmax
+from serdesc.inference.decode import posteriors
 from serdesc.models import checkpoint
 
 
@@ -96,7 +96,8 @@ class Captioner:
         began = time.perf_counter()
         x, frames = batches.pad(encode(self.encoder, [wave]))
         caption = self.model.generate(x, frames, self.config.decoding.max_new_tokens)[0]
-        posterior = self._posterior(x, frames, caption)
+        emotions = EMOTIONS if self.config.decoding.posterior else ()
+        posterior = posteriors(self.model, x, frames, [caption], emotions).get(0)
         seconds = len(wave) / audio.SAMPLE_RATE
         return Description(
             audio=name,
@@ -113,12 +114,6 @@ class Captioner:
     def describe_file(self, path: str | Path) -> Description:
         """Describe a recording. Raises AudioError if it cannot be used."""
         return self.describe(audio.load(path, self.config.encoder.max_seconds), str(path))
-
-    def _posterior(self, x: Tensor, frames: Tensor, caption: str) -> dict[str, float] | None:
-        if not self.config.decoding.posterior or reader.read(caption).emotion is None:
-            return None
-        variants = [writer.with_emotion(caption, emotion) or "" for emotion in EMOTIONS]
-        return softmax(EMOTIONS, self.model.log_likelihoods(x, frames, [variants])[0])
 
     def _details(self, wave: np.ndarray, x: Tensor, frames: Tensor) -> Details:
         kl = {}

@@ -17,7 +17,7 @@ $dry_run || ../../tools/setup.sh
 . ./path.sh
 . ./cmd.sh
 . ../../utils/stage.sh
-models=../../serdesc/builtin exp=exp/describer-base/fold1 dump=dump/whisper-base/base
+models=../../serdesc/builtin dump=dump/whisper-base/base
 conf=(--config conf/describer_base.yaml)
 
 if begin 1 "real recordings at random levels, with labels"; then
@@ -29,7 +29,7 @@ if begin 1 "real recordings at random levels, with labels"; then
   run $train_cmd data/log/base_read.log \
     serdesc annotate data/base_read_levels "${conf[@]}" --nj "$nj"
   run python local/merge_measured.py data/base_read_levels data/base_emodb data/base \
-    --neutral 0 --german
+    --as-they-are
   run $train_cmd data/log/base.log serdesc annotate data/base "${conf[@]}"
 fi
 if begin 2 "extract the outputs of all encoder layers to $dump"; then
@@ -59,9 +59,8 @@ if begin 5 "captions of English speech that name an emotion"; then
       --config conf/describer_base_emotion.yaml --set "training.init=$last"
     last=$out
   done
-  run rm -rf "$exp"
-  run python local/average.py "$exp" exp/describer-base-{emotion,balanced}/fold1
 fi
-if begin 6 "install it in serdesc/builtin, in 16 bits"; then
-  run python local/install.py "$exp" $models/describer-base
+if begin 6 "install the mean of the last two in serdesc/builtin, in 16 bits"; then
+  run python local/install.py exp/describer-base-{emotion,balanced}/fold1 \
+    $models/describer-base
 fi

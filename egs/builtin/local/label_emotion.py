@@ -11,24 +11,18 @@ without copies; with --balance, with the copies of all emotions but the commones
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+
+from pretrain_branches import Teachers, mean_of_layers
 
 from serdesc import config as configs
 from serdesc import runtime
 from serdesc.data import datadir
 from serdesc.features import batches
 from serdesc.features.store import open_features
-
-spec = importlib.util.spec_from_file_location(
-    "pretrain_branches", Path(__file__).with_name("pretrain_branches.py")
-)
-assert spec is not None and spec.loader is not None
-pretrain_branches = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(pretrain_branches)
 
 
 def main() -> None:
@@ -45,9 +39,9 @@ def main() -> None:
     means = {}
     for group in batches.decoding_batches(utterances, 32):
         for utt, x in zip(group, features.load(group)):
-            means[utt.utt_id] = pretrain_branches.mean_of_layers(x)
+            means[utt.utt_id] = mean_of_layers(x)
     classes = sorted({utt.emotion for utt in utterances if utt.emotion})
-    teachers = pretrain_branches.Teachers({"emotion": classes})
+    teachers = Teachers({"emotion": classes})
     teachers.fit(utterances, means)
     answers = teachers.answers["emotion"]
     unknown = [u for u in utterances if not u.emotion and (u.seconds or 0.0) <= args.max_seconds]

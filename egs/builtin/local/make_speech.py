@@ -81,13 +81,13 @@ def draw_sentence(rng: np.random.Generator) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def lines(texts: list[str], speakers: int = SPEAKERS) -> list[Line]:
-    """Utterances of the first speakers: odd ones from the grammar, even ones parts of `texts`."""
+def lines(texts: list[str]) -> list[Line]:
+    """All utterances: odd ones from the grammar, even ones parts of `texts`."""
     rng = np.random.default_rng(SEED)
     forbidden = {line.words for line in mini.lines()}
     runs = phrases(texts, rng)
     drawn: list[Line] = []
-    for number in range(speakers):
+    for number in range(SPEAKERS):
         gender = ("female", "male")[number % 2]
         variant = rng.choice(FEMALE if gender == "female" else MALE)
         voice = f"{rng.choice(ACCENTS)}+{variant}"
@@ -131,12 +131,11 @@ def main() -> None:
         type=Path,
         help="data directories with the texts, then the wav folder and the new data directory",
     )
-    parser.add_argument("--speakers", type=int, default=SPEAKERS)
     parser.add_argument("--nj", type=int, default=2)
     args = parser.parse_args()
     *sources, wavs, out = args.sources
     texts = [utt.text for source in sources for utt in datadir.read(source) if utt.text]
-    drawn = lines(texts, args.speakers)
+    drawn = lines(texts)
     wavs.mkdir(parents=True, exist_ok=True)
     missing = [line for line in drawn if not (wavs / f"{line.utt_id}.wav").exists()]
 
