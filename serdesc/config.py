@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, Literal, Sequence
+from typing import Literal, Sequence
 
 from serdesc import configfile
 from serdesc.configfile import Count, NotNegative, Positive, Share, Whole, rename_keys
 from serdesc.errors import UserError
 from serdesc.files import write_text
 
-__all__ = ["Config", "differences", "dump", "leaves", "load", "rename_keys", "systems"]
+__all__ = ["Config", "differences", "dump", "load", "rename_keys", "systems"]
 
 SYSTEM = "You are a helpful language and speech assistant."
 INSTRUCTION = (
@@ -137,8 +137,9 @@ class AdapterConfig:
 
     k: Count = 5  # frames concatenated into one speech token
     hidden: Count = 2048
-    # Each token of the descriptor branch also has the mean of z over the utterance.
-    summary: bool = False
+    # Descriptor tokens also have the mean of z over the utterance and their number modulo `slots`:
+    # in pretraining, every such token becomes the word for one field. 0: neither.
+    slots: Whole = 0
 
 
 @dataclass(frozen=True)
@@ -201,15 +202,28 @@ class PhaseConfig:
 
 
 @dataclass(frozen=True)
+class PretrainConfig(PhaseConfig):
+    """Training of the branches before the LLM's, without it (not in the paper)."""
+
+    epochs: Whole = 0
+    lr: Positive = 1e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_ratio: Share = 0.1
+    batch_size: Count = 32  # utterances
+    # Emotion, sex and age are learnt from logistic regressions of the encoder's layers: their C,
+    # the inverse weight of the L2 penalty; 0: from the labels.
+    teacher: NotNegative = 1e-3
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Two-phase fine-tuning (Section 3.5)."""
 
     strategy: Literal["alternating", "two-stage", "one-stage"] = "alternating"
     alternate: Literal["epoch", "step"] = "epoch"  # unit of alternation
     beta: NotNegative = 1e-2  # weight of the KL term (Eq. 2)
-    # KL over the K latent dimensions: mean, each dimension with weight beta / K; or sum (the
-    # method's ancestor), each with weight beta. The paper does not state which; with the mean, beta
-    # acts as in its Table 3 (egs/mini/RESULTS.md).
+    # KL over the K latent dimensions: mean, weight beta / K each; sum (the method's ancestor), beta
+    # each. The paper does not state it; with the mean, beta acts as in its Table 3 (egs/mini).
     kl: Literal["sum", "mean"] = "mean"
     loss: Literal["mean", "eq4"] = "mean"  # mean: per token and per frame; eq4: sums, as Eq. 4
     content: PhaseConfig = field(default_factory=PhaseConfig)
@@ -219,8 +233,8 @@ class TrainingConfig:
     max_grad_norm: Positive = 1.0  # gradients are clipped at this norm
     weight_decay: NotNegative = 0.0
     lora: bool = True  # train LoRA in both phases
-    # A new wording of the target in every epoch, rendered from its fields; corpus captions are not
-    # used.
+    branches: bool = True  # train the branches in both phases; false: they stay as pretrained
+    # Targets are rendered from their fields, in a new wording in every epoch; no corpus captions.
     paraphrase_targets: bool = False
     max_seconds: Positive = 30.0  # longer training utterances are skipped; skipped.jsonl lists them
     # Utterances without transcript: refuse, or descriptor, train on them in the descriptor (joint)
@@ -229,10 +243,10 @@ class TrainingConfig:
     # Targets of utterances whose emotion is unknown: unnamed, a caption without emotion; open, a
     # caption that ends before its emotion and has no end token, so that nothing is learnt of it.
     without_emotion: Literal["unnamed", "open"] = "unnamed"
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     init: str = ""  # experiment folder or built-in model to start from
-    # A checkpoint at the end of every block (epoch of a phase), and between these: after so many
-    # steps of the block (0: not by steps), and when the last one is so many seconds old (0: not by
-    # time).
+    # Checkpoints: at the end of every block (epoch of a phase), after so many of its steps, and
+    # when the last one is so many seconds old; 0: not by these.
     save_steps: Whole = 0
     save_seconds: NotNegative = 60.0
     tensorboard: bool = False  # also event files: tensorboard --logdir exp (extra tensorboard)
@@ -260,8 +274,7 @@ class TranslationConfig:
 class DecodingConfig:
     max_new_tokens: Count = 200
     batch_size: Count = 8
-    # Posterior of the emotion: likelihood of the caption with each emotion of the data in its
-    # place.
+    # Posterior of the emotion: likelihoods of the caption with each emotion of the data.
     posterior: bool = True
     # Also write KL per frame and layer weights of the branches (hyp.branches.safetensors), which
     # `serdesc report --html` shows.
@@ -285,9 +298,8 @@ class ScoringConfig:
     # Of transcripts, for WER and CER. words-4: this project's; whisper: Whisper's (extra whisper);
     # none: split at white space, as jiwer does.
     normaliser: Literal["words-4", "whisper", "none"] = "words-4"
-    segmentation: Literal["characters", "jieba", "mixed"] = (
-        "characters"  # zh; mixed: Latin words whole
-    )
+    # zh; mixed: Latin words whole.
+    segmentation: Literal["characters", "jieba", "mixed"] = "characters"
     punctuation: Literal["removed", "kept"] = "removed"
     # Text that SPICE parses: PTB tokens in lower case (pycocoevalcap), or the caption unchanged.
     spice_text: Literal["ptb", "raw"] = "ptb"
@@ -372,21 +384,12 @@ def differences(recorded: Config, config: Config, ignore: tuple[str, ...] = ()) 
 
     ignore: keys, or their beginnings, that are not compared.
     """
-    flat = dict(leaves(dataclasses.asdict(config)))
+    flat = dict(configfile.leaves(dataclasses.asdict(config)))
     texts = []
-    for key, value in leaves(dataclasses.asdict(recorded)):
+    for key, value in configfile.leaves(dataclasses.asdict(recorded)):
         if value != flat[key] and not key.startswith(ignore):
             texts.append(f"{key} {value}, the configuration has {flat[key]}")
     return texts
-
-
-def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every key."""
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def dump(config: Config, path: Path) -> None:

@@ -14,7 +14,7 @@ import typing
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Iterator, Literal, TypeVar
 
 from serdesc import plugins
 from serdesc.errors import Notice, UserError
@@ -284,3 +284,12 @@ def _scalar(kind: Any, value: Any, location: str, errors: list[str]) -> Any:
     expected = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}[kind]
     errors.append(f"{location}: '{value}' where {expected} is expected")
     return value
+
+
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every key."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Callable
@@ -19,12 +18,10 @@ import torch
 from typer.testing import CliRunner
 
 from serdesc import builtin
-from serdesc.captions.fields import Fields
 from serdesc.cli import app
 from serdesc.config import EncoderConfig, LlmConfig
 from serdesc.data import acting, audio, espeak
 from serdesc.data.corpora import librispeech, mini, speechocean
-from serdesc.data.datadir import Utterance
 from serdesc.features.encoder import Encoder
 from serdesc.models import llm as llms
 
@@ -80,42 +77,6 @@ def test_the_better_describer_is_taken_where_its_models_are(
     monkeypatch.setenv("SERDESC_MODELS", str(tmp_path / "c"))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "config.json")
     assert builtin.describer() == "describer-base"  # from the hub's cache
-
-
-def test_a_teacher_answers_for_all_speech_but_not_for_the_sex_of_children() -> None:
-    branches = script("pretrain_branches")
-    rng = torch.Generator().manual_seed(3)
-    speech: list[Utterance] = []
-    means: dict[str, torch.Tensor] = {}
-    for i in range(40):
-        utt = Utterance(f"u{i}", "x.wav", f"s{i}")
-        x = torch.randn(2, 7, 6, generator=rng)
-        x[:, :, i % 2] += 3.0  # what tells the two emotions, sexes and ages apart
-        if i < 36:
-            sex, years = ("female", "male")[i % 2], ("child", "young adult")[i % 2]
-            emotion = ("angry", "sad")[i % 2]
-            utt = replace(utt, labels=Fields(emotion=emotion, gender=sex, age=years, pitch="low"))
-        speech.append(utt)
-        means[utt.utt_id] = branches.mean_of_layers(x)
-    classes = {"emotion": ["angry", "sad"], "gender": ["female", "male"]}
-    classes |= {"age": ["child", "young adult"], "pitch": ["high", "low"]}
-    teachers = branches.Teachers(classes)
-    teachers.fit(speech, means)
-    emotion = teachers.targets("emotion", speech)
-    torch.testing.assert_close(emotion.sum(-1), torch.ones(40))
-    assert emotion.argmax(-1).tolist() == [i % 2 for i in range(40)]  # and of the last four
-    assert 0.5 < float(emotion.max(-1).values.mean()) < 0.99  # soft: C is small
-    assert teachers.targets("gender", speech[36:]).sum() == 0
-    assert teachers.targets("pitch", speech[34:]).tolist() == [[0, 1]] * 2 + [[0, 0]] * 4
-    heads = branches.Heads(5, classes)
-    z = torch.randn(40, 5, generator=rng)
-    by_hand = 0.0
-    for name in classes:
-        t = teachers.targets(name, speech)
-        logits = heads.fields[name](z)
-        known = t.sum(-1) > 0
-        by_hand += torch.nn.functional.cross_entropy(logits[known], t[known])
-    torch.testing.assert_close(branches.field_loss(heads, z, speech, teachers), by_hand)
 
 
 def test_hubert_minis_frames_by_the_convolution_formula() -> None:

@@ -18,15 +18,15 @@ def token_count(frames: int, k: int) -> int:
 
 
 class Adapter(nn.Module):
-    """summary: every token also has the mean of z over the utterance."""
+    """slots: each token also has the mean of z over the utterance and its number modulo slots, so
+    that it can say one thing of the whole utterance.
+    """
 
-    def __init__(
-        self, latent: int, llm_width: int, config: AdapterConfig, summary: bool = False
-    ) -> None:
+    def __init__(self, latent: int, llm_width: int, config: AdapterConfig, slots: int = 0) -> None:
         super().__init__()
-        self.k, self.summary = config.k, summary
+        self.k, self.slots = config.k, slots
         self.layers = nn.Sequential(
-            nn.Linear((config.k + summary) * latent, config.hidden),
+            nn.Linear((config.k + bool(slots)) * latent + slots, config.hidden),
             nn.ReLU(),
             nn.Linear(config.hidden, llm_width),
         )
@@ -39,8 +39,10 @@ class Adapter(nn.Module):
             z = functional.pad(z, (0, 0, 0, self.k - z.shape[1]))
         count = z.shape[1] // self.k
         stacked = z[:, : count * self.k].reshape(z.shape[0], count, -1)  # (B, U, k * K)
-        if self.summary:
+        if self.slots:
             mean = z.sum(1) / mask.sum(1)[:, None]  # (B, K)
-            stacked = torch.cat([stacked, mean[:, None].expand(-1, count, -1)], -1)
+            slot = torch.eye(self.slots).to(z)[torch.arange(count) % self.slots]  # (U, slots)
+            of_all = [mean[:, None].expand(-1, count, -1), slot.expand(len(z), -1, -1)]
+            stacked = torch.cat([stacked, *of_all], -1)
         s: Tensor = self.layers(stacked)
         return s

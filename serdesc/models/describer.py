@@ -35,11 +35,11 @@ class Branch(nn.Module):
     """Bottleneck and adapter of one group of speech tokens."""
 
     def __init__(
-        self, layers: int, width: int, llm_width: int, config: Config, summary: bool = False
+        self, layers: int, width: int, llm_width: int, config: Config, slots: int = 0
     ) -> None:
         super().__init__()
         self.bottleneck = Bottleneck(layers, width, config.branch)
-        self.adapter = Adapter(config.branch.latent, llm_width, config.adapter, summary)
+        self.adapter = Adapter(config.branch.latent, llm_width, config.adapter, slots)
 
 
 class Loss(NamedTuple):
@@ -84,8 +84,8 @@ class Describer(nn.Module):
 
     def build_branches(self, layers: int, width: int, config: Config) -> None:
         self.content = Branch(layers, width, self.llm_width, config)
-        summary = config.adapter.summary
-        self.descriptor = Branch(layers, width, self.llm_width, config, summary)
+        slots = config.adapter.slots
+        self.descriptor = Branch(layers, width, self.llm_width, config, slots)
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +122,7 @@ class Describer(nn.Module):
 
     def trained(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters that a phase trains, in a fixed order."""
-        named = self.speech_parameters(phase)
+        named = self.speech_parameters(phase) if self.config.training.branches else []
         if self.config.training.lora:
             named += [(f"llm.{name}", p) for name, p in llms.lora_parameters(self.llm)]
         return named

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from serdesc import config as configs
+from serdesc import configfile
 from serdesc.config import Config
 from serdesc.errors import UserError
 from serdesc.scoring import metrics as all_metrics
@@ -294,10 +295,10 @@ def _difference(experiment: Experiment) -> list[str] | None:
         return None
     system = str(experiment.config.get("system") or "")
     shipped = [Path(system)] if system in configs.systems() else None
-    reference = dict(configs.leaves(asdict(configs.load(shipped))))
+    reference = dict(configfile.leaves(asdict(configs.load(shipped))))
     differences: list[str] = []
     for section in COMPARED:
-        for key, value in configs.leaves(experiment.config.get(section, {}), f"{section}."):
+        for key, value in configfile.leaves(experiment.config.get(section, {}), f"{section}."):
             if value != reference.get(key):
                 differences.append(f"{key} {value} (paper: {reference.get(key)})")
     return differences

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from serdesc import config as configs
+from serdesc import configfile
 from serdesc.builtin import resolve
 from serdesc.config import Config
 from serdesc.errors import UserError
@@ -36,7 +37,7 @@ Changes = dict[str, list[float]]  # key -> [old value, new value]
 
 def noted_values(config: Config) -> dict[str, float]:
     """The values of the keys in NOTED."""
-    values = dict(configs.leaves(dataclasses.asdict(config)))
+    values = dict(configfile.leaves(dataclasses.asdict(config)))
     return {key: values[key] for key in NOTED}
 
 

@@ -38,6 +38,7 @@ from serdesc.training import examples, resume, sharding
 from serdesc.training.examples import Example
 from serdesc.training.log import Log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
+from serdesc.training.pretrain import pretrain
 from serdesc.training.stopping import Pace, StopRequest
 from serdesc.training.unusable import Unusable
 
@@ -99,9 +100,9 @@ class Trainer:
         self.utterances = [example.utterance for example in data]
         self.unusable = Unusable(self.exp, len(data))
         self.inputs = f"{datadir.identity(self.utterances)} {self.features.precision}"
-        done, taken = self._resume()
         self.pace = Pace(self.config.training, self.stop)
         self.by_id = {example.utterance.utt_id: example for example in data}
+        done, taken = self._resume(data)
         self.trained_on = examples.utterances_of_phases(data, self.schedule)
         size = self.config.training.batch_size
         self.epoch_steps = {phase: -(-len(of) // size) for phase, of in self.trained_on.items()}
@@ -140,9 +141,9 @@ class Trainer:
         barrier()
         self.pace.after_save(started)
 
-    def _resume(self) -> tuple[int, int]:
-        """Load the experiment's checkpoint, or training.init; returns the number of finished
-        blocks, and of steps taken in the next.
+    def _resume(self, data: Sequence[Example]) -> tuple[int, int]:
+        """Load the experiment's checkpoint, or start; returns the number of finished blocks, and
+        of steps taken in the next.
         """
         state = resume.load_checkpoint(
             self.exp, self.model, self.features, self.optimizers, len(self.schedule), self.inputs
@@ -151,6 +152,10 @@ class Trainer:
             self.changed = {}
             if self.config.training.init:
                 resume.load_init(self.model, self.features, self.config.training.init)
+            if self.config.training.pretrain.epochs:
+                of = (self.model, self.features, data, self.config, self.exp, self.fold)
+                pretrain(*of, (self.rank, self.world), self.stop)
+                self._save(0, 0)
             return 0, 0
         if state.settings:
             self.changed = resume.changes(state.settings, self.config)
@@ -301,13 +306,8 @@ class Trainer:
 
     def _draw_speeds(self, current: PhaseEpoch, batch: list[Example]) -> list[Example]:
         """Each example at one of its speeds, drawn anew in every epoch."""
-        drawn = []
-        for example in batch:
-            utt_id = example.utterance.utt_id
-            drawn.append(
-                example.at_speed(self._seed(current.phase, current.epoch, "heard", utt_id))
-            )
-        return drawn
+        order = (current.phase, current.epoch, "heard")
+        return [example.at_speed(self._seed(*order, example.utterance.utt_id)) for example in batch]
 
     def _loss(self, current: PhaseEpoch, part: list[Example], features: list[Tensor]) -> Loss:
         """Losses of a micro-batch; the noise of each utterance has a seed of its own."""

@@ -29,6 +29,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.features.encoder import Encoder
 from serdesc.features.live import Live
 from serdesc.progress import progress
+from serdesc.training.pretrain import mean_of_layers
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 
@@ -39,7 +40,7 @@ def means(utterances: Sequence[Utterance], encoder: Encoder) -> np.ndarray:
     with progress("transfer", len(utterances), "utterances") as advance:
         for utt in utterances:
             x = live.load([utt])[0]
-            found.append(torch.nn.functional.layer_norm(x, x.shape[-1:]).mean(1).numpy())
+            found.append(mean_of_layers(x).unflatten(0, (len(x), -1)).numpy())
             advance(1)
     return np.stack(found)
 

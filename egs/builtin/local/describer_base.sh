@@ -7,7 +7,6 @@ set -euo pipefail
 
 stage=1                   # first stage
 stop_stage=6              # last stage
-heldout=()                # data and store (or live) to report on in stage 3
 nj=2                      # parallel processes; they do not change results
 dry_run=false             # only print the commands
 . "$(dirname "$0")/../../../utils/parse_options.sh"
@@ -36,31 +35,20 @@ if begin 2 "extract the outputs of all encoder layers to $dump"; then
   run $train_cmd JOB="1:$nj" "$dump/log/extract.JOB.log" \
     serdesc extract data/base "$dump" "${conf[@]}" --shard "JOB/$nj"
 fi
-if begin 3 "pretrain the branches without the LLM"; then
-  run $train_cmd exp/branches.log python local/pretrain_branches.py data/base/fold1/train \
-    "$dump" conf/describer_base.yaml exp/branches \
-    --set training.init= --set threads=2 --set training.beta=0.01 \
-    ${heldout[0]:+--heldout "${heldout[@]}"}
+if begin 3 "pretrain the branches, without the LLM"; then
+  run $train_cmd exp/branches/train.log \
+    serdesc train data/base/fold1/train "$dump" exp/branches "${conf[@]}" --set "threads=$nj"
 fi
-train="python -m serdesc.training.processes --standalone --nproc-per-node 2 --no-python serdesc"
-if begin 4 "train with the LLM"; then
-  run $train_cmd exp/describer-base-open/fold1/train.log \
-    $train train data/base/fold1/train "$dump" exp/describer-base-open/fold1 "${conf[@]}"
+if begin 4 "name an emotion for some of the English speech"; then
+  run $train_cmd data/log/base_named.log python local/label_emotion.py data/base/fold1/train \
+    "$dump" conf/describer_base.yaml data/base_named
+  run $train_cmd data/log/annotate_named.log serdesc annotate data/base_named "${conf[@]}"
 fi
-if begin 5 "captions of English speech that name an emotion"; then
-  last=exp/describer-base-open/fold1
-  for part in emotion balanced; do
-    flags=(--each 100) out=exp/describer-base-$part/fold1
-    [ $part = emotion ] || flags=(--each 80 --balance)
-    run $train_cmd data/log/base_$part.log python local/label_emotion.py data/base/fold1/train \
-      "$dump" conf/describer_base.yaml data/base_$part "${flags[@]}"
-    run $train_cmd data/log/annotate_$part.log serdesc annotate data/base_$part "${conf[@]}"
-    run $train_cmd "$out/train.log" $train train data/base_$part/fold1/train "$dump" "$out" \
-      --config conf/describer_base_emotion.yaml --set "training.init=$last"
-    last=$out
-  done
+if begin 5 "train LoRA on captions"; then
+  run $train_cmd exp/describer-base/train.log python -m serdesc.training.processes --standalone \
+    --nproc-per-node "$nj" --no-python serdesc train data/base_named/fold1/train "$dump" \
+    exp/describer-base --config conf/describer_base_llm.yaml
 fi
-if begin 6 "install the mean of the last two in serdesc/builtin, in 16 bits"; then
-  run python local/install.py exp/describer-base-{emotion,balanced}/fold1 \
-    $models/describer-base
+if begin 6 "install it in serdesc/builtin, in 16 bits"; then
+  run python local/install.py exp/describer-base $models/describer-base
 fi

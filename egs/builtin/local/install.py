@@ -1,11 +1,9 @@
 """Install an experiment as a built-in model: weights in 16 bits, without the moments.
 
-Of several experiments that follow one another, the mean of their weights, with the configuration of
-the last. The digest of the encoder's weights is left out, so that published weights in another
-precision are not refused. An existing card is kept.
+The digest of the encoder's weights is left out, so that published weights in another precision are
+not refused. An existing card is kept.
 
-    python local/install.py exp/describer-base-{emotion,balanced}/fold1 \\
-      ../../serdesc/builtin/describer-base
+    python local/install.py exp/describer-base ../../serdesc/builtin/describer-base
 """
 
 from __future__ import annotations
@@ -24,24 +22,20 @@ from serdesc.files import apply_umask, file_digest, read_json, write_json
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("experiments", type=Path, nargs="+", metavar="EXP")
+    parser.add_argument("experiment", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary) / args.out.name
-        export(args.experiments[-1], made, args.set)
+        export(args.experiment, made, args.set)
         record = read_json(made / "checkpoint/state.json")
         for name in record["files"]:
             path = made / "checkpoint" / name
             if path.suffix == ".safetensors":
-                weights = [load_file(exp / "checkpoint" / name) for exp in args.experiments]
-                mean = {key: torch.stack([w[key] for w in weights]).mean(0) for key in weights[0]}
-                save_file(
-                    {key: w.to(torch.float16) for key, w in mean.items()},
-                    path,
-                    metadata={"format": "pt"},
-                )
+                weights = load_file(args.experiment / "checkpoint" / name)
+                halves = {key: w.to(torch.float16) for key, w in weights.items()}
+                save_file(halves, path, metadata={"format": "pt"})
                 apply_umask(path)
             record["files"][name] = file_digest(path)[: len(record["files"][name])]
         record["encoder"].pop("weights")

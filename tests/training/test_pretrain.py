@@ -1,0 +1,213 @@
+"""Pretraining of the branches without the LLM (training.pretrain)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.training import Lab
+from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from serdesc import models
+from serdesc.errors import Checkpointed, UserError
+from serdesc.features import batches
+from serdesc.files import read_jsonl
+from serdesc.models import checkpoint
+from serdesc.models import llm as llms
+from serdesc.training import pretrain
+from serdesc.training.examples import Example, examples
+from serdesc.training.pretrain import Pretraining, Teacher, Words
+from serdesc.training.stopping import StopRequest
+from serdesc.training.unusable import Unusable
+
+CPU = torch.device("cpu")
+ONLY = ("training.content.epochs=0", "training.descriptor.epochs=0", "training.pretrain.epochs=2")
+THEN = ("training.content.epochs=1", "training.descriptor.epochs=1", "training.pretrain.epochs=2")
+LEARN = "training.pretrain.lr=1e-2"
+
+
+def weights(exp: Path) -> dict[str, torch.Tensor]:
+    folder = exp / "checkpoint"
+    lora = load_file(folder / "lora" / "adapter_model.safetensors")
+    return load_file(folder / "model.safetensors") | lora
+
+
+def prepared(lab: Lab, *settings: str, data: list[Example] | None = None) -> Pretraining:
+    config = lab.configured(*ONLY, *settings)
+    torch.manual_seed(0)
+    model = models.initialise(config, lab.features, CPU)
+    data = data or examples(lab.train_part, config)[0]
+    return Pretraining(model, lab.features, data, config, Unusable(lab.folder, len(data)))
+
+
+def test_a_teacher_is_a_logistic_regression_of_the_standardised_layers() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 12)) * rng.uniform(0.5, 3, size=12) + 1
+    labels = [str(label) for label in np.where(x[:, 0] + x[:, 3] > 2, "sad", "happy")]
+    found = Teacher(torch.tensor(x), labels, 0.1)
+    regression = LogisticRegression(C=0.1, class_weight="balanced")
+    reference = make_pipeline(StandardScaler(), regression).fit(x, labels)
+    expected = reference.predict_proba(x)
+    assert found.classes == ["happy", "sad"]
+    # Its deviation is of a sample (N - 1), StandardScaler's of a population.
+    assert found(torch.tensor(x)).numpy() == pytest.approx(expected, abs=0.02)
+
+
+def test_content_loss_against_its_definition(lab: Lab) -> None:
+    """CTC by summing over all paths, and the distance to what a token is taken for."""
+    work = prepared(lab)
+    words, model = work.words, work.model
+    assert words is not None
+    v = 3
+    words.embeddings = words.embeddings[:v]
+    example = next(iter(work.data.values()))
+    words.texts = {example.utterance.utt_id: [1, 2]}
+    s = torch.randn(1, 4, model.llm_width, generator=torch.Generator().manual_seed(3))
+    s *= (words.unit / s.shape[-1]).sqrt()  # as long as an embedding
+    e = words.embeddings
+    distances = (s[0, :3, None] - e).square().sum(-1) / words.unit  # the last token is padding
+    p = (-30 * distances).softmax(-1)
+    total = 0.0
+    for path in np.ndindex(v, v, v):
+        merged = [c for i, c in enumerate(path) if c and (i == 0 or c != path[i - 1])]
+        if merged == [1, 2]:
+            total += float(torch.stack([p[u, c] for u, c in enumerate(path)]).prod())
+    drawn = ((s[0, :3] - p @ e).square().sum(-1) / words.unit).log1p().mean()
+    expected = -np.log(total) / 2 + float(drawn)
+    assert float(words.loss(s, torch.tensor([3]), [example])) == pytest.approx(expected, rel=1e-4)
+
+
+def test_words_are_the_llms_tokens_without_the_blank(lab: Lab) -> None:
+    work = prepared(lab)
+    words, tokenizer = work.words, work.model.tokenizer
+    assert words is not None
+    rows = llms.embeddings(work.model.llm).weight.detach()
+    for utt_id, text in words.texts.items():
+        ids = tokenizer.encode(f" {work.data[utt_id].transcript}", add_special_tokens=False)
+        blank = tokenizer.encode(" ", add_special_tokens=False)[0]
+        found = words.embeddings[text]
+        assert torch.equal(found, rows[[token for token in ids if token != blank]])
+
+
+def test_losses_fall_and_the_llm_does_not_move(lab: Lab) -> None:
+    start = weights(lab.train("start", *ONLY[:2]))
+    exp = lab.train("pretrained", *ONLY, "training.pretrain.epochs=60", LEARN)
+    rows = read_jsonl(exp / "pretrain.jsonl")
+    assert rows[-1]["content"] < 0.1 * rows[0]["content"]
+    assert rows[-1]["pitch"] < rows[0]["pitch"] and rows[-1]["speed"] < rows[0]["speed"]
+    end = weights(exp)
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    speech = {name for name in start if name.startswith(("content.", "descriptor."))}
+    assert moved == speech
+    assert not (exp / "train.jsonl").exists()
+
+
+def test_a_teacher_answers_where_there_is_no_label_but_not_for_the_sex_of_a_child(lab: Lab) -> None:
+    data = examples(lab.train_part, lab.configured())[0]
+    labels = data[0].utterance.labels
+    assert labels is not None
+    unknown = replace(data[0].utterance, labels=replace(labels, emotion=None, gender=None))
+    data[0] = replace(data[0], utterance=unknown)
+    work = prepared(lab, data=data)
+    assert {"emotion", "gender"} <= work.teachers.keys()
+    x = lab.features.load([data[0].utterance, data[1].utterance])
+    means = torch.stack([pretrain.mean_of_layers(one) for one in x])
+    emotion = work._field_targets("emotion", data[:2], means)
+    assert torch.equal(emotion, work.teachers["emotion"](means))
+    gender = work._field_targets("gender", data[:2], means)
+    assert gender[0].sum() == 0 and gender[1].sum() == pytest.approx(1)
+    pitch = work._field_targets("pitch", data[:2], means)
+    assert pitch[0, work.classes["pitch"].index(labels.pitch or "")] == pitch[0].sum() == 1
+
+
+def test_without_a_teacher_labels_are_the_targets(lab: Lab) -> None:
+    work = prepared(lab, "training.pretrain.teacher=0")
+    assert not work.teachers
+    group = list(work.data.values())
+    means = torch.zeros(len(group), 1)
+    targets = work._field_targets("emotion", group, means)
+    found = [work.classes["emotion"][i] for i in targets.argmax(1).tolist()]
+    assert found == [e.utterance.labels and e.utterance.labels.emotion for e in group]
+
+
+def test_a_start_after_it_does_not_repeat_it_and_ends_as_an_unbroken_training(lab: Lab) -> None:
+    whole = lab.train("whole", *THEN)
+    stop = StopRequest()
+    taken = []
+
+    class AfterTheFirstStep(StopRequest):
+        def seconds_left(self) -> float:
+            taken.append(1)
+            return 0.0 if len(taken) > len(read_jsonl(whole / "pretrain.jsonl")) + 1 else 1e9
+
+    with pytest.raises(Checkpointed, match="with a checkpoint"):
+        lab.train("broken", *THEN, stop=AfterTheFirstStep())
+    exp = lab.exp("broken")
+    before = (exp / "pretrain.jsonl").stat().st_mtime_ns
+    lab.train("broken", *THEN, stop=stop)
+    assert (exp / "pretrain.jsonl").stat().st_mtime_ns == before
+    assert (exp / "train.jsonl").read_bytes() == (whole / "train.jsonl").read_bytes()
+    ends = weights(whole), weights(exp)
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+
+
+def test_stopped_while_pretraining_it_says_so_and_starts_again(lab: Lab) -> None:
+    stop = StopRequest()
+    stop.received = "SIGTERM"
+    with pytest.raises(Checkpointed, match="by SIGTERM while pretraining .*starts it again"):
+        lab.train("stopped", *THEN, stop=stop)
+    assert not (lab.exp("stopped") / "checkpoint").exists()
+    whole, again = lab.train("whole", *THEN), lab.train("stopped", *THEN)
+    assert (again / "train.jsonl").read_bytes() == (whole / "train.jsonl").read_bytes()
+
+
+def test_two_processes_pretrain_as_one(lab: Lab) -> None:
+    one = lab.train("one", *ONLY)
+    for process in lab.forked("two", *ONLY, ranks=2):
+        process.join()
+        assert process.exitcode == 0
+    rows = [read_jsonl(exp / "pretrain.jsonl") for exp in (one, lab.exp("two"))]
+    for first, second in zip(*rows, strict=True):
+        assert first == pytest.approx(second, rel=1e-4)
+
+
+def test_with_slots_a_token_becomes_the_word_of_its_field(lab: Lab) -> None:
+    slots = ("adapter.slots=8", "adapter.k=1", "training.pretrain.teacher=0")
+    more = ("training.pretrain.epochs=90", LEARN, "training.beta=0")
+    exp = lab.train("slots", *ONLY, *slots, *more)
+    work = prepared(lab, *slots)
+    model, _ = checkpoint.load_model(exp, lab.features, CPU)
+    example = next(iter(work.data.values()))
+    x, frames = batches.pad(lab.features.load([example.utterance]))
+    with torch.no_grad():
+        s = model.encode_speech(x, frames, "joint", {}).s_des[0]  # (U, H), slot 0 first
+    rows = read_jsonl(exp / "pretrain.jsonl")
+    for number, name in enumerate(("emotion", "pitch", "energy", "speed")):
+        label = getattr(example.utterance.labels, name)
+        word = work.words_of[name][work.classes[name].index(label)]
+        distance = float((s[number] - word).square().sum() / work.unit)
+        assert distance < 0.01 * rows[0][name] and rows[-1][name] < 0.01 * rows[0][name]
+
+
+def test_branches_that_are_not_trained_stay_as_pretrained(lab: Lab) -> None:
+    start = weights(lab.train("start", *ONLY))
+    end = weights(lab.train("then", *THEN, "training.branches=false"))
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert moved and all("lora" in name for name in moved)
+
+
+def test_one_group_of_speech_tokens_is_pretrained_too(lab: Lab) -> None:
+    exp = lab.train("undivided", *ONLY, "model=undivided", "training.pretrain.epochs=12")
+    rows = read_jsonl(exp / "pretrain.jsonl")
+    assert rows[-1]["content"] < rows[0]["content"] and rows[-1]["gender"] < rows[0]["gender"]
+
+
+def test_a_system_without_llm_is_refused(lab: Lab) -> None:
+    with pytest.raises(UserError, match="training.pretrain.epochs is 2, and system .*set it to 0"):
+        lab.train("ssl", *ONLY, "model=ssl_baseline")
