@@ -40,7 +40,7 @@ from serdesc.features.live import Features
 from serdesc.files import write_jsonl
 from serdesc.models import Model
 from serdesc.models import llm as llms
-from serdesc.models.describer import Describer, frame_mask, noise
+from serdesc.models.describer import Describer, Phase, frame_mask, noise
 from serdesc.models.ssl_baseline import ctc_per_character
 from serdesc.models.undivided import Undivided
 from serdesc.progress import progress
@@ -151,12 +151,16 @@ class Pretraining:
                 self.classes[name] = sorted(found)
         self.teachers = self._fit_teachers() if self.settings.teacher else {}
         self.words = Words(model, data) if config.target.transcript else None
+        # Without a transcript nothing but the KL would act on the content branch.
+        self.phase: Phase = "joint" if self.words else "descriptor"
+        self.slots = 0 if isinstance(model, Undivided) else config.adapter.slots
+        self.values = {name: self._words_of(c) for name, c in self.classes.items()}
+        self.unit = mean_square(model)
+        self.heads = nn.ModuleDict()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed(config.seed, "pretrain"))
-            heads = {name: nn.Linear(model.llm_width, len(c)) for name, c in self.classes.items()}
-        self.heads = nn.ModuleDict(heads).to(model.device)
-        self.words_of = {name: self._words_of(c) for name, c in self.classes.items()}
-        self.unit = mean_square(model)
+            for name, c in self.classes.items() if not self.slots else ():
+                self.heads[name] = nn.Linear(model.llm_width, len(c), device=model.device)
         self.steps = self.settings.epochs * -(-len(data) // self.settings.batch_size)
 
     def _label(self, utt: Utterance, name: str) -> str | None:
@@ -212,11 +216,11 @@ class Pretraining:
         """Of content (a sum over utterances), of each field (utterances) and the KL (frames)."""
         padded, frames = batches.pad(x)
         eps: dict[str, Sequence[Tensor]] = {}
-        for name in self.model.sampled_branches("joint") if self.config.branch.noise else ():
+        for name in self.model.sampled_branches(self.phase) if self.config.branch.noise else ():
             order = (self.config.seed, "pretrain", epoch, name)
             seeds = [seed(*order, example.utterance.utt_id) for example in group]
             eps[name] = noise(self.config.branch.latent, frames.tolist(), seeds)
-        speech = self.model.encode_speech(padded.to(self.model.device), frames, "joint", eps)
+        speech = self.model.encode_speech(padded.to(self.model.device), frames, self.phase, eps)
         counts = torch.tensor(self.model.token_counts(frames))
         losses = {"kl": speech.kl}
         if self.words is not None:
@@ -230,19 +234,23 @@ class Pretraining:
         return losses
 
     def _field_loss(self, name: str, s: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-        """Squared distances of the field's tokens to its words, or cross-entropy of the mean token;
-        summed over the utterances. s (B, U, H), mask (B, U), targets (B, C).
+        """Cross-entropy of the field's own tokens, scored by their distances to its words, which
+        also draw them; without slots, of the mean token. A sum over the utterances.
+
+        s (B, U, H), mask (B, U), targets (B, C).
         """
-        if not self.config.adapter.slots or isinstance(self.model, Undivided):
+        if not self.slots:
             mean = (s * mask[..., None]).sum(1) / mask.sum(1)[:, None]
             logits: Tensor = self.heads[name](mean)
             return -(targets * logits.log_softmax(-1)).sum()
-        slots = self.config.adapter.slots
-        own = slice(list(VALUES).index(name) % slots, None, slots)
-        wanted = targets @ self.words_of[name]
-        distances = (s[:, own] - wanted[:, None]).square().sum(-1) / self.unit  # (B, tokens)
+        words = self.values[name]
+        own = slice(list(VALUES).index(name) % self.slots, None, self.slots)
+        distances = (s[:, own, None] - words).square().sum(-1) / self.unit  # (B, tokens, C)
+        wanted = (targets @ words)[:, None]
+        to_wanted = ((s[:, own] - wanted).square().sum(-1) / self.unit).log1p()
+        losses = to_wanted - (targets[:, None] * (-SHARPNESS * distances).log_softmax(-1)).sum(-1)
         known = targets.sum(-1) / mask[:, own].sum(1).clamp_min(1.0)
-        return ((distances * mask[:, own]).sum(1) * known).sum()
+        return ((losses * mask[:, own]).sum(1) * known).sum()
 
     def _counts(self, batch: Sequence[Example], frames: Tensor) -> dict[str, Tensor]:
         """What each loss of a whole batch is divided by."""
@@ -258,8 +266,8 @@ class Pretraining:
     def run(self, rank: int, world: int) -> Iterator[Row]:
         """Train; yields a row after every step. Each process takes a part of every batch."""
         training, settings = self.config.training, self.settings
-        self.model.train_phase("joint")
-        trained = [parameter for _, parameter in self.model.speech_parameters("joint")]
+        self.model.train_phase(self.phase)
+        trained = [parameter for _, parameter in self.model.speech_parameters(self.phase)]
         trained += self.heads.parameters()
         for parameter in trained:
             parameter.requires_grad_(True)
