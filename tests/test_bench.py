@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,14 @@ def test_the_benchmark_of_scale_runs(tmp_path: Path) -> None:
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("24")]
     assert [row[1] for row in rows] == ["annotate", "check", "extract", "train, 60 s", "score"]
     assert all(0 < float(row[4]) < 4 for row in rows)
+
+
+def test_words_of_an_experiment_are_listed(lab: Lab) -> None:
+    settings = ("adapter.slots=8", "adapter.k=1", "training.pretrain.epochs=1")
+    exp = lab.train("words", *settings, "training.content.epochs=0", "training.descriptor.epochs=0")
+    data = str(lab.corpus / "fold1" / "train")
+    command = [sys.executable, str(ROOT / "tools/bench/words.py"), str(exp), data]
+    command += [str(lab.folder / "store"), "--vocabulary", data]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"WER \d+\.\d %, 6 utterances", shown)
+    assert re.search(r"emotion +6 +\d", shown) and re.search(r"pitch +\d +\d", shown)

@@ -88,6 +88,13 @@ def mean_square(model: Describer) -> Tensor:
     return llms.embeddings(model.llm).weight.detach().float().square().sum(-1).mean()
 
 
+def embeddings_of(model: Describer, values: Sequence[str]) -> Tensor:
+    """The LLM's embeddings of the values of a field (C, H), means over their tokens."""
+    weight, encode = llms.embeddings(model.llm).weight.detach(), model.tokenizer.encode
+    ids = [encode(f" {value}", add_special_tokens=False) for value in values]
+    return torch.stack([weight[of_value].float().mean(0) for of_value in ids])
+
+
 class Words:
     """The LLM's tokens of all transcripts, and their embeddings; the first one is CTC's blank."""
 
@@ -99,12 +106,12 @@ class Words:
         spoken = [example for example in data if example.transcript]
         found = {e.utterance.utt_id: encode(f" {e.transcript}") for e in spoken}
         blank = encode(BLANK)[0]
-        used = [blank, *sorted({token for ids in found.values() for token in ids} - {blank})]
-        place = {token: i for i, token in enumerate(used)}
+        self.tokens = [blank, *sorted({t for ids in found.values() for t in ids} - {blank})]
+        place = {token: i for i, token in enumerate(self.tokens)}
         self.texts: dict[str, list[int]] = {}  # of each utterance, without blanks
         for utt_id, ids in found.items():
             self.texts[utt_id] = [place[token] for token in ids if token != blank]
-        self.embeddings = llms.embeddings(model.llm).weight.detach()[used].float()  # (V, H)
+        self.embeddings = llms.embeddings(model.llm).weight.detach()[self.tokens].float()  # (V, H)
         self.unit = mean_square(model)
 
     def of(self, example: Example) -> list[int]:
@@ -154,7 +161,7 @@ class Pretraining:
         # Without a transcript nothing but the KL would act on the content branch.
         self.phase: Phase = "joint" if self.words else "descriptor"
         self.slots = 0 if isinstance(model, Undivided) else config.adapter.slots
-        self.values = {name: self._words_of(c) for name, c in self.classes.items()}
+        self.values = {name: embeddings_of(model, c) for name, c in self.classes.items()}
         self.unit = mean_square(model)
         self.heads = nn.ModuleDict()
         with torch.random.fork_rng(devices=[]):
@@ -168,12 +175,6 @@ class Pretraining:
         labels = utt.labels and writer.select(utt.labels, self.config.target)
         value: str | None = getattr(labels, name, None)
         return value
-
-    def _words_of(self, classes: Sequence[str]) -> Tensor:
-        """Embeddings of the values of a field (C, H), means over their tokens."""
-        weight, encode = llms.embeddings(self.model.llm).weight, self.model.tokenizer.encode
-        ids = [encode(f" {value}", add_special_tokens=False) for value in classes]
-        return torch.stack([weight.detach()[of_value].float().mean(0) for of_value in ids])
 
     def _fit_teachers(self) -> dict[str, Teacher]:
         order = np.random.default_rng(seed(self.config.seed, "teacher")).permutation(len(self.data))
