@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from serdesc.captions.writer import Beginning
 from serdesc.config import Config
+from serdesc.errors import UserError
 from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter, token_count
 from serdesc.models.bottleneck import Bottleneck, Latent, reduce_kl
@@ -121,10 +122,14 @@ class Describer(nn.Module):
         return named
 
     def trained(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
-        """Names and parameters that a phase trains, in a fixed order."""
+        """Names and parameters that a phase trains, in a fixed order. Raises UserError if none."""
         named = self.speech_parameters(phase) if self.config.training.branches else []
         if self.config.training.lora:
             named += [(f"llm.{name}", p) for name, p in llms.lora_parameters(self.llm)]
+        if not named:
+            raise UserError(
+                "training.lora and training.branches are false: set one of them to true"
+            )
         return named
 
     def train_phase(self, phase: Phase) -> None:

@@ -216,6 +216,11 @@ def test_branches_that_are_not_trained_stay_as_pretrained(lab: Lab) -> None:
     assert moved and all("lora" in name for name in moved)
 
 
+def test_a_training_of_nothing_is_refused(lab: Lab) -> None:
+    with pytest.raises(UserError, match="training.lora and training.branches are false"):
+        lab.train("nothing", "training.lora=false", "training.branches=false")
+
+
 def test_one_group_of_speech_tokens_is_pretrained_too(lab: Lab) -> None:
     exp = lab.train("undivided", *ONLY, "model=undivided", "training.pretrain.epochs=12")
     rows = read_jsonl(exp / "pretrain.jsonl")
