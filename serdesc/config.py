@@ -138,8 +138,8 @@ class AdapterConfig:
     k: Count = 5  # frames concatenated into one speech token
     hidden: Count = 2048
     # Descriptor tokens also have the mean of z over the utterance and their number modulo `slots`:
-    # in pretraining, every such token becomes the word for one field. 0: neither.
-    slots: Whole = 0
+    slots: Whole = 0  # in pretraining, such tokens become the word for one field; 0: neither
+    words: bool = False  # the LLM is given the nearest words in place of the speech tokens
 
 
 @dataclass(frozen=True)

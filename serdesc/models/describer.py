@@ -17,6 +17,7 @@ from serdesc.captions.writer import Beginning
 from serdesc.config import Config
 from serdesc.errors import UserError
 from serdesc.models import llm as llms
+from serdesc.models import words
 from serdesc.models.adapter import Adapter, token_count
 from serdesc.models.bottleneck import Bottleneck, Latent, reduce_kl
 from serdesc.models.prompt import Prompt, build_prompt
@@ -151,7 +152,17 @@ class Describer(nn.Module):
         z = latent.mu
         if eps is not None:
             z = latent.sample(pad_sequence(list(eps), batch_first=True).to(x))
-        return branch.adapter(z, mask.to(z)), latent
+        s = branch.adapter(z, mask.to(z))
+        if self.config.adapter.words and not (self.training and self.config.training.branches):
+            s = self.as_words(name, s, self.token_counts(mask.sum(1).int()))
+        return s, latent
+
+    def as_words(self, name: str, s: Tensor, counts: Sequence[int]) -> Tensor:
+        """adapter.words: speech tokens (B, U, H) of a branch as embeddings of the LLM."""
+        if name == "content":
+            return words.nearest_content(self.llm, s)
+        slots = self.config.adapter.slots
+        return words.nearest_values(self.llm, self.tokenizer, s, counts, slots)
 
     def encode_speech(
         self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]

@@ -43,6 +43,7 @@ from serdesc.models import llm as llms
 from serdesc.models.describer import Describer, Phase, frame_mask, noise
 from serdesc.models.ssl_baseline import ctc_per_character
 from serdesc.models.undivided import Undivided
+from serdesc.models.words import embeddings_of, slot_of
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, in_any_process, seed
 from serdesc.training.examples import Example
@@ -86,13 +87,6 @@ class Teacher:
 def mean_square(model: Describer) -> Tensor:
     """The mean squared length of the LLM's input embeddings: the unit of squared distances."""
     return llms.embeddings(model.llm).weight.detach().float().square().sum(-1).mean()
-
-
-def embeddings_of(model: Describer, values: Sequence[str]) -> Tensor:
-    """The LLM's embeddings of the values of a field (C, H), means over their tokens."""
-    weight, encode = llms.embeddings(model.llm).weight.detach(), model.tokenizer.encode
-    ids = [encode(f" {value}", add_special_tokens=False) for value in values]
-    return torch.stack([weight[of_value].float().mean(0) for of_value in ids])
 
 
 class Words:
@@ -161,7 +155,9 @@ class Pretraining:
         # Without a transcript nothing but the KL would act on the content branch.
         self.phase: Phase = "joint" if self.words else "descriptor"
         self.slots = 0 if isinstance(model, Undivided) else config.adapter.slots
-        self.values = {name: embeddings_of(model, c) for name, c in self.classes.items()}
+        self.values = {
+            name: embeddings_of(model.llm, model.tokenizer, c) for name, c in self.classes.items()
+        }
         self.unit = mean_square(model)
         self.heads = nn.ModuleDict()
         with torch.random.fork_rng(devices=[]):
@@ -245,7 +241,7 @@ class Pretraining:
             logits: Tensor = self.heads[name](mean)
             return -(targets * logits.log_softmax(-1)).sum()
         words = self.values[name]
-        own = slice(list(VALUES).index(name) % self.slots, None, self.slots)
+        own = slice(slot_of(name, self.slots), None, self.slots)
         distances = (s[:, own, None] - words).square().sum(-1) / self.unit  # (B, tokens, C)
         wanted = (targets @ words)[:, None]
         to_wanted = ((s[:, own] - wanted).square().sum(-1) / self.unit).log1p()

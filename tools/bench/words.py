@@ -31,8 +31,9 @@ from serdesc.features import batches
 from serdesc.features.store import open_features
 from serdesc.models import checkpoint
 from serdesc.models.describer import Describer
+from serdesc.models.words import embeddings_of, slot_of
 from serdesc.training.examples import Example
-from serdesc.training.pretrain import Words, embeddings_of
+from serdesc.training.pretrain import Words
 
 
 def accuracies(
@@ -40,16 +41,16 @@ def accuracies(
 ) -> list[tuple[str, int, float, float]]:
     """Of each field with labels; said: the descriptor tokens (U, H) of each utterance."""
     rows, slots = [], model.config.adapter.slots
-    for number, name in enumerate(VALUES):
+    for name in VALUES:
         labelled = []
         for utt in utterances:
             labels = utt.labels or Fields(emotion=utt.emotion, gender=utt.gender)
-            own = said[utt.utt_id][number % slots :: slots] if said else ()
+            own = said[utt.utt_id][slot_of(name, slots) :: slots] if said else ()
             if len(own) and (label := getattr(labels, name)):
                 labelled.append((label, own.mean(0)))
         values = sorted({label for label, _ in labelled})
         if len(values) > 1:
-            embeddings = embeddings_of(model, values)
+            embeddings = embeddings_of(model.llm, model.tokenizer, values)
             answers = []
             for _, token in labelled:
                 answers.append(values[int((token - embeddings).square().sum(-1).argmin())])

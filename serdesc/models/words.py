@@ -1,0 +1,53 @@
+"""Speech tokens as words of the LLM (adapter.words), for which training.pretrain makes them. Not in
+the paper.
+
+B utterances, U speech tokens, H LLM width, C values of a field.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from serdesc.captions.fields import VALUES
+from serdesc.models import llm as llms
+
+
+def embeddings_of(llm: nn.Module, tokenizer: Any, values: Sequence[str]) -> Tensor:
+    """The LLM's input embeddings of the values of a field (C, H), means over their tokens."""
+    weight = llms.embeddings(llm).weight.detach()
+    ids = [tokenizer.encode(f" {value}", add_special_tokens=False) for value in values]
+    return torch.stack([weight[of_value].float().mean(0) for of_value in ids])
+
+
+def nearest(s: Tensor, embeddings: Tensor) -> Tensor:
+    """For each vector of s (..., H) the nearest of the embeddings (C, H)."""
+    lengths = embeddings.square().sum(-1)
+    return embeddings[(2 * s @ embeddings.T - lengths).argmax(-1)].to(s)
+
+
+def slot_of(name: str, slots: int) -> int:
+    """The slot of a field: its tokens are this one and every `slots`-th after it."""
+    return list(VALUES).index(name) % slots
+
+
+def nearest_content(llm: nn.Module, s: Tensor) -> Tensor:
+    """s (B, U, H) with the embedding of the nearest token in place of each speech token."""
+    return nearest(s, llms.embeddings(llm).weight.detach().float())
+
+
+def nearest_values(
+    llm: nn.Module, tokenizer: Any, s: Tensor, counts: Sequence[int], slots: int
+) -> Tensor:
+    """s (B, U, H), each slot's tokens replaced by the value of its field that is nearest to their
+    mean. counts: speech tokens of each utterance without padding.
+    """
+    found = s.clone()
+    for name in list(VALUES)[:slots]:
+        embeddings, slot = embeddings_of(llm, tokenizer, VALUES[name]), slot_of(name, slots)
+        for i, count in enumerate(counts):
+            if slot < count:
+                found[i, slot::slots] = nearest(s[i, slot:count:slots].mean(0), embeddings)
+    return found

@@ -1,0 +1,68 @@
+"""Speech tokens that are replaced by words of the LLM (adapter.words)."""
+
+from __future__ import annotations
+
+import torch
+from helpers.models import random_features, tiny
+
+from serdesc.captions.fields import VALUES
+from serdesc.features import batches
+from serdesc.models import llm as llms
+from serdesc.models import words
+from serdesc.models.describer import Describer
+
+SETTINGS = ["adapter.slots=3", "adapter.words=true", "adapter.k=2"]
+
+
+def described(tiny_settings: list[str], *settings: str) -> Describer:
+    model = tiny([*tiny_settings, *SETTINGS, *settings], "full")
+    assert isinstance(model, Describer)
+    return model.eval()
+
+
+def test_the_nearest_by_squared_distances() -> None:
+    s, embeddings = torch.randn(2, 5, 4), torch.randn(7, 4)
+    found = words.nearest(s, embeddings)
+    best = torch.cdist(s, embeddings).argmin(-1)
+    assert torch.equal(found, embeddings[best])
+
+
+def test_every_speech_token_is_an_embedding_of_its_own_list(tiny_settings: list[str]) -> None:
+    model = described(tiny_settings)
+    x, frames = batches.pad(random_features(9, 14))
+    with torch.no_grad():
+        speech = model.encode_speech(x, frames, "joint", {})
+    table = llms.embeddings(model.llm).weight
+    for i, count in enumerate(model.token_counts(frames)):
+        for s in speech.s_con[i, :count]:
+            assert (table == s).all(-1).any()
+        for u in range(count):
+            name = list(VALUES)[u % 3]
+            values = words.embeddings_of(model.llm, model.tokenizer, VALUES[name])
+            assert speech.s_des is not None and (values == speech.s_des[i, u]).all(-1).any()
+
+
+def test_padding_changes_no_word(tiny_settings: list[str]) -> None:
+    model = described(tiny_settings)
+    one, two = random_features(9, 30)
+    with torch.no_grad():
+        alone = model.encode_speech(*batches.pad([one]), "joint", {})
+        beside = model.encode_speech(*batches.pad([one, two]), "joint", {})
+    assert alone.s_des is not None and beside.s_des is not None
+    assert torch.equal(beside.s_con[0, :4], alone.s_con[0])
+    assert torch.equal(beside.s_des[0, :4], alone.s_des[0])
+
+
+def test_branches_give_words_in_training_only_if_they_are_not_trained(
+    tiny_settings: list[str],
+) -> None:
+    x, frames = batches.pad(random_features(9))
+    training = described(tiny_settings).train()
+    assert training.encode_speech(x, frames, "joint", {}).s_con.grad_fn is not None
+    soft = training.encode_speech(x, frames, "joint", {}).s_con
+    fixed = described(tiny_settings, "training.branches=false").train()
+    fixed.load_state_dict(training.state_dict())
+    assert torch.equal(
+        fixed.encode_speech(x, frames, "joint", {}).s_con,
+        words.nearest_content(fixed.llm, soft),
+    )
