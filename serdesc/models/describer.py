@@ -153,15 +153,16 @@ class Describer(nn.Module):
         if eps is not None:
             z = latent.sample(pad_sequence(list(eps), batch_first=True).to(x))
         s = branch.adapter(z, mask.to(z))
-        if self.config.adapter.words and not (self.training and self.config.training.branches):
-            s = self.as_words(name, s, self.token_counts(mask.sum(1).int()))
+        # A word has no gradient: a branch that is being trained gives its tokens themselves.
+        if self.config.adapter.words and not (self.training and s.requires_grad):
+            s = self.as_words(name, s, mask)
         return s, latent
 
-    def as_words(self, name: str, s: Tensor, counts: Sequence[int]) -> Tensor:
+    def as_words(self, name: str, s: Tensor, mask: Tensor) -> Tensor:
         """adapter.words: speech tokens (B, U, H) of a branch as embeddings of the LLM."""
         if name == "content":
             return words.nearest_content(self.llm, s)
-        slots = self.config.adapter.slots
+        counts, slots = self.token_counts(mask.sum(1).int()), self.config.adapter.slots
         return words.nearest_values(self.llm, self.tokenizer, s, counts, slots)
 
     def encode_speech(

@@ -22,10 +22,14 @@ def embeddings_of(llm: nn.Module, tokenizer: Any, values: Sequence[str]) -> Tens
     return torch.stack([weight[of_value].float().mean(0) for of_value in ids])
 
 
+def closeness(s: Tensor, embeddings: Tensor) -> Tensor:
+    """(..., C) of s (..., H) to embeddings (C, H): |s|^2 minus the squared distances."""
+    return 2 * s @ embeddings.T - embeddings.square().sum(-1)
+
+
 def nearest(s: Tensor, embeddings: Tensor) -> Tensor:
     """For each vector of s (..., H) the nearest of the embeddings (C, H)."""
-    lengths = embeddings.square().sum(-1)
-    return embeddings[(2 * s @ embeddings.T - lengths).argmax(-1)].to(s)
+    return embeddings[closeness(s, embeddings).argmax(-1)].to(s)
 
 
 def slot_of(name: str, slots: int) -> int:

@@ -22,7 +22,6 @@ encoder width.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Iterator, Sequence
 
 import numpy as np
@@ -43,7 +42,7 @@ from serdesc.models import llm as llms
 from serdesc.models.describer import Describer, Phase, frame_mask, noise
 from serdesc.models.ssl_baseline import ctc_per_character
 from serdesc.models.undivided import Undivided
-from serdesc.models.words import embeddings_of, slot_of
+from serdesc.models.words import closeness, embeddings_of, slot_of
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, in_any_process, seed
 from serdesc.training.examples import Example
@@ -89,10 +88,21 @@ def mean_square(model: Describer) -> Tensor:
     return llms.embeddings(model.llm).weight.detach().float().square().sum(-1).mean()
 
 
-class Words:
-    """The LLM's tokens of all transcripts, and their embeddings; the first one is CTC's blank."""
+def pull(s: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
+    """A loss (...) that draws speech tokens (..., H) to embeddings: log(1 + squared distance).
 
-    def __init__(self, model: Describer, data: Sequence[Example]) -> None:
+    The logarithm, since the tokens of a trained adapter may be far from every word.
+    """
+    return ((s - wanted).square().sum(-1) / unit).log1p()
+
+
+class Words:
+    """The LLM's tokens of all transcripts, and their embeddings; the first one is CTC's blank.
+
+    unit: mean_square of the model.
+    """
+
+    def __init__(self, model: Describer, data: Sequence[Example], unit: Tensor) -> None:
         def encode(text: str) -> list[int]:
             ids: list[int] = model.tokenizer.encode(text, add_special_tokens=False)
             return ids
@@ -106,15 +116,14 @@ class Words:
         for utt_id, ids in found.items():
             self.texts[utt_id] = [place[token] for token in ids if token != blank]
         self.embeddings = llms.embeddings(model.llm).weight.detach()[self.tokens].float()  # (V, H)
-        self.unit = mean_square(model)
+        self.unit = unit
 
     def of(self, example: Example) -> list[int]:
         return self.texts.get(example.utterance.uniq or example.utterance.utt_id, [])
 
     def logits(self, s: Tensor) -> Tensor:
         """(B, U, V) of speech tokens (B, U, H), by their squared distances to the embeddings."""
-        lengths = self.embeddings.square().sum(-1)
-        return SHARPNESS / self.unit * (2 * s @ self.embeddings.T - lengths)
+        return SHARPNESS / self.unit * closeness(s, self.embeddings)
 
     def loss(self, s: Tensor, counts: Tensor, group: Sequence[Example]) -> Tensor:
         """CTC a token, and squared distances to the embeddings, as means over an utterance; summed
@@ -125,8 +134,7 @@ class Words:
         log_probs = self.logits(s).log_softmax(-1)
         ctc = ctc_per_character(log_probs, counts, texts).to(s.device)
         taken_for = log_probs.detach().exp() @ self.embeddings
-        # The logarithm, since those of a trained adapter may be far from every word.
-        distances = ((s - taken_for).square().sum(-1) / self.unit).log1p()  # (B, U)
+        distances = pull(s, taken_for, self.unit)  # (B, U)
         mask = frame_mask(counts, s.shape[1]).to(s.device)
         return ((ctc + (distances * mask).sum(1) / mask.sum(1)) * spoken).sum()
 
@@ -151,14 +159,14 @@ class Pretraining:
             if len(found) > 1:
                 self.classes[name] = sorted(found)
         self.teachers = self._fit_teachers() if self.settings.teacher else {}
-        self.words = Words(model, data) if config.target.transcript else None
+        self.unit = mean_square(model)
+        self.words = Words(model, data, self.unit) if config.target.transcript else None
         # Without a transcript nothing but the KL would act on the content branch.
         self.phase: Phase = "joint" if self.words else "descriptor"
         self.slots = 0 if isinstance(model, Undivided) else config.adapter.slots
         self.values = {
             name: embeddings_of(model.llm, model.tokenizer, c) for name, c in self.classes.items()
         }
-        self.unit = mean_square(model)
         self.heads = nn.ModuleDict()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed(config.seed, "pretrain"))
@@ -242,10 +250,9 @@ class Pretraining:
             return -(targets * logits.log_softmax(-1)).sum()
         words = self.values[name]
         own = slice(slot_of(name, self.slots), None, self.slots)
-        distances = (s[:, own, None] - words).square().sum(-1) / self.unit  # (B, tokens, C)
-        wanted = (targets @ words)[:, None]
-        to_wanted = ((s[:, own] - wanted).square().sum(-1) / self.unit).log1p()
-        losses = to_wanted - (targets[:, None] * (-SHARPNESS * distances).log_softmax(-1)).sum(-1)
+        log_probs = (SHARPNESS / self.unit * closeness(s[:, own], words)).log_softmax(-1)
+        losses = pull(s[:, own], (targets @ words)[:, None], self.unit)  # (B, tokens)
+        losses = losses - (targets[:, None] * log_probs).sum(-1)
         known = targets.sum(-1) / mask[:, own].sum(1).clamp_min(1.0)
         return ((losses * mask[:, own]).sum(1) * known).sum()
 
@@ -313,12 +320,12 @@ def pretrain(
     features: Features,
     data: Sequence[Example],
     config: Config,
-    exp: Path,
+    unusable: Unusable,
     fold: int,
     processes: tuple[int, int],
     stop: StopRequest,
 ) -> None:
-    """Pretrain a model; writes pretrain.jsonl into `exp`. processes: rank and number.
+    """Pretrain a model; writes pretrain.jsonl. processes: rank and number.
 
     Raises UserError for a model without LLM; Checkpointed if `stop` ended it, which has written no
     checkpoint: it takes minutes.
@@ -328,8 +335,8 @@ def pretrain(
             f"training.pretrain.epochs is {config.training.pretrain.epochs}, and system"
             f" '{config.system}' has no LLM, whose embeddings pretraining needs: set it to 0"
         )
-    rank, world = processes
-    pretraining = Pretraining(model, features, data, config, Unusable(exp, len(data)))
+    (rank, world), exp = processes, unusable.exp
+    pretraining = Pretraining(model, features, data, config, unusable)
     rows = []
     with progress(f"pretrain fold {fold}", pretraining.steps, "steps", rank > 0) as advance:
         for row in pretraining.run(rank, world):

@@ -153,7 +153,7 @@ class Trainer:
             if self.config.training.init:
                 resume.load_init(self.model, self.features, self.config.training.init)
             if self.config.training.pretrain.epochs:
-                of = (self.model, self.features, data, self.config, self.exp, self.fold)
+                of = (self.model, self.features, data, self.config, self.unusable, self.fold)
                 pretrain(*of, (self.rank, self.world), self.stop)
                 self._save(0, 0)
             return 0, 0

@@ -13,15 +13,20 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from serdesc import models
+from serdesc.data import rejections
 from serdesc.errors import Checkpointed, UserError
 from serdesc.features import batches
+from serdesc.features.encoder import Encoder
+from serdesc.features.live import Live
 from serdesc.files import read_jsonl
 from serdesc.models import checkpoint
 from serdesc.models import llm as llms
-from serdesc.training import pretrain
+from serdesc.models.words import embeddings_of
+from serdesc.training import pretrain, trainer
 from serdesc.training.examples import Example, examples
 from serdesc.training.pretrain import Pretraining, Teacher
 from serdesc.training.stopping import StopRequest
@@ -127,6 +132,49 @@ def test_a_teacher_answers_where_there_is_no_label_but_not_for_the_sex_of_a_chil
     assert pitch[0, work.classes["pitch"].index(labels.pitch or "")] == pitch[0].sum() == 1
 
 
+def test_a_teacher_with_a_small_c_is_soft_and_right() -> None:
+    rng = torch.Generator().manual_seed(3)
+    labels = [("angry", "sad")[i % 2] for i in range(36)]
+    means = []
+    for i in range(36):
+        x = torch.randn(2, 7, 6, generator=rng)
+        x[:, :, i % 2] += 3.0  # what tells the two emotions apart
+        means.append(pretrain.mean_of_layers(x))
+    teacher = Teacher(torch.stack(means), labels, 1e-3)
+    answers = teacher(torch.stack(means))
+    torch.testing.assert_close(answers.sum(-1), torch.ones(36))
+    assert answers.argmax(-1).tolist() == [i % 2 for i in range(36)]
+    assert 0.5 < float(answers.max(-1).values.mean()) < 0.99
+
+
+def test_field_losses_against_pytorch_and_by_hand(lab: Lab) -> None:
+    heads, slots = prepared(lab), prepared(lab, "adapter.slots=8")
+    rng = torch.Generator().manual_seed(3)
+    s = torch.randn(3, 9, heads.model.llm_width, generator=rng)
+    s *= (heads.unit / s.shape[-1]).sqrt()
+    mask = (torch.arange(9) < torch.tensor([[9], [4], [1]])).float()
+    targets = torch.tensor([[0.3, 0.7], [0.0, 0.0], [1.0, 0.0]])  # nothing is known of the second
+    for work in (heads, slots):
+        work.classes["emotion"] = ["angry", "sad"]
+    heads.heads["emotion"] = torch.nn.Linear(s.shape[-1], 2)
+    known = [0, 2]
+    mean = torch.stack([s[0].mean(0), s[2, 0]])
+    expected = functional.cross_entropy(
+        heads.heads["emotion"](mean), targets[known], reduction="sum"
+    )
+    torch.testing.assert_close(heads._field_loss("emotion", s, mask, targets), expected)
+    words = embeddings_of(slots.model.llm, slots.model.tokenizer, ["angry", "sad"])
+    slots.values["emotion"] = words
+    total = torch.zeros(())
+    for i, tokens in ((0, (0, 8)), (2, (0,))):  # of slot 0, without padding
+        for u in tokens:
+            logits = -30 * (s[i, u] - words).square().sum(-1) / slots.unit
+            drawn = ((s[i, u] - targets[i] @ words).square().sum() / slots.unit).log1p()
+            loss = drawn + functional.cross_entropy(logits, targets[i])
+            total = total + loss / len(tokens)
+    torch.testing.assert_close(slots._field_loss("emotion", s, mask, targets), total)
+
+
 def test_without_a_teacher_labels_are_the_targets(lab: Lab) -> None:
     work = prepared(lab, "training.pretrain.teacher=0")
     assert not work.teachers
@@ -214,6 +262,26 @@ def test_branches_that_are_not_trained_stay_as_pretrained(lab: Lab) -> None:
     end = weights(lab.train("then", *THEN, "training.branches=false"))
     moved = {name for name in start if not torch.equal(start[name], end[name])}
     assert moved and all("lora" in name for name in moved)
+
+
+def test_branches_are_pretrained_where_later_only_their_words_are_used(lab: Lab) -> None:
+    """A word has no gradient: adapter.words must not act while the branches learn."""
+    more = ("adapter.slots=8", "adapter.words=true", "training.branches=false")
+    start = weights(lab.train("start", *ONLY[:2], *more))
+    end = weights(lab.train("words", *ONLY, *more))
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert {name for name in moved if ".adapter." in name} == {
+        name for name in start if ".adapter." in name
+    }
+
+
+def test_an_utterance_without_usable_audio_is_listed_once(lab: Lab) -> None:
+    """Pretraining and the phases share the list."""
+    lab.train_part[0] = replace(lab.train_part[0], wav=str(lab.folder / "absent.wav"))
+    live = Live(Encoder.load(lab.config.encoder, CPU))
+    exp, config = lab.exp("live"), lab.configured(*THEN)
+    trainer.train(lab.train_part, live, config, exp, 1, CPU)
+    assert [row[0] for row in rejections.read(exp)] == [lab.train_part[0].utt_id]
 
 
 def test_a_training_of_nothing_is_refused(lab: Lab) -> None:

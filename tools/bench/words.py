@@ -31,9 +31,9 @@ from serdesc.features import batches
 from serdesc.features.store import open_features
 from serdesc.models import checkpoint
 from serdesc.models.describer import Describer
-from serdesc.models.words import embeddings_of, slot_of
+from serdesc.models.words import closeness, embeddings_of, slot_of
 from serdesc.training.examples import Example
-from serdesc.training.pretrain import Words
+from serdesc.training.pretrain import Words, mean_square
 
 
 def accuracies(
@@ -51,10 +51,9 @@ def accuracies(
         values = sorted({label for label, _ in labelled})
         if len(values) > 1:
             embeddings = embeddings_of(model.llm, model.tokenizer, values)
-            answers = []
-            for _, token in labelled:
-                answers.append(values[int((token - embeddings).square().sum(-1).argmin())])
             true = [label for label, _ in labelled]
+            said_of = closeness(torch.stack([token for _, token in labelled]), embeddings)
+            answers = [values[i] for i in said_of.argmax(-1).tolist()]
             ua = 100 * float(recall_score(true, answers, average="macro", zero_division=0))
             rows.append((name, len(true), round(ua, 1), round(100 / len(values), 1)))
     return rows
@@ -76,7 +75,7 @@ def main() -> None:
     assert isinstance(model, Describer)
     model.eval()
     spoken = [utt for utt in datadir.read(args.vocabulary) if utt.text]
-    words = Words(model, [Example(utt, utt.text, "") for utt in spoken])
+    words = Words(model, [Example(utt, utt.text, "") for utt in spoken], mean_square(model))
     utterances, said = datadir.read(args.data), {}
     texts: list[tuple[str, str]] = []
     for group in batches.decoding_batches(utterances, 16):
