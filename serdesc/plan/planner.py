@@ -254,7 +254,12 @@ def _features(inputs: Inputs) -> tuple[bool, Tree]:
 
 def _tokens(inputs: Inputs, costs: work.Costs, curve: work.Curve, choice: choose.Choice) -> Tree:
     """An epoch of each phase, and one decoding of the test part."""
-    epochs = {phase: _epoch(inputs, costs, phase, choice) for phase in work.epochs(inputs.config)}
+    epochs: Tree = {}
+    if inputs.config.training.pretrain.epochs:
+        flops = work.pretraining(inputs.train, inputs.model)
+        epochs["pretraining"] = _row(inputs, 0, 0, 0, flops)
+    for phase in work.epochs(inputs.config):
+        epochs[phase] = _epoch(inputs, costs, phase, choice)
     return {
         "epoch": epochs,
         "encoder": _encoder_flops(inputs, curve),
@@ -264,17 +269,20 @@ def _tokens(inputs: Inputs, costs: work.Costs, curve: work.Curve, choice: choose
 
 def _epoch(inputs: Inputs, costs: work.Costs, phase: Phase, choice: choose.Choice) -> Tree:
     """Tokens and FLOPs of one epoch of a phase."""
-    speech = target = padded = 0
-    for item in inputs.train:
-        speech += token_count(item.frames, inputs.config.adapter.k)
-        target += item.tokens(phase)
-    flops = work.Passes(0, 0)
+    target = sum(item.tokens(phase) for item in inputs.train)
+    padded, flops = 0, work.Passes(0, 0)
     for shape, step in _steps(inputs, costs, phase, choice):
         padded += shape.b * shape.n
         flops += step
+    return _row(inputs, inputs.prompt * len(inputs.train), target, padded, flops)
+
+
+def _row(inputs: Inputs, prompt: int, target: int, padded: int, flops: work.Passes) -> Tree:
+    k = inputs.config.adapter.k
+    speech = inputs.model.groups * sum(token_count(item.frames, k) for item in inputs.train)
     return {
-        "prompt": inputs.prompt * len(inputs.train) * inputs.scale,
-        "speech": inputs.model.groups * speech * inputs.scale,
+        "prompt": prompt * inputs.scale,
+        "speech": speech * inputs.scale,
         "target": target * inputs.scale,
         "with padding": padded * inputs.scale,
         "forward": flops.forward * inputs.scale,
@@ -378,12 +386,15 @@ def _hours(
         for _, step in _steps(inputs, costs, phase, choice):
             seconds += max(step.both / speed.training, launch)
         training += epochs * inputs.scale * seconds / inputs.gpus
+    if pretraining := inputs.config.training.pretrain.epochs:
+        seconds = work.pretraining(inputs.train, inputs.model).both / speed.training
+        training += pretraining * inputs.scale * seconds / inputs.gpus
     cost = _decoding(inputs, costs)
     bandwidth_bound = work.bytes_per_step(inputs.model) / speed.bandwidth
     token = max(bandwidth_bound, llm.num_hidden_layers * speed.launch)
     encoded = _encoder_flops(inputs, curve) / speed.encoding
-    live_encoding = _live_flops(inputs, curve) / speed.encoding * sum(epochs_of.values())
-    live_encoding /= inputs.gpus
+    live_encoding = _live_flops(inputs, curve) / speed.encoding
+    live_encoding *= (pretraining + sum(epochs_of.values())) / inputs.gpus
     fold = training + (live_encoding if live else 0.0)
     decoding = cost["reading"] / speed.reading + cost["steps"] * token
     extraction = 0.0 if live else encoded

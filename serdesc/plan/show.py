@@ -77,7 +77,8 @@ def tokens(tree: Tree) -> tuple[str, Rows]:
     for phase, row in section["epoch"].items():
         counts = [f"{row[name]:,.0f}" for name in TOKEN_COUNTS]
         work = [_tflop(row["forward"]), _tflop(row["backward"])]
-        rows.append([f"{phase} phase, an epoch", *counts, *work])
+        name = phase if phase == "pretraining" else f"{phase} phase"
+        rows.append([f"{name}, an epoch", *counts, *work])
     rows.append(["encoder, all data once", "", "", "", "", _tflop(section["encoder"]), ""])
     decoding = section["decoding"]
     rows.append(

@@ -21,6 +21,7 @@ from serdesc.features.encoder import Encoder
 from serdesc.features.live import batch_by_length
 from serdesc.models.adapter import token_count
 from serdesc.models.describer import TRAINED, Describer, Phase
+from serdesc.models.words import vocabulary_of
 from serdesc.plan import trace
 from serdesc.plan.lengths import Item, groups, in_order
 from serdesc.training.phases import phases_of
@@ -115,15 +116,20 @@ class Costs:
         """The LLM's layers, forward."""
         return shape.b * shape.n * (self.token + self.lora + shape.n * self.pair)
 
-    def step(
-        self, shape: BatchShape, phase: Phase, checkpointing: bool = False, lora: bool = True
-    ) -> Passes:
-        """A training step on one batch."""
+    def branches(self, shape: BatchShape, phase: Phase) -> Passes:
+        """A training step on one batch, without the LLM."""
         group = self.speech_group(shape)
         speech = group * (1 if phase == "content" else self.groups)
         # The features have no gradient, so the weighted sum has one product less.
         trained = 2 * group - shape.b * shape.t * self.layers
         trained *= min(self.groups, len(TRAINED[phase]))
+        return Passes(speech, trained)
+
+    def step(
+        self, shape: BatchShape, phase: Phase, checkpointing: bool = False, lora: bool = True
+    ) -> Passes:
+        """A training step on one batch."""
+        speech, trained = self.branches(shape, phase)
         lora_products = 2 if lora else 1
         position = self.token + self.lora * lora_products + 2.5 * shape.n * self.pair
         backward = shape.b * shape.n * position
@@ -161,6 +167,22 @@ def epoch(
     for batch in in_order(measured, order):
         shapes += [padded(part, prompt, phase, config) for part in parts(batch, accumulation_steps)]
     return shapes
+
+
+def pretraining(measured: Sequence[Item], model: Describer) -> Passes:
+    """An epoch of training.pretrain: the branches, and a score of every token of the transcripts
+    for every content token; few fields have few words.
+    """
+    config, costs = model.config, Costs.of(model)
+    known = len(vocabulary_of(model.tokenizer, (item.transcript for item in measured)))
+    utterances, size = [item.utterance for item in measured], config.training.pretrain.batch_size
+    order = batches.epoch_batches(utterances, size, config.seed, "pretrain", 0)
+    flops = Passes(0, 0)
+    for batch in in_order(measured, order):
+        shape = padded(batch, 0, "joint", config)
+        scores = 2.0 * shape.b * shape.u * known * model.llm_width
+        flops += costs.branches(shape, "joint") + (scores, scores)
+    return flops
 
 
 def epochs(config: Config) -> dict[Phase, int]:

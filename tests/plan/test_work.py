@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from helpers.plan import built
+from helpers.training import Lab
+from torch.utils.flop_counter import FlopCounterMode
 
 from serdesc import config as configs
+from serdesc import models
 from serdesc.config import Config
 from serdesc.data import datadir
-from serdesc.models.describer import Phase
-from serdesc.plan import lengths, memory, trace, work
+from serdesc.features.encoder import Encoder
+from serdesc.models.describer import Describer, Phase
+from serdesc.plan import lengths, memory, planner, show, trace, work
 from serdesc.plan.trace import Clip
+from serdesc.training.examples import examples
+from serdesc.training.pretrain import Pretraining
+from serdesc.training.unusable import Unusable
 
 MINI = [
     "encoder.model=hubert-mini",
@@ -63,3 +71,33 @@ def test_the_papers_floors() -> None:
         5.7e9, rel=0.02
     )  # as transformers' documentation measures 4-bit Llama 3.1 8B
     assert memory.kv_cache(model.llm.get_base_model().config, 2) == 131_072  # bytes a position
+
+
+@pytest.mark.slow
+def test_an_epoch_of_pretraining_is_what_is_multiplied_out(lab: Lab) -> None:
+    config = lab.configured("training.pretrain.epochs=1", "training.pretrain.batch_size=3")
+    data = examples(lab.train_part, config)[0]
+    model = models.initialise(config, lab.features, torch.device("cpu"))
+    assert isinstance(model, Describer)
+    work_of = Pretraining(model, lab.features, data, config, Unusable(lab.folder, len(data)))
+    with FlopCounterMode(display=False) as found:
+        list(work_of.run(0, 1))
+    encoder = Encoder.load(config.encoder, torch.device("cpu"))
+    items = lengths.items(lab.train_part, encoder, model.tokenizer, config)[0]
+    expected = work.pretraining(items, model).both
+    assert found.get_total_flops() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_plan_with_pretraining_has_its_row_and_its_hours(lab: Lab) -> None:
+    plans = []
+    for settings in ((), ("training.pretrain.epochs=40",)):
+        tree = planner.plan(lab.configured(*settings), lab.corpus, gpu="rtx3090")
+        plans.append(tree)
+    without, pretrained = plans
+    assert "pretraining" not in without["tokens"]["epoch"]
+    row = pretrained["tokens"]["epoch"]["pretraining"]
+    assert row["backward"] > row["forward"] > 0 == row["target"]
+    assert pretrained["hours"]["training"] > without["hours"]["training"]
+    assert pretrained["hours"]["live adds"] > 10 * without["hours"]["live adds"]
+    assert "pretraining, an epoch" in str(show.tokens(pretrained))
