@@ -1,6 +1,6 @@
 """Checkpoints: safetensors and JSON only, complete or absent, sufficient to resume training.
 
-checkpoint/model.safetensors        weights of the branches
+checkpoint/model.safetensors        weights of the branches, and Describer.vocabulary if it has one
 checkpoint/lora/                    LoRA in PEFT's format; absent for a model without an LLM
 checkpoint/optimizer.safetensors    moments of every phase's optimiser; removed when training ends
 checkpoint/state.json               progress and a hash of each file; written last
@@ -27,6 +27,7 @@ from serdesc.errors import FailedError, UserError
 from serdesc.features.live import Features
 from serdesc.files import apply_umask, file_digest, read_json, synchronise, write_errors, write_json
 from serdesc.models import Model
+from serdesc.models.describer import Describer
 from serdesc.models import llm as llms
 
 NAME = "checkpoint"
@@ -70,6 +71,8 @@ def save(folder: Path, model: Model, optimizers: Optimizers, state: State) -> No
 def _write(folder: Path, model: Model, optimizers: Optimizers, state: State) -> None:
     folder.mkdir(parents=True)
     weights = {name: p.detach().cpu().contiguous() for name, p in _branch_parameters(model).items()}
+    if vocabulary := getattr(model, "vocabulary", None):
+        weights["vocabulary"] = torch.tensor(vocabulary, dtype=torch.int32)
     save_file(weights, folder / "model.safetensors")
     if model.llm is not None:
         # Without embedding layers PEFT does not look the LLM up on the hub.
@@ -137,6 +140,8 @@ def load(
     _check_encoder(checkpoint, state.encoder, encoder)
     weights = load_file(checkpoint / "model.safetensors")
     parameters = _branch_parameters(model)
+    if "vocabulary" in weights and isinstance(model, Describer):
+        model.vocabulary = weights.pop("vocabulary").tolist()
     _check_shapes(checkpoint, weights, parameters)
     with torch.no_grad():
         for name, parameter in parameters.items():

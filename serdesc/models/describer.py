@@ -77,6 +77,8 @@ class Describer(nn.Module):
         self.tokenizer = tokenizer
         self.llm = llm
         self.llm_width = int(llms.embeddings(llm).embedding_dim)  # H
+        # Tokens that pretraining taught the content branch; empty: none. Part of the checkpoint.
+        self.vocabulary: list[int] = []
         self.build_branches(layers, width, config)
         texts = config.prompt
         self.prompt = build_prompt(tokenizer, texts.system, texts.instruction)
@@ -140,8 +142,7 @@ class Describer(nn.Module):
         for _, parameter in self.trained(phase):
             parameter.requires_grad_(True)
 
-    # ---- speech tokens
-    # -----------------------------------------------------------------------------
+    # ---- speech tokens ---------------------------------------------------------------------------
 
     def speech_tokens(
         self, name: str, x: Tensor, mask: Tensor, eps: Sequence[Tensor] | None = None
@@ -161,7 +162,7 @@ class Describer(nn.Module):
     def as_words(self, name: str, s: Tensor, mask: Tensor) -> Tensor:
         """adapter.words: speech tokens (B, U, H) of a branch as embeddings of the LLM."""
         if name == "content":
-            return words.nearest_content(self.llm, s)
+            return words.nearest_content(self.llm, s, self.vocabulary)
         counts, slots = self.token_counts(mask.sum(1).int()), self.config.adapter.slots
         return words.nearest_values(self.llm, self.tokenizer, s, counts, slots)
 
@@ -189,8 +190,7 @@ class Describer(nn.Module):
             sums[name] = (quantities * mask[..., None]).sum((1, 2))
         return SpeechTokens(s_con, s_des, kl, sums)
 
-    # ---- training
-    # ----------------------------------------------------------------------------------
+    # ---- training --------------------------------------------------------------------------------
 
     def forward(
         self,
@@ -265,8 +265,7 @@ class Describer(nn.Module):
         logits = model.lm_head(before_labels).float()  # (M, V)
         return functional.cross_entropy(logits, rows.labels, reduction="none")
 
-    # ---- decoding
-    # ----------------------------------------------------------------------------------
+    # ---- decoding --------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def kl_per_frame(self, x: Tensor, frames: Tensor) -> dict[str, Tensor]:

@@ -6,13 +6,15 @@ B utterances, U speech tokens, H LLM width, C values of a field.
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from serdesc.captions.fields import VALUES
 from serdesc.models import llm as llms
+
+BLANK = " "  # the token that blanks become: an LLM passes over it without training
 
 
 def embeddings_of(llm: nn.Module, tokenizer: Any, values: Sequence[str]) -> Tensor:
@@ -37,9 +39,19 @@ def slot_of(name: str, slots: int) -> int:
     return list(VALUES).index(name) % slots
 
 
-def nearest_content(llm: nn.Module, s: Tensor) -> Tensor:
-    """s (B, U, H) with the embedding of the nearest token in place of each speech token."""
-    return nearest(s, llms.embeddings(llm).weight.detach().float())
+def vocabulary_of(tokenizer: Any, transcripts: Iterable[str]) -> set[int]:
+    """The tokens of transcripts, and the blank."""
+    texts = [BLANK, *(f" {text}" for text in transcripts)]
+    return {token for text in texts for token in tokenizer.encode(text, add_special_tokens=False)}
+
+
+def nearest_content(llm: nn.Module, s: Tensor, vocabulary: Sequence[int]) -> Tensor:
+    """s (B, U, H) with the embedding of the nearest token in place of each speech token.
+
+    vocabulary: the tokens to choose from; empty: all.
+    """
+    weight = llms.embeddings(llm).weight.detach()
+    return nearest(s, (weight[list(vocabulary)] if vocabulary else weight).float())
 
 
 def nearest_values(

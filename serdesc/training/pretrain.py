@@ -42,7 +42,7 @@ from serdesc.models import llm as llms
 from serdesc.models.describer import Describer, Phase, frame_mask, noise
 from serdesc.models.ssl_baseline import ctc_per_character
 from serdesc.models.undivided import Undivided
-from serdesc.models.words import closeness, embeddings_of, slot_of
+from serdesc.models.words import BLANK, closeness, embeddings_of, slot_of, vocabulary_of
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, in_any_process, seed
 from serdesc.training.examples import Example
@@ -52,7 +52,6 @@ from serdesc.training.unusable import Unusable
 
 TAUGHT = ("emotion", "gender", "age")  # fields with a teacher
 TEACHER_SAMPLE = 10_000  # utterances that the teachers are fitted to
-BLANK = " "  # the token that blanks become: an LLM passes over it without training (TRIED.md)
 SHARPNESS = 30.0  # logit of a token: minus so many squared distances, the mean embedding as unit
 Row = dict[str, float | int]
 
@@ -97,9 +96,8 @@ def pull(s: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
 
 
 class Words:
-    """The LLM's tokens of all transcripts, and their embeddings; the first one is CTC's blank.
-
-    unit: mean_square of the model.
+    """The model's vocabulary, to which all transcripts' tokens are added, and its embeddings; the
+    first one is CTC's blank. unit: mean_square of the model.
     """
 
     def __init__(self, model: Describer, data: Sequence[Example], unit: Tensor) -> None:
@@ -109,8 +107,10 @@ class Words:
 
         spoken = [example for example in data if example.transcript]
         found = {e.utterance.utt_id: encode(f" {e.transcript}") for e in spoken}
+        added = vocabulary_of(model.tokenizer, [str(example.transcript) for example in spoken])
+        model.vocabulary = sorted({*model.vocabulary, *added})
         blank = encode(BLANK)[0]
-        self.tokens = [blank, *sorted({t for ids in found.values() for t in ids} - {blank})]
+        self.tokens = [blank, *(token for token in model.vocabulary if token != blank)]
         place = {token: i for i, token in enumerate(self.tokens)}
         self.texts: dict[str, list[int]] = {}  # of each utterance, without blanks
         for utt_id, ids in found.items():

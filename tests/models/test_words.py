@@ -42,6 +42,24 @@ def test_every_speech_token_is_an_embedding_of_its_own_list(tiny_settings: list[
             assert speech.s_des is not None and (values == speech.s_des[i, u]).all(-1).any()
 
 
+def test_content_tokens_are_of_the_vocabulary(tiny_settings: list[str]) -> None:
+    model = described(tiny_settings)
+    x, frames = batches.pad(random_features(9, 14))
+    table = llms.embeddings(model.llm).weight
+    model.vocabulary = [3, 20, 21]
+    with torch.no_grad():
+        s_con = model.encode_speech(x, frames, "joint", {}).s_con
+    for s in s_con[1]:
+        assert (table[[3, 20, 21]] == s).all(-1).any()
+
+
+def test_a_vocabulary_is_all_tokens_of_transcripts_and_the_blank(tiny_settings: list[str]) -> None:
+    tokenizer = described(tiny_settings).tokenizer
+    texts = [" yes", " no not yes", " "]
+    ids = {i for text in texts for i in tokenizer.encode(text, add_special_tokens=False)}
+    assert words.vocabulary_of(tokenizer, ["yes", "no not yes"]) == ids
+
+
 def test_padding_changes_no_word(tiny_settings: list[str]) -> None:
     model = described(tiny_settings)
     one, two = random_features(9, 30)
@@ -65,5 +83,5 @@ def test_branches_give_words_in_training_only_if_they_are_not_trained(
     fixed.train_phase("descriptor")
     assert torch.equal(
         fixed.encode_speech(x, frames, "joint", {}).s_con,
-        words.nearest_content(fixed.llm, soft),
+        words.nearest_content(fixed.llm, soft, []),
     )

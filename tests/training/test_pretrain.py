@@ -25,7 +25,7 @@ from serdesc.features.live import Live
 from serdesc.files import read_jsonl
 from serdesc.models import checkpoint
 from serdesc.models import llm as llms
-from serdesc.models.words import embeddings_of
+from serdesc.models.words import embeddings_of, vocabulary_of
 from serdesc.training import pretrain, trainer
 from serdesc.training.examples import Example, examples
 from serdesc.training.pretrain import Pretraining, Teacher
@@ -255,6 +255,18 @@ def test_without_transcripts_the_content_branch_does_not_move(lab: Lab) -> None:
     end = weights(lab.train("described", *ONLY, "target.transcript=false"))
     moved = {name for name in start if not torch.equal(start[name], end[name])}
     assert moved and all(name.startswith("descriptor.") for name in moved)
+
+
+def test_a_checkpoint_has_the_vocabulary_and_a_further_training_adds_to_it(lab: Lab) -> None:
+    data = [replace(utt, text="door") for utt in lab.train_part]
+    first, tokenizer = lab.train("first", *ONLY, data=data), prepared(lab).model.tokenizer
+    model, _ = checkpoint.load_model(first, lab.features, CPU)
+    assert model.vocabulary == sorted(vocabulary_of(tokenizer, ["door"]))  # type: ignore[union-attr]
+    data = [replace(utt, text="window") for utt in lab.train_part]
+    second = lab.train("second", *ONLY, f"training.init={first}", data=data)
+    expected = sorted(vocabulary_of(tokenizer, ["door", "window"]))
+    assert load_file(second / "checkpoint" / "model.safetensors")["vocabulary"].tolist() == expected
+    assert "vocabulary" not in weights(lab.train("without", *ONLY[:2]))
 
 
 def test_branches_that_are_not_trained_stay_as_pretrained(lab: Lab) -> None:

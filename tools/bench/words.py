@@ -1,13 +1,12 @@
 """What the speech tokens of an experiment say by themselves, without its LLM.
 
     cd egs/builtin
-    ../../tools/bench/words.py exp/branches data/heldout_labelled live \\
-      --vocabulary data/base/fold1/train
+    ../../tools/bench/words.py exp/branches data/heldout_labelled live
 
 After pretraining (training.pretrain) speech tokens lie near embeddings of words. Content: WER of
-the nearest tokens among those of the transcripts of --vocabulary, repetitions merged and blanks
-left out (CTC's best path). Descriptors, with adapter.slots: unweighted accuracy of the nearest
-value of each field, over the utterances that have a label, in percent.
+the nearest tokens, repetitions merged and blanks left out (CTC's best path). Descriptors, with
+adapter.slots: unweighted accuracy of the nearest value of each field, over the utterances that have
+a label, in percent.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ from serdesc.features.store import open_features
 from serdesc.models import checkpoint
 from serdesc.models.describer import Describer
 from serdesc.models.words import closeness, embeddings_of, slot_of
-from serdesc.training.examples import Example
 from serdesc.training.pretrain import Words, mean_square
 
 
@@ -66,7 +64,6 @@ def main() -> None:
     parser.add_argument("experiment", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("store")
-    parser.add_argument("--vocabulary", type=Path, required=True)
     args = parser.parse_args()
     config = configs.load(args.experiment / "config.yaml")
     device = runtime.start(config)
@@ -74,8 +71,7 @@ def main() -> None:
     model, _ = checkpoint.load_model(args.experiment, features, device)
     assert isinstance(model, Describer)
     model.eval()
-    spoken = [utt for utt in datadir.read(args.vocabulary) if utt.text]
-    words = Words(model, [Example(utt, utt.text, "") for utt in spoken], mean_square(model))
+    words = Words(model, [], mean_square(model))
     utterances, said = datadir.read(args.data), {}
     texts: list[tuple[str, str]] = []
     for group in batches.decoding_batches(utterances, 16):

@@ -34,8 +34,10 @@ def main() -> None:
             path = made / "checkpoint" / name
             if path.suffix == ".safetensors":
                 weights = load_file(args.experiment / "checkpoint" / name)
-                halves = {key: w.to(torch.float16) for key, w in weights.items()}
-                save_file(halves, path, metadata={"format": "pt"})
+                for key, weight in weights.items():
+                    if weight.is_floating_point():
+                        weights[key] = weight.to(torch.float16)
+                save_file(weights, path, metadata={"format": "pt"})
                 apply_umask(path)
             record["files"][name] = file_digest(path)[: len(record["files"][name])]
         record["encoder"].pop("weights")
