@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Iterator
 
@@ -10,18 +10,16 @@ import torch
 
 from serdesc import runtime
 from serdesc.config import Config
-from serdesc.data import datadir
-from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
 from serdesc.features import batches, precision
 from serdesc.features import store as stores
-from serdesc.features.encoder import Encoder
 from serdesc.files import free_gb, write_json
 from serdesc.models.adapter import token_count
-from serdesc.models.describer import Describer, Phase
-from serdesc.plan import calibrate, cards, choose, lengths, memory, shapes, show, trace, work
+from serdesc.models.describer import Phase
+from serdesc.plan import calibrate, cards, choose, memory, shapes, show, trace, work
 from serdesc.plan.cards import Speed
-from serdesc.plan.lengths import AssumedData, DataParts, Item
+from serdesc.plan.inputs import Inputs, inputs_of, seconds_of
+from serdesc.plan.lengths import AssumedData
 from serdesc.plan.show import Tree
 
 ASSUMED = (
@@ -30,42 +28,6 @@ ASSUMED = (
     "memory is that of one process and of the longest utterances of DATA together, with fused "
     "attention; bitsandbytes' own buffers are not counted",
 )
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of the sections of a plan."""
-
-    config: Config
-    data: DataParts
-    encoder: Encoder
-    model: Describer
-    slowest: list[Utterance]  # training utterances within max_seconds, each at its lowest speed
-    train: list[Item]
-    scale: float  # number of utterances per item of `train`
-    test: list[Item]
-    test_scale: float
-    prompt: int  # tokens
-    emotions: int  # classes of the posterior
-    gpus: int  # processes of training, which share each batch
-
-    @property
-    def share(self) -> Config:
-        """The configuration with the utterances of a batch that one process gets."""
-        batch_size = -(-self.config.training.batch_size // self.gpus)
-        return replace(self.config, training=replace(self.config.training, batch_size=batch_size))
-
-    def with_longest(self, utterances: list[Utterance], measured: list[Item]) -> list[Item]:
-        """The measured items, with the longest utterances added or replaced.
-
-        A sample may lack the longest ones, and a copy at a lower speed is longer.
-        """
-        by_length = sorted(utterances, key=_seconds)[-self.config.training.batch_size :]
-        longest = {utt.uniq or utt.utt_id: utt for utt in by_length}
-        others = [item for item in measured if item.utterance.utt_id not in longest]
-        tokenizer = self.model.tokenizer
-        items, _, _ = lengths.items([*longest.values()], self.encoder, tokenizer, self.config)
-        return others + items
 
 
 def run(
@@ -100,7 +62,7 @@ def plan(
     training (torchrun). Raises UserError for models without an LLM, unknown cards, more processes
     than utterances in a batch, and data without training utterances.
     """
-    inputs, sources, notes = _inputs(config, data, gpus)
+    inputs, sources, notes = inputs_of(config, data, gpus)
     costs, curve = work.Costs.of(inputs.model), work.Curve.of(inputs.encoder)
     parameters = [part._asdict() for part in shapes.parts(inputs.encoder, inputs.model)]
     speed = _speed(inputs, gpu, calibrated)
@@ -139,58 +101,6 @@ def _peaks(inputs: Inputs, live: bool, on_gpu: bool) -> tuple[memory.Training, m
     return train, memory.decoding(passes, train, test_items, inputs.prompt, inputs.emotions)
 
 
-def _inputs(
-    config: Config, data: Path | AssumedData, gpus: int
-) -> tuple[Inputs, dict[str, str], list[str]]:
-    """The inputs, the sources of the models' shapes, and notes on assumptions."""
-    if gpus > config.training.batch_size:
-        raise UserError(
-            f"--gpus {gpus}: more than the {config.training.batch_size} utterances of a batch"
-            " (training.batch_size): use fewer, or a larger batch"
-        )
-    if config.model == "ssl_baseline":
-        raise UserError(
-            "model: 'ssl_baseline' has no LLM and no plan: `--config full` with the same encoder "
-            "estimates its disk space and hours of extraction"
-        )
-    parts = lengths.data_parts(data, config)
-    encoder, encoder_source = shapes.encoder(config.encoder)
-    model_type = shapes.shape(config.llm.model).config.model_type
-    tokenizer, note = lengths.tokenizer(config.llm.model, model_type)
-    model, llm_source = shapes.describer(config, encoder.layers, encoder.width, tokenizer)
-    short = [utt for utt in parts.train if _seconds(utt) <= config.training.max_seconds]
-    originals = datadir.originals(short)
-    if not originals:
-        raise UserError(
-            f"{data}: no training utterance is shorter than training.max_seconds = "
-            f"{config.training.max_seconds}"
-        )
-    train, scale, train_notes = lengths.items(originals, encoder, tokenizer, config)
-    test, test_scale, test_notes = lengths.items(parts.test, encoder, tokenizer, config)
-    emotions = set(map(_emotion, parts.test)) - {None}
-    slowest = {utt.uniq or utt.utt_id: utt for utt in sorted(short, key=_seconds)}
-    inputs = Inputs(
-        config=config,
-        data=parts,
-        encoder=encoder,
-        model=model,
-        slowest=[*slowest.values()],
-        train=train,
-        scale=scale,
-        test=test,
-        test_scale=test_scale,
-        prompt=lengths.prompt_tokens(tokenizer, config),
-        emotions=len(emotions),
-        gpus=gpus,
-    )
-    shared = "one card, one process"
-    if gpus > 1:
-        shared = f"training: {gpus} processes share each batch; exchanging gradients takes no time"
-    notes = dict.fromkeys([*parts.notes, shared, note, *train_notes, *test_notes])
-    sources = {"encoder shape from": encoder_source, "llm shape from": llm_source}
-    return inputs, sources, [line for line in notes if line]
-
-
 def _weight_of_kl(config: Config) -> list[str]:
     """What beta amounts to for a latent dimension, and with the other reduction over K."""
     training, k = config.training, config.branch.latent
@@ -204,14 +114,6 @@ def _weight_of_kl(config: Config) -> list[str]:
         f" the weight {weights[training.kl]:.3g}; with training.kl={other} it would be"
         f" {weights[other]:.3g}"
     ]
-
-
-def _seconds(utt: Utterance) -> float:
-    return utt.seconds or 0.0
-
-
-def _emotion(utt: Utterance) -> str | None:
-    return utt.labels.emotion if utt.labels else utt.emotion
 
 
 def _speed(inputs: Inputs, gpu: str, calibrated: torch.device | None) -> Speed | None:
@@ -240,7 +142,7 @@ def _features(inputs: Inputs) -> tuple[bool, Tree]:
         variant = replace(store, dtype=dtype)  # type: ignore[arg-type]
         sizes[dtype] = stores.size(every, inputs.encoder, variant)
     live = sizes[store.dtype] / 1e9 > free
-    hours = sum(map(_seconds, every)) / 3600
+    hours = sum(map(seconds_of, every)) / 3600
     section = {
         "hours of speech": hours,
         "utterances": len(every),
@@ -303,14 +205,14 @@ def _steps(
 def _encoder_flops(inputs: Inputs, curve: work.Curve) -> float:
     """FLOPs of the extraction, in the padded batches of the store."""
     shards = stores.shards(inputs.data.every, inputs.config.store.shard_seconds)
-    return sum(work.encoding(list(map(_seconds, s)), inputs.encoder, curve) for s in shards)
+    return sum(work.encoding(list(map(seconds_of, s)), inputs.encoder, curve) for s in shards)
 
 
 def _live_flops(inputs: Inputs, curve: work.Curve) -> float:
     """FLOPs to encode the training part once, in the batches of training."""
     config, items = inputs.config, [item.utterance for item in inputs.train]
     order = batches.epoch_batches(items, config.training.batch_size, config.seed, 1, 0)
-    flops = sum(work.encoding(list(map(_seconds, b)), inputs.encoder, curve) for b in order)
+    flops = sum(work.encoding(list(map(seconds_of, b)), inputs.encoder, curve) for b in order)
     return inputs.scale * flops
 
 
@@ -334,7 +236,7 @@ def _memory(
     spare: float,
 ) -> Tree:
     config, part = inputs.share, choice.part(inputs.share)
-    longest = max(map(_seconds, inputs.data.every))
+    longest = max(map(seconds_of, inputs.data.every))
     accumulation_steps = config.training.gradient_accumulation_steps
     configured_part = -(-config.training.batch_size // accumulation_steps)
     quantization, checkpointing = choice.quantization, choice.gradient_checkpointing
