@@ -137,8 +137,8 @@ class AdapterConfig:
 
     k: Count = 5  # frames concatenated into one speech token
     hidden: Count = 2048
-    # Descriptor tokens also have the mean of z over the utterance and their number modulo `slots`:
-    slots: Whole = 0  # in pretraining, such tokens become the word for one field; 0: neither
+    # Descriptor tokens have the mean of z over the utterance and their number modulo `slots`, in
+    slots: Whole = 0  # place of k frames: in pretraining each becomes the word for a field; 0: not
     words: bool = False  # the LLM is given the nearest words in place of the speech tokens
 
 

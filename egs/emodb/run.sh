@@ -12,7 +12,7 @@ config=conf/seven.yaml    # or four, whisper; each also with _pairs
 models=                   # of tools/get_models.sh
 set=()                    # key=value over the configuration; repeatable
 system=                   # system of the paper, of serdesc/systems/*.yaml
-init=none                 # start model; describer-mini heard EmoDB
+init=none                 # start model; the built-in ones heard EmoDB
 tag=                      # name in exp/; default: system or configuration
 dump=                     # default: dump/<encoder>/<configuration>
 max_disk=                 # GB of features to store; more are computed live
@@ -37,7 +37,7 @@ folds=${folds:-1 2 3 4 5 6 7 8 9 10}
 [[ $system != ssl_* ]] || init=none  # no LLM: nothing to start from
 encoder=hubert-mini truth=()
 [[ $name != whisper* ]] || encoder=whisper-base
-[ "$init" != describer-mini ] || fail "describer-mini was trained on EmoDB: --init none"
+[[ $init != describer-* ]] || fail "$init was trained on EmoDB: --init none"
 data=data/$name exp=exp/${tag:-${system:-$name}} dump=${dump:-dump/$encoder/$name}
 [ -z "$models" ] || set=("encoder.model=$models/whisper-base"
   "llm.model=$models/smollm2-135m-instruct" "${set[@]}")

@@ -184,3 +184,10 @@ def test_commands_are_visible_in_the_recipes() -> None:
             ["grep", "-c", "serdesc [a-z]", path], capture_output=True, text=True
         )
         assert int(counted.stdout) >= 7
+
+
+@pytest.mark.parametrize("init", ["describer-mini", "describer-base"])
+def test_emodb_refuses_the_models_that_learnt_it(init: str) -> None:
+    run = ROOT / "egs/emodb/run.sh"
+    code, output = run_script(run, "--dry-run", "--corpus", "x", "--init", init)
+    assert code != 0 and f"{init} was trained on EmoDB: --init none" in output
