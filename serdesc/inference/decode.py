@@ -36,6 +36,7 @@ from serdesc.files import (
 )
 from serdesc.inference import branches
 from serdesc.models import Model, checkpoint
+from serdesc.models.describer import Describer
 from serdesc.progress import progress
 
 Row = dict[str, Any]  # a line of hyp.jsonl
@@ -107,7 +108,11 @@ def _hypotheses(
 def posteriors(
     model: Model, x: Tensor, frames: Tensor, responses: Sequence[str], emotions: Sequence[str]
 ) -> dict[int, dict[str, float]]:
-    """The posterior over two or more emotions of each row whose response names one."""
+    """The posterior over two or more emotions of each row whose response names one.
+
+    Of a model that chooses a word for the emotion (adapter.words), that choice's probabilities,
+    which its training made those of a regularised teacher: an LLM that is given one word is sure.
+    """
     variants = {}
     for i, response in enumerate(responses):
         if len(emotions) > 1 and reader.read(response).emotion is not None:
@@ -115,8 +120,11 @@ def posteriors(
     if not variants:
         return {}
     rows = list(variants)
-    log_likelihoods = model.log_likelihoods(x[rows], frames[rows], list(variants.values()))
-    return {i: softmax(emotions, values) for i, values in zip(rows, log_likelihoods)}
+    if isinstance(model, Describer) and model.has_field_words:
+        values_of = model.word_log_probabilities(x[rows], frames[rows], "emotion", emotions)
+    else:
+        values_of = model.log_likelihoods(x[rows], frames[rows], list(variants.values()))
+    return {i: softmax(emotions, values) for i, values in zip(rows, values_of)}
 
 
 def softmax(emotions: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:

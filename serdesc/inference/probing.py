@@ -34,7 +34,8 @@ from serdesc.files import digest
 from serdesc.inference.counterfactual import first_by_hash
 from serdesc.models import checkpoint
 from serdesc.models.bottleneck import latent_use
-from serdesc.models.describer import Describer, SpeechTokens, frame_mask
+from serdesc.models.describer import Describer
+from serdesc.models.speech import SpeechTokens, frame_mask
 from serdesc.progress import progress
 
 BRANCHES = ("content", "descriptor")

@@ -6,6 +6,7 @@ tokens, H LLM width, N input positions, M target tokens, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple, Sequence
 
 import torch
@@ -22,6 +23,7 @@ from serdesc.models.adapter import Adapter, token_count
 from serdesc.models.bottleneck import Bottleneck, Latent, reduce_kl
 from serdesc.models.prompt import Prompt, build_prompt
 from serdesc.models.rows import Rows, Side, lay_out
+from serdesc.models.speech import SpeechTokens, frame_mask, one_of
 
 # content: ASR with zero descriptor tokens. descriptor: the joint target. joint: one-stage training.
 Phase = Literal["content", "descriptor", "joint"]
@@ -54,15 +56,6 @@ class Loss(NamedTuple):
     utterances: int
     # Of each sampled branch and latent dimension, sums over the frames: KL, mu, mu^2: (3, K).
     latents: dict[str, Tensor] = {}
-
-
-class SpeechTokens(NamedTuple):
-    """The speech tokens of a batch."""
-
-    s_con: Tensor  # (B, U, H)
-    s_des: Tensor | None  # (B, U, H); None: the model has one group of speech tokens
-    kl: Tensor  # sum over the frames of the sampled branches
-    latents: dict[str, Tensor] = {}  # as in Loss
 
 
 class Describer(nn.Module):
@@ -148,16 +141,22 @@ class Describer(nn.Module):
         self, name: str, x: Tensor, mask: Tensor, eps: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, Latent]:
         """s (B, U, H) of a branch, and latents; z = mu without eps. mask (B, T): frame_mask."""
+        s, latent = self._own_tokens(name, x, mask, eps)
+        # A word has no gradient: a branch that is being trained gives its tokens themselves.
+        if self.config.adapter.words and not (self.training and s.requires_grad):
+            s = self.as_words(name, s, mask)
+        return s, latent
+
+    def _own_tokens(
+        self, name: str, x: Tensor, mask: Tensor, eps: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Latent]:
+        """What a branch gives, before it becomes words."""
         branch = self.branch(name)
         latent = branch.bottleneck(x)  # (B, T, K)
         z = latent.mu
         if eps is not None:
             z = latent.sample(pad_sequence(list(eps), batch_first=True).to(x))
-        s = branch.adapter(z, mask.to(z))
-        # A word has no gradient: a branch that is being trained gives its tokens themselves.
-        if self.config.adapter.words and not (self.training and s.requires_grad):
-            s = self.as_words(name, s, mask)
-        return s, latent
+        return branch.adapter(z, mask.to(z)), latent
 
     def as_words(self, name: str, s: Tensor, mask: Tensor) -> Tensor:
         """adapter.words: speech tokens (B, U, H) of a branch as embeddings of the LLM."""
@@ -288,6 +287,32 @@ class Describer(nn.Module):
         self.eval()
         return self.encode_speech(x.to(self.device), frames, "descriptor", {})
 
+    @property
+    def has_field_words(self) -> bool:
+        """Whether the LLM is given a word for each field, which the branch chose."""
+        return self.config.adapter.words and self.config.adapter.slots > 0 and self.groups == 2
+
+    @torch.inference_mode()
+    def word_log_probabilities(
+        self, x: Tensor, frames: Tensor, field: str, values: Sequence[str]
+    ) -> list[list[float]]:
+        """log p of every value of a field in each utterance, by the distances of the field's own
+        tokens to their words; z = mu. A clip too short to have such a token: all the same.
+        """
+        self.eval()
+        mask = frame_mask(frames, x.shape[2]).to(self.device)
+        s, _ = self._own_tokens("descriptor", x.to(self.device), mask)
+        embeddings = words.embeddings_of(self.llm, self.tokenizer, values)
+        unit, slots = words.mean_square(self.llm), self.config.adapter.slots
+        own = words.slot_of(field, slots)
+        results = []
+        for mean in words.means_of_slot(s.float(), self.token_counts(frames), own, slots):
+            found = torch.full((len(values),), -math.log(len(values)))
+            if mean is not None:
+                found = words.log_probabilities(mean, embeddings, unit)
+            results.append(found.tolist())
+        return results
+
     @torch.inference_mode()
     def log_likelihoods(
         self, x: Tensor, frames: Tensor, answers: Sequence[Sequence[str]]
@@ -357,12 +382,6 @@ class Describer(nn.Module):
         return text.strip()
 
 
-def one_of(speech: SpeechTokens, i: int) -> SpeechTokens:
-    """The speech tokens of utterance i alone."""
-    s_des = None if speech.s_des is None else speech.s_des[i : i + 1]
-    return SpeechTokens(speech.s_con[i : i + 1], s_des, speech.kl)
-
-
 def common_length(answers: Sequence[Sequence[int]]) -> int:
     """Tokens at the beginning that all answers have, the last one of none among them."""
     shortest = min(len(answer) for answer in answers)
@@ -372,20 +391,6 @@ def common_length(answers: Sequence[Sequence[int]]) -> int:
     return shortest - 1
 
 
-def frame_mask(frames: Tensor, length: int) -> Tensor:
-    """(B, T), one at an utterance's frames and zero at padding."""
-    return (torch.arange(length, device=frames.device) < frames[:, None]).float()
-
-
 def positions(mask: Tensor) -> Tensor:
     """(B, N) position ids that count attended positions, as generation does."""
     return (mask.cumsum(-1) - 1).clamp_min(0)
-
-
-def noise(latent: int, frames: Sequence[int], seeds: Sequence[int]) -> list[Tensor]:
-    """eps (T_i, K) of each utterance from its own seed, independent of batch and padding."""
-    eps = []
-    for t, utterance_seed in zip(frames, seeds):
-        generator = torch.Generator().manual_seed(utterance_seed)
-        eps.append(torch.randn(t, latent, generator=generator))
-    return eps

@@ -23,7 +23,8 @@ from serdesc.captions.fields import EMOTIONS, Fields
 from serdesc.config import Config
 from serdesc.errors import UserError
 from serdesc.models.bottleneck import weighted_sum
-from serdesc.models.describer import Loss, Phase, frame_mask
+from serdesc.models.describer import Loss, Phase
+from serdesc.models.speech import frame_mask
 
 IGNORE = -1  # label of a target without emotion
 CHARACTERS = "_' abcdefghijklmnopqrstuvwxyz"  # the first one is CTC's blank

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from serdesc.config import Config
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import weighted_sum
-from serdesc.models.describer import Describer, Phase, SpeechTokens, frame_mask
+from serdesc.models.describer import Describer, Phase
+from serdesc.models.speech import SpeechTokens, frame_mask
 
 
 class Undivided(Describer):

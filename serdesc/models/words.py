@@ -6,7 +6,7 @@ B utterances, U speech tokens, H LLM width, C values of a field.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from serdesc.captions.fields import VALUES
 from serdesc.models import llm as llms
 
 BLANK = " "  # the token that blanks become: an LLM passes over it without training
+SHARPNESS = 30.0  # logit of a token: minus so many squared distances, the mean embedding as unit
 
 
 def embeddings_of(llm: nn.Module, tokenizer: Any, values: Sequence[str]) -> Tensor:
@@ -27,6 +28,16 @@ def embeddings_of(llm: nn.Module, tokenizer: Any, values: Sequence[str]) -> Tens
 def closeness(s: Tensor, embeddings: Tensor) -> Tensor:
     """(..., C) of s (..., H) to embeddings (C, H): |s|^2 minus the squared distances."""
     return 2 * s @ embeddings.T - embeddings.square().sum(-1)
+
+
+def mean_square(llm: nn.Module) -> Tensor:
+    """The mean squared length of the LLM's input embeddings: the unit of squared distances."""
+    return llms.embeddings(llm).weight.detach().float().square().sum(-1).mean()
+
+
+def log_probabilities(s: Tensor, embeddings: Tensor, unit: Tensor) -> Tensor:
+    """(..., C) of the embeddings (C, H) for each of s (..., H), by their squared distances."""
+    return (SHARPNESS / unit * closeness(s, embeddings)).log_softmax(-1)
 
 
 def nearest(s: Tensor, embeddings: Tensor) -> Tensor:
@@ -63,7 +74,15 @@ def nearest_values(
     found = s.clone()
     for name in list(VALUES)[:slots]:
         embeddings, slot = embeddings_of(llm, tokenizer, VALUES[name]), slot_of(name, slots)
-        for i, count in enumerate(counts):
-            if slot < count:
-                found[i, slot::slots] = nearest(s[i, slot:count:slots].mean(0), embeddings)
+        for i, mean in enumerate(means_of_slot(s, counts, slot, slots)):
+            if mean is not None:
+                found[i, slot::slots] = nearest(mean, embeddings)
     return found
+
+
+def means_of_slot(
+    s: Tensor, counts: Sequence[int], slot: int, slots: int
+) -> Iterator[Tensor | None]:
+    """The mean (H) of each utterance's tokens of a slot; None for one too short to have any."""
+    for i, count in enumerate(counts):
+        yield s[i, slot:count:slots].mean(0) if slot < count else None

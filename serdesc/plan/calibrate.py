@@ -21,7 +21,8 @@ from serdesc.data.audio import SAMPLE_RATE
 from serdesc.features.batches import pad
 from serdesc.features.encoder import Encoder
 from serdesc.models.adapter import token_count
-from serdesc.models.describer import Describer, Phase, SpeechTokens, noise
+from serdesc.models.describer import Describer, Phase
+from serdesc.models.speech import SpeechTokens, noise
 from serdesc.plan import cards, shapes, trace
 from serdesc.plan.cards import Speed
 from serdesc.plan.lengths import Item

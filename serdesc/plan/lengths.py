@@ -262,6 +262,13 @@ def groups(config: Config) -> int:
     return models.model_class(config).groups
 
 
+def candidates(config: Config, emotions: int) -> int:
+    """Captions of an utterance whose likelihoods the LLM computes for the emotion's posterior."""
+    adapter = config.adapter
+    by_words = adapter.words and adapter.slots > 0 and config.model == "describer"
+    return emotions if config.decoding.posterior and emotions > 1 and not by_words else 0
+
+
 def prompt_tokens(words: prompts.Tokenizer, config: Config) -> int:
     """Text tokens of the prompt."""
     prompt = prompts.build_prompt(words, config.prompt.system, config.prompt.instruction)

@@ -12,7 +12,7 @@ from serdesc.data.audio import SAMPLE_RATE
 from serdesc.features.encoder import Encoder
 from serdesc.models.describer import Describer, Phase
 from serdesc.plan import trace
-from serdesc.plan.lengths import Item, longest
+from serdesc.plan.lengths import Item, candidates, longest
 from serdesc.plan.trace import Clip, Weightless
 from serdesc.runtime import DTYPES
 from serdesc.training.phases import phases_of
@@ -178,8 +178,8 @@ def decoding(
     positions = prompt + speech + config.decoding.max_new_tokens
     llm_config = passes.model.llm.get_base_model().config  # type: ignore[operator]
     posterior = 0
-    if config.decoding.posterior and emotions > 1:
-        posterior = passes.likelihoods(clip, emotions).peak
+    if count := candidates(config, emotions):
+        posterior = passes.likelihoods(clip, count).peak
     return Decoding(
         encoder=train.encoder,
         llm=train.llm,

@@ -22,8 +22,9 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 
 from serdesc.features.encoder import Encoder
 from serdesc.models.adapter import token_count
-from serdesc.models.describer import Describer, Phase, SpeechTokens
+from serdesc.models.describer import Describer, Phase
 from serdesc.models.rows import Rows
+from serdesc.models.speech import SpeechTokens
 
 # Fused as on a GPU: the (T, T) attention weights are never stored.
 ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"

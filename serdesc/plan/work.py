@@ -23,7 +23,7 @@ from serdesc.models.adapter import token_count
 from serdesc.models.describer import TRAINED, Describer, Phase
 from serdesc.models.words import vocabulary_of
 from serdesc.plan import trace
-from serdesc.plan.lengths import Item, groups, in_order
+from serdesc.plan.lengths import Item, candidates, groups, in_order
 from serdesc.training.phases import phases_of
 
 
@@ -242,11 +242,11 @@ def answers(
         shape = padded(batch, prompt, "descriptor", config)
         longest = max(item.caption_tokens for item in batch)
         prompts = shape._replace(n=shape.n - longest, labels=len(batch))
-        candidates: list[BatchShape] = []
-        if config.decoding.posterior and emotions > 1:
+        each: list[BatchShape] = []
+        if count := candidates(config, emotions):
             for item in batch:
-                candidates += _candidates(item, prompt, config, emotions)
-        yield Answers(prompts, min(config.decoding.max_new_tokens, longest), candidates)
+                each += _candidates(item, prompt, config, count)
+        yield Answers(prompts, min(config.decoding.max_new_tokens, longest), each)
 
 
 def _candidates(item: Item, prompt: int, config: Config, emotions: int) -> list[BatchShape]:

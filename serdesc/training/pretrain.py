@@ -39,10 +39,18 @@ from serdesc.features.live import Features
 from serdesc.files import write_jsonl
 from serdesc.models import Model
 from serdesc.models import llm as llms
-from serdesc.models.describer import Describer, Phase, frame_mask, noise
+from serdesc.models.describer import Describer, Phase
+from serdesc.models.speech import frame_mask, noise
 from serdesc.models.ssl_baseline import ctc_per_character
 from serdesc.models.undivided import Undivided
-from serdesc.models.words import BLANK, closeness, embeddings_of, slot_of, vocabulary_of
+from serdesc.models.words import (
+    BLANK,
+    embeddings_of,
+    log_probabilities,
+    mean_square,
+    slot_of,
+    vocabulary_of,
+)
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, in_any_process, seed
 from serdesc.training.examples import Example
@@ -52,7 +60,6 @@ from serdesc.training.unusable import Unusable
 
 TAUGHT = ("emotion", "gender", "age")  # fields with a teacher
 TEACHER_SAMPLE = 10_000  # utterances that the teachers are fitted to
-SHARPNESS = 30.0  # logit of a token: minus so many squared distances, the mean embedding as unit
 Row = dict[str, float | int]
 
 
@@ -82,11 +89,6 @@ class Teacher:
         return standardised
 
 
-def mean_square(model: Describer) -> Tensor:
-    """The mean squared length of the LLM's input embeddings: the unit of squared distances."""
-    return llms.embeddings(model.llm).weight.detach().float().square().sum(-1).mean()
-
-
 def pull(s: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
     """A loss (...) that draws speech tokens (..., H) to embeddings: log(1 + squared distance).
 
@@ -97,7 +99,7 @@ def pull(s: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
 
 class Words:
     """The model's vocabulary, to which all transcripts' tokens are added, and its embeddings; the
-    first one is CTC's blank. unit: mean_square of the model.
+    first one is CTC's blank. unit: words.mean_square of its LLM.
     """
 
     def __init__(self, model: Describer, data: Sequence[Example], unit: Tensor) -> None:
@@ -121,9 +123,9 @@ class Words:
     def of(self, example: Example) -> list[int]:
         return self.texts.get(example.utterance.uniq or example.utterance.utt_id, [])
 
-    def logits(self, s: Tensor) -> Tensor:
-        """(B, U, V) of speech tokens (B, U, H), by their squared distances to the embeddings."""
-        return SHARPNESS / self.unit * closeness(s, self.embeddings)
+    def log_probabilities(self, s: Tensor) -> Tensor:
+        """(B, U, V) of speech tokens (B, U, H)."""
+        return log_probabilities(s, self.embeddings, self.unit)
 
     def loss(self, s: Tensor, counts: Tensor, group: Sequence[Example]) -> Tensor:
         """CTC a token, and squared distances to the embeddings, as means over an utterance; summed
@@ -131,7 +133,7 @@ class Words:
         """
         texts = [self.of(example) for example in group]
         spoken = torch.tensor([bool(text) for text in texts], device=s.device)
-        log_probs = self.logits(s).log_softmax(-1)
+        log_probs = self.log_probabilities(s)
         ctc = ctc_per_character(log_probs, counts, texts).to(s.device)
         taken_for = log_probs.detach().exp() @ self.embeddings
         distances = pull(s, taken_for, self.unit)  # (B, U)
@@ -159,7 +161,7 @@ class Pretraining:
             if len(found) > 1:
                 self.classes[name] = sorted(found)
         self.teachers = self._fit_teachers() if self.settings.teacher else {}
-        self.unit = mean_square(model)
+        self.unit = mean_square(model.llm)
         self.words = Words(model, data, self.unit) if config.target.transcript else None
         # Without a transcript nothing but the KL would act on the content branch.
         self.phase: Phase = "joint" if self.words else "descriptor"
@@ -250,7 +252,7 @@ class Pretraining:
             return -(targets * logits.log_softmax(-1)).sum()
         words = self.values[name]
         own = slice(slot_of(name, self.slots), None, self.slots)
-        log_probs = (SHARPNESS / self.unit * closeness(s[:, own], words)).log_softmax(-1)
+        log_probs = log_probabilities(s[:, own], words, self.unit)
         losses = pull(s[:, own], (targets @ words)[:, None], self.unit)  # (B, tokens)
         losses = losses - (targets[:, None] * log_probs).sum(-1)
         known = targets.sum(-1) / mask[:, own].sum(1).clamp_min(1.0)

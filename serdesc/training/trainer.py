@@ -24,16 +24,10 @@ from serdesc.files import exclusive_lock, write_json
 from serdesc.models import Model, checkpoint, dropout
 from serdesc.models import llm as llms
 from serdesc.models.bottleneck import latent_use
-from serdesc.models.describer import Loss, Phase, noise
+from serdesc.models.describer import Loss, Phase
+from serdesc.models.speech import noise
 from serdesc.progress import progress
-from serdesc.runtime import (
-    all_reduce_sum,
-    barrier,
-    environment,
-    in_any_process,
-    init_distributed,
-    seed,
-)
+from serdesc.runtime import all_reduce_sum, barrier, in_any_process, init_distributed, seed
 from serdesc.training import examples, resume, sharding
 from serdesc.training.examples import Example
 from serdesc.training.log import Log
@@ -391,7 +385,7 @@ def train(
         barrier()  # all have read the configuration
         if first:
             configs.dump(resume.to_record(exp, config), exp / "config.yaml")
-            write_json(exp / "env.json", environment())
+            write_json(exp / "env.json", runtime.environment())
             examples.list_skipped(skipped, config.training.max_seconds, exp)
             if model.llm is not None:
                 examples.count_tokens(usable, model.label_count, exp)

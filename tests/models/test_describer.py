@@ -15,8 +15,9 @@ from serdesc.features.batches import pad
 from serdesc.models import llm as llms
 from serdesc.models.adapter import Adapter
 from serdesc.models.bottleneck import Bottleneck
-from serdesc.models.describer import Describer, Phase, SpeechTokens, common_length, noise
+from serdesc.models.describer import Describer, Phase, common_length
 from serdesc.models.rows import Side
+from serdesc.models.speech import SpeechTokens, noise
 
 
 @pytest.mark.slow

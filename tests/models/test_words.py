@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from helpers.models import random_features, tiny
 
-from serdesc.captions.fields import VALUES
+from serdesc.captions import writer
+from serdesc.captions.fields import VALUES, Fields
 from serdesc.features import batches
+from serdesc.inference.decode import posteriors
 from serdesc.models import llm as llms
 from serdesc.models import words
 from serdesc.models.describer import Describer
@@ -69,6 +74,58 @@ def test_padding_changes_no_word(tiny_settings: list[str]) -> None:
     assert alone.s_des is not None and beside.s_des is not None
     assert torch.equal(beside.s_con[0, :4], alone.s_con[0])
     assert torch.equal(beside.s_des[0, :4], alone.s_des[0])
+
+
+def test_probabilities_of_a_fields_words_by_hand(tiny_settings: list[str]) -> None:
+    """Softmax of minus 30 squared distances of the mean token, the mean embedding as unit."""
+    model = described(tiny_settings)
+    features = random_features(9, 30)
+    x, frames = batches.pad(features)
+    values = ["angry", "happy", "sad"]
+    found = torch.tensor(model.word_log_probabilities(x, frames, "emotion", values))
+    table = llms.embeddings(model.llm).weight.detach()
+    unit = table.square().sum(-1).mean()
+    embeddings = words.embeddings_of(model.llm, model.tokenizer, values)
+    branch = model.descriptor
+    for i, one in enumerate(features):
+        z = branch.bottleneck(one[None].float()).mu
+        own = branch.adapter(z, torch.ones(z.shape[:2]))[0, ::3]  # slot 0 of 3
+        distances = (own.mean(0) - embeddings).square().sum(-1) / unit
+        torch.testing.assert_close(
+            found[i], (-30 * distances).log_softmax(-1), rtol=1e-4, atol=1e-4
+        )
+    speech = model.encode_speech(x, frames, "joint", {})
+    chosen = words.embeddings_of(model.llm, model.tokenizer, VALUES["emotion"])
+    all_values = model.word_log_probabilities(x, frames, "emotion", VALUES["emotion"])
+    for i, probabilities in enumerate(all_values):
+        best = chosen[int(torch.tensor(probabilities).argmax())]
+        assert speech.s_des is not None and torch.equal(speech.s_des[i, 0], best)
+
+
+def test_a_clip_too_short_for_a_fields_token_has_no_preference(tiny_settings: list[str]) -> None:
+    model = described(tiny_settings)
+    x, frames = batches.pad(random_features(3))  # one token, of slot 0
+    (same,) = model.word_log_probabilities(x, frames, "pitch", VALUES["pitch"])
+    assert same == pytest.approx([-math.log(3)] * 3)
+
+
+def test_the_posterior_is_of_the_word_where_the_llm_is_given_one(tiny_settings: list[str]) -> None:
+    x, frames = batches.pad(random_features(9, 30))
+    emotions = ["angry", "sad"]
+    responses = [writer.render(Fields(emotion="sad", pitch="low"), "a"), "nothing of that kind"]
+    model = described(tiny_settings)
+    found = posteriors(model, x, frames, responses, emotions)
+    values = model.word_log_probabilities(x, frames, "emotion", emotions)[0]
+    assert list(found) == [0] and sum(found[0].values()) == pytest.approx(1)
+    assert found[0]["sad"] == pytest.approx(float(torch.tensor(values).softmax(-1)[1]), rel=1e-6)
+    llm = described(tiny_settings, "adapter.words=false")
+    answers = [[writer.with_emotion(responses[0], emotion) or "" for emotion in emotions]]
+    (values,) = llm.log_likelihoods(x[:1], frames[:1], answers)
+    found = posteriors(llm, x, frames, responses, emotions)
+    assert found[0]["sad"] == pytest.approx(float(torch.tensor(values).softmax(-1)[1]), rel=1e-4)
+    undivided = tiny([*tiny_settings, *SETTINGS, "model=undivided"], "full")
+    assert not described(tiny_settings, "adapter.slots=0").has_field_words
+    assert isinstance(undivided, Describer) and not undivided.has_field_words
 
 
 def test_branches_give_words_in_training_only_if_they_are_not_trained(

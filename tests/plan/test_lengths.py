@@ -17,7 +17,7 @@ from serdesc.data import datadir
 from serdesc.features import store as stores
 from serdesc.features.encoder import Encoder
 from serdesc.models.adapter import token_count
-from serdesc.models.describer import SpeechTokens
+from serdesc.models.speech import SpeechTokens
 from serdesc.plan import lengths, work
 
 CPU = torch.device("cpu")
@@ -53,3 +53,13 @@ def test_an_estimate_of_tokens_is_near_llama_3s(real_models: Callable[[str], Pat
         "伤心难过，声音颤抖，情绪激动失望",
     ):
         assert len(guess.encode(text)) == pytest.approx(len(real.encode(text, False)), rel=0.15)
+
+
+def test_the_posterior_of_a_model_that_chooses_words_needs_no_candidates() -> None:
+    def counted(*settings: str) -> int:
+        return lengths.candidates(configs.load(settings=[*settings]), 4)
+
+    words = ("adapter.words=true", "adapter.slots=7")
+    assert counted() == counted(words[0]) == counted(*words, "model=undivided") == 4
+    assert counted(*words) == counted("decoding.posterior=false") == 0
+    assert lengths.candidates(configs.load(), 1) == 0

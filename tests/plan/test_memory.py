@@ -20,7 +20,8 @@ from serdesc.features import store as stores
 from serdesc.features.batches import pad
 from serdesc.features.encoder import Encoder
 from serdesc.models import llm as llms
-from serdesc.models.describer import Describer, Phase, noise
+from serdesc.models.describer import Describer, Phase
+from serdesc.models.speech import noise
 from serdesc.plan import lengths, memory, shapes, trace
 from serdesc.plan.trace import Clip
 

@@ -21,7 +21,7 @@ from serdesc.features import batches
 from serdesc.features.live import encode
 from serdesc.inference.decode import softmax
 from serdesc.inference.describe import Captioner
-from serdesc.models.describer import SpeechTokens
+from serdesc.models.speech import SpeechTokens
 
 
 def main() -> None:

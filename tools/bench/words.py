@@ -30,8 +30,8 @@ from serdesc.features import batches
 from serdesc.features.store import open_features
 from serdesc.models import checkpoint
 from serdesc.models.describer import Describer
-from serdesc.models.words import closeness, embeddings_of, slot_of
-from serdesc.training.pretrain import Words, mean_square
+from serdesc.models.words import closeness, embeddings_of, mean_square, slot_of
+from serdesc.training.pretrain import Words
 
 
 def accuracies(
@@ -71,7 +71,7 @@ def main() -> None:
     model, _ = checkpoint.load_model(args.experiment, features, device)
     assert isinstance(model, Describer)
     model.eval()
-    words = Words(model, [], mean_square(model))
+    words = Words(model, [], mean_square(model.llm))
     utterances, said = datadir.read(args.data), {}
     texts: list[tuple[str, str]] = []
     for group in batches.decoding_batches(utterances, 16):
@@ -80,7 +80,7 @@ def main() -> None:
             speech = model.encode_speech(x.to(device), frames, "joint", {})
         for i, count in enumerate(model.token_counts(frames)):
             utt = group[i]
-            path = words.logits(speech.s_con[i : i + 1, :count]).argmax(-1)[0].tolist()
+            path = words.log_probabilities(speech.s_con[i : i + 1, :count]).argmax(-1)[0].tolist()
             ids = [words.tokens[place] for place, _ in groupby(path) if place]
             texts.append(((utt.text or "").lower(), model.tokenizer.decode(ids).lower().strip()))
             if speech.s_des is not None and config.adapter.slots:
