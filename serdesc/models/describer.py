@@ -161,7 +161,7 @@ class Describer(nn.Module):
     def as_words(self, name: str, s: Tensor, mask: Tensor) -> Tensor:
         """adapter.words: speech tokens (B, U, H) of a branch as embeddings of the LLM."""
         if name == "content":
-            return words.nearest_content(self.llm, s, self.vocabulary)
+            return words.nearest_content(self.llm, self.tokenizer, s, self.vocabulary)
         counts, slots = self.token_counts(mask.sum(1).int()), self.config.adapter.slots
         return words.nearest_values(self.llm, self.tokenizer, s, counts, slots)
 

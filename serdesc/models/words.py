@@ -10,6 +10,7 @@ from typing import Any, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from serdesc.captions.fields import VALUES
 from serdesc.models import llm as llms
@@ -56,13 +57,20 @@ def vocabulary_of(tokenizer: Any, transcripts: Iterable[str]) -> set[int]:
     return {token for text in texts for token in tokenizer.encode(text, add_special_tokens=False)}
 
 
-def nearest_content(llm: nn.Module, s: Tensor, vocabulary: Sequence[int]) -> Tensor:
-    """s (B, U, H) with the embedding of the nearest token in place of each speech token.
+def nearest_content(
+    llm: nn.Module, tokenizer: Any, s: Tensor, vocabulary: Sequence[int] = ()
+) -> Tensor:
+    """s (B, U, H) with the embedding of the nearest token in place of each speech token, and the
+    blank in place of a repetition, as CTC reads its best path.
 
     vocabulary: the tokens to choose from; empty: all.
     """
     weight = llms.embeddings(llm).weight.detach()
-    return nearest(s, (weight[list(vocabulary)] if vocabulary else weight).float())
+    embeddings = (weight[list(vocabulary)] if vocabulary else weight).float()
+    chosen = closeness(s, embeddings).argmax(-1)  # (B, U)
+    repeated = functional.pad(chosen[:, 1:] == chosen[:, :-1], (1, 0))
+    blank = weight[tokenizer.encode(BLANK, add_special_tokens=False)[0]]
+    return torch.where(repeated[..., None], blank.float(), embeddings[chosen]).to(s)
 
 
 def nearest_values(

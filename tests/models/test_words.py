@@ -54,8 +54,18 @@ def test_content_tokens_are_of_the_vocabulary(tiny_settings: list[str]) -> None:
     model.vocabulary = [3, 20, 21]
     with torch.no_grad():
         s_con = model.encode_speech(x, frames, "joint", {}).s_con
+    (blank,) = model.tokenizer.encode(words.BLANK, add_special_tokens=False)
     for s in s_con[1]:
-        assert (table[[3, 20, 21]] == s).all(-1).any()
+        assert (table[[3, 20, 21, blank]] == s).all(-1).any()
+
+
+def test_a_repeated_content_token_becomes_the_blank(tiny_settings: list[str]) -> None:
+    model = described(tiny_settings)
+    table = llms.embeddings(model.llm).weight.detach()
+    (blank,) = model.tokenizer.encode(words.BLANK, add_special_tokens=False)
+    near = table[[5, 5, 5, 9, 5, blank, blank, 5]][None] + 1e-4
+    found = words.nearest_content(model.llm, model.tokenizer, near, [5, 9, blank])
+    assert torch.equal(found[0], table[[5, blank, blank, 9, 5, blank, blank, 5]])
 
 
 def test_a_vocabulary_is_all_tokens_of_transcripts_and_the_blank(tiny_settings: list[str]) -> None:
@@ -140,5 +150,5 @@ def test_branches_give_words_in_training_only_if_they_are_not_trained(
     fixed.train_phase("descriptor")
     assert torch.equal(
         fixed.encode_speech(x, frames, "joint", {}).s_con,
-        words.nearest_content(fixed.llm, soft, []),
+        words.nearest_content(fixed.llm, fixed.tokenizer, soft),
     )
