@@ -144,6 +144,8 @@ def inputs_of(
     del settings["decoding"]["branches"]
     del settings["decoding"]["cut_seconds"]
     del settings["llm"]["gradient_checkpointing"]
+    if config.adapter.words:  # may be set at decoding; the other keys of the adapter may not
+        settings["adapter"] = {"words": True}
     features = asdict(config.encoder)
     header = Path(store) / "header.json"
     if header.exists():

@@ -103,7 +103,8 @@ def test_answers_are_not_those_of_another_model_or_of_other_settings(
         f"{out} exists already; remove it to decode again\n",
     )
     assert said(second)[0] == 2 and "was decoded with another model: remove it" in said(second)[1]
-    assert "with another settings" in said(first, "decoding.max_new_tokens=3")[1]
+    for other in ("decoding.max_new_tokens=3", "adapter.words=true"):
+        assert "with another settings" in said(first, other)[1]
     out.rename(out.with_name(".hyp.jsonl.partial"))
     assert said(second)[0] == 2 and said(first)[0] == 0 and out.read_bytes() == answers
 
