@@ -162,8 +162,8 @@ class Describer(nn.Module):
         """adapter.words: speech tokens (B, U, H) of a branch as embeddings of the LLM."""
         if name == "content":
             return words.nearest_content(self.llm, self.tokenizer, s, self.vocabulary)
-        counts, slots = self.token_counts(mask.sum(1).int()), self.config.adapter.slots
-        return words.nearest_values(self.llm, self.tokenizer, s, counts, slots)
+        counts = (mask.sum(1) // self.config.adapter.k).clamp_min(1)  # no transfer to the CPU
+        return words.nearest_values(self.llm, self.tokenizer, s, counts, self.config.adapter.slots)
 
     def encode_speech(
         self, x: Tensor, frames: Tensor, phase: Phase, noise: dict[str, Sequence[Tensor]]
@@ -303,14 +303,13 @@ class Describer(nn.Module):
         mask = frame_mask(frames, x.shape[2]).to(self.device)
         s, _ = self._own_tokens("descriptor", x.to(self.device), mask)
         embeddings = words.embeddings_of(self.llm, self.tokenizer, values)
-        unit, slots = words.mean_square(self.llm), self.config.adapter.slots
-        own = words.slot_of(field, slots)
-        results = []
-        for mean in words.means_of_slot(s.float(), self.token_counts(frames), own, slots):
-            found = torch.full((len(values),), -math.log(len(values)))
-            if mean is not None:
-                found = words.log_probabilities(mean, embeddings, unit)
-            results.append(found.tolist())
+        counts = torch.tensor(self.token_counts(frames), device=self.device)
+        slots = self.config.adapter.slots
+        slot = words.slot_of(field, slots)
+        mean = words.mean_of_slot(s, counts, slot, slots)
+        found = words.log_probabilities(mean, embeddings, words.mean_square(self.llm))
+        found[counts <= slot] = -math.log(len(values))
+        results: list[list[float]] = found.tolist()
         return results
 
     @torch.inference_mode()

@@ -6,7 +6,7 @@ B utterances, U speech tokens, H LLM width, C values of a field.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from serdesc.captions.fields import VALUES
 from serdesc.models import llm as llms
+from serdesc.models.speech import frame_mask
 
 BLANK = " "  # the token that blanks become: an LLM passes over it without training
 SHARPNESS = 30.0  # logit of a token: minus so many squared distances, the mean embedding as unit
@@ -73,24 +74,18 @@ def nearest_content(
     return torch.where(repeated[..., None], blank.float(), embeddings[chosen]).to(s)
 
 
-def nearest_values(
-    llm: nn.Module, tokenizer: Any, s: Tensor, counts: Sequence[int], slots: int
-) -> Tensor:
+def nearest_values(llm: nn.Module, tokenizer: Any, s: Tensor, counts: Tensor, slots: int) -> Tensor:
     """s (B, U, H), each slot's tokens replaced by the value of its field that is nearest to their
-    mean. counts: speech tokens of each utterance without padding.
+    mean. counts (B,): speech tokens of each utterance without padding.
     """
     found = s.clone()
     for name in list(VALUES)[:slots]:
         embeddings, slot = embeddings_of(llm, tokenizer, VALUES[name]), slot_of(name, slots)
-        for i, mean in enumerate(means_of_slot(s, counts, slot, slots)):
-            if mean is not None:
-                found[i, slot::slots] = nearest(mean, embeddings)
+        found[:, slot::slots] = nearest(mean_of_slot(s, counts, slot, slots), embeddings)[:, None]
     return found
 
 
-def means_of_slot(
-    s: Tensor, counts: Sequence[int], slot: int, slots: int
-) -> Iterator[Tensor | None]:
-    """The mean (H) of each utterance's tokens of a slot; None for one too short to have any."""
-    for i, count in enumerate(counts):
-        yield s[i, slot:count:slots].mean(0) if slot < count else None
+def mean_of_slot(s: Tensor, counts: Tensor, slot: int, slots: int) -> Tensor:
+    """The mean (B, H) of each utterance's tokens of a slot; zeros for one too short to have any."""
+    own = frame_mask(counts, s.shape[1])[:, slot::slots, None]  # (B, tokens, 1)
+    return (s[:, slot::slots].float() * own).sum(1) / own.sum(1).clamp_min(1)

@@ -127,7 +127,7 @@ def test_the_posterior_is_of_the_word_where_the_llm_is_given_one(tiny_settings: 
     found = posteriors(model, x, frames, responses, emotions)
     values = model.word_log_probabilities(x, frames, "emotion", emotions)[0]
     assert list(found) == [0] and sum(found[0].values()) == pytest.approx(1)
-    assert found[0]["sad"] == pytest.approx(float(torch.tensor(values).softmax(-1)[1]), rel=1e-6)
+    assert found[0]["sad"] == pytest.approx(float(torch.tensor(values).softmax(-1)[1]), rel=1e-4)
     llm = described(tiny_settings, "adapter.words=false")
     answers = [[writer.with_emotion(responses[0], emotion) or "" for emotion in emotions]]
     (values,) = llm.log_likelihoods(x[:1], frames[:1], answers)

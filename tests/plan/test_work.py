@@ -91,7 +91,8 @@ def test_an_epoch_of_pretraining_is_what_is_multiplied_out(lab: Lab) -> None:
 @pytest.mark.slow
 def test_a_plan_with_pretraining_has_its_row_and_its_hours(lab: Lab) -> None:
     plans = []
-    for settings in ((), ("training.pretrain.epochs=40",)):
+    words = ("adapter.words=true", "adapter.slots=7")
+    for settings in ((), ("training.pretrain.epochs=40", *words)):
         tree = planner.plan(lab.configured(*settings), lab.corpus, gpu="rtx3090")
         plans.append(tree)
     without, pretrained = plans
