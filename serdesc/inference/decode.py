@@ -18,6 +18,7 @@ from serdesc import config as configs
 from serdesc import manifest, runtime
 from serdesc.builtin import resolve
 from serdesc.captions import reader, writer
+from serdesc.captions.fields import VALUES
 from serdesc.config import Config, rename_keys
 from serdesc.data import datadir
 from serdesc.data.audio import AudioError
@@ -226,9 +227,9 @@ def decode(
 
 
 def emotions_of(utterances: Sequence[Utterance]) -> list[str]:
-    """The emotions that occur in the labels, sorted."""
-    emotions = {utt.labels.emotion for utt in utterances if utt.labels}
-    return sorted(emotion for emotion in emotions if emotion)
+    """The emotions that occur in the labels, or in utt2emo where there are none, sorted."""
+    emotions = {utt.labels.emotion if utt.labels else utt.emotion for utt in utterances}
+    return sorted(emotion for emotion in emotions if emotion in VALUES["emotion"])
 
 
 def _decode_usable(

@@ -11,11 +11,12 @@ from helpers.training import Lab
 from typer.testing import CliRunner
 
 from serdesc import config as configs
+from serdesc.captions.fields import Fields
 from serdesc.cli import app
 from serdesc.config import Config
 from serdesc.data.datadir import Utterance
 from serdesc.errors import UserError
-from serdesc.inference.decode import hypotheses
+from serdesc.inference.decode import emotions_of, hypotheses
 from serdesc.models import checkpoint
 
 CPU = torch.device("cpu")
@@ -61,6 +62,16 @@ def test_the_posterior_is_over_the_emotions_of_the_data_not_of_the_model() -> No
     features: Any = Silence()
     (row,) = hypotheses(model, features, [Utterance("u", "u.wav", "s")], ["angry", "happy"])
     assert row["emotion"] == "surprised" and list(row["posterior"]) == ["angry", "happy"]
+
+
+def test_the_emotions_of_data_are_those_of_labels_or_without_labels_those_of_the_corpus() -> None:
+    data = [
+        Utterance("a", "a.wav", "s", emotion="sad"),
+        Utterance("b", "b.wav", "s", emotion="xxx"),  # no value of a caption
+        Utterance("c", "c.wav", "s", emotion="angry", labels=Fields(emotion="happy")),
+        Utterance("d", "d.wav", "s"),
+    ]
+    assert emotions_of(data) == ["happy", "sad"]
 
 
 def test_decoding_goes_on_behind_a_cut_off_line(lab: Lab) -> None:
