@@ -55,3 +55,12 @@ def learning_rate(config: PhaseConfig, step: int, steps: int) -> float:
         return config.lr
     progress = (step - warmup) / max(1, steps - warmup)
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def note_untrained_lora(training: TrainingConfig) -> None:
+    """Print a note if the LLM will not have learnt to write captions."""
+    if not training.init and not any(phase.epochs for phase in phases_of(training).values()):
+        print(
+            "note: training.content.epochs and training.descriptor.epochs are 0, and training.init"
+            " is empty: LoRA stays untrained, and the LLM writes no captions"
+        )

@@ -28,7 +28,7 @@ from serdesc.models.describer import Loss, Phase
 from serdesc.models.speech import noise
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, barrier, in_any_process, init_distributed, seed
-from serdesc.training import examples, resume, sharding
+from serdesc.training import examples, phases, resume, sharding
 from serdesc.training.examples import Example
 from serdesc.training.log import Log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
@@ -389,6 +389,7 @@ def train(
             examples.list_skipped(skipped, config.training.max_seconds, exp)
             if model.llm is not None:
                 examples.count_tokens(usable, model.label_count, exp)
+                phases.note_untrained_lora(config.training)
         Trainer(model, features, config, exp, fold, stop, changed).run(usable)
         if first:
             manifest.record(exp, *manifest.OF_TRAINING)

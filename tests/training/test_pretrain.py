@@ -296,6 +296,18 @@ def test_an_utterance_without_usable_audio_is_listed_once(lab: Lab) -> None:
     assert [row[0] for row in rejections.read(exp)] == [lab.train_part[0].utt_id]
 
 
+def test_a_training_of_the_branches_alone_says_that_lora_is_untrained(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = "LoRA stays untrained"
+    lab.train("branches", *ONLY)
+    assert note in capsys.readouterr().out
+    whole = lab.train("whole", *THEN)
+    assert note not in capsys.readouterr().out
+    lab.train("further", *ONLY, f"training.init={whole}")
+    assert note not in capsys.readouterr().out
+
+
 def test_a_training_of_nothing_is_refused(lab: Lab) -> None:
     with pytest.raises(UserError, match="training.lora and training.branches are false"):
         lab.train("nothing", "training.lora=false", "training.branches=false")
