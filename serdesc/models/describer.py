@@ -141,13 +141,13 @@ class Describer(nn.Module):
         self, name: str, x: Tensor, mask: Tensor, eps: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, Latent]:
         """s (B, U, H) of a branch, and latents; z = mu without eps. mask (B, T): frame_mask."""
-        s, latent = self._own_tokens(name, x, mask, eps)
+        s, latent = self.own_tokens(name, x, mask, eps)
         # A word has no gradient: a branch that is being trained gives its tokens themselves.
         if self.config.adapter.words and not (self.training and s.requires_grad):
             s = self.as_words(name, s, mask)
         return s, latent
 
-    def _own_tokens(
+    def own_tokens(
         self, name: str, x: Tensor, mask: Tensor, eps: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, Latent]:
         """What a branch gives, before it becomes words."""
@@ -301,7 +301,7 @@ class Describer(nn.Module):
         """
         self.eval()
         mask = frame_mask(frames, x.shape[2]).to(self.device)
-        s, _ = self._own_tokens("descriptor", x.to(self.device), mask)
+        s, _ = self.own_tokens("descriptor", x.to(self.device), mask)
         embeddings = words.embeddings_of(self.llm, self.tokenizer, values)
         counts = torch.tensor(self.token_counts(frames), device=self.device)
         slots = self.config.adapter.slots

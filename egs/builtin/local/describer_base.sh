@@ -39,14 +39,13 @@ if begin 3 "pretrain the branches, without the LLM"; then
   run $train_cmd exp/branches/train.log \
     serdesc train data/base/fold1/train "$dump" exp/branches "${conf[@]}" --set "threads=$nj"
 fi
-if begin 4 "name an emotion for some of the English speech"; then
-  run $train_cmd data/log/base_named.log python local/label_emotion.py data/base/fold1/train \
-    "$dump" conf/describer_base.yaml data/base_named
-  run $train_cmd data/log/annotate_named.log serdesc annotate data/base_named "${conf[@]}"
+if begin 4 "write down what the branches say, word for word"; then
+  run $train_cmd data/log/base_words.log python local/label_words.py exp/branches \
+    data/base/fold1/train "$dump" data/base_words
 fi
-if begin 5 "train LoRA on captions"; then
+if begin 5 "train LoRA to write captions of these words"; then
   run $train_cmd exp/describer-base/train.log python -m serdesc.training.processes --standalone \
-    --nproc-per-node "$nj" --no-python serdesc train data/base_named/fold1/train "$dump" \
+    --nproc-per-node "$nj" --no-python serdesc train data/base_words "$dump" \
     exp/describer-base --config conf/describer_base_llm.yaml
 fi
 if begin 6 "install it in serdesc/builtin, in 16 bits"; then
