@@ -88,7 +88,7 @@ def test_words_of_an_experiment_are_listed(lab: Lab) -> None:
     exp = lab.train("words", *settings, "training.content.epochs=0", "training.descriptor.epochs=0")
     data = str(lab.corpus / "fold1" / "train")
     command = [sys.executable, str(ROOT / "tools/bench/words.py"), str(exp), data]
-    command += [str(lab.folder / "store"), "--vocabulary", data]
+    command.append(str(lab.folder / "store"))
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.search(r"WER \d+\.\d %, 6 utterances", shown)
     assert re.search(r"emotion +6 +\d", shown) and re.search(r"pitch +\d +\d", shown)
