@@ -7,6 +7,7 @@ tokens, H LLM width, N input positions, M target tokens, V vocabulary.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Sequence
 
 import torch
@@ -141,13 +142,13 @@ class Describer(nn.Module):
         self, name: str, x: Tensor, mask: Tensor, eps: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, Latent]:
         """s (B, U, H) of a branch, and latents; z = mu without eps. mask (B, T): frame_mask."""
-        s, latent = self.own_tokens(name, x, mask, eps)
+        s, latent = self._own_tokens(name, x, mask, eps)
         # A word has no gradient: a branch that is being trained gives its tokens themselves.
         if self.config.adapter.words and not (self.training and s.requires_grad):
             s = self.as_words(name, s, mask)
         return s, latent
 
-    def own_tokens(
+    def _own_tokens(
         self, name: str, x: Tensor, mask: Tensor, eps: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, Latent]:
         """What a branch gives, before it becomes words."""
@@ -289,8 +290,12 @@ class Describer(nn.Module):
 
     @property
     def has_field_words(self) -> bool:
-        """Whether the LLM is given a word for each field, which the branch chose."""
-        return self.config.adapter.words and self.config.adapter.slots > 0 and self.groups == 2
+        return words.are_given_for_fields(self.config)
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """words.mean_square of the LLM, whose embeddings are frozen."""
+        return words.mean_square(self.llm)
 
     @torch.inference_mode()
     def word_log_probabilities(
@@ -301,13 +306,13 @@ class Describer(nn.Module):
         """
         self.eval()
         mask = frame_mask(frames, x.shape[2]).to(self.device)
-        s, _ = self.own_tokens("descriptor", x.to(self.device), mask)
+        s, _ = self._own_tokens("descriptor", x.to(self.device), mask)
         embeddings = words.embeddings_of(self.llm, self.tokenizer, values)
         counts = torch.tensor(self.token_counts(frames), device=self.device)
         slots = self.config.adapter.slots
         slot = words.slot_of(field, slots)
         mean = words.mean_of_slot(s, counts, slot, slots)
-        found = words.log_probabilities(mean, embeddings, words.mean_square(self.llm))
+        found = words.log_probabilities(mean, embeddings, self.unit)
         found[counts <= slot] = -math.log(len(values))
         results: list[list[float]] = found.tolist()
         return results

@@ -13,11 +13,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from serdesc.captions.fields import VALUES
+from serdesc.config import Config
 from serdesc.models import llm as llms
 from serdesc.models.speech import frame_mask
 
 BLANK = " "  # the token that blanks become: an LLM passes over it without training
 SHARPNESS = 30.0  # logit of a token: minus so many squared distances, the mean embedding as unit
+
+
+def are_given_for_fields(config: Config) -> bool:
+    """Whether the LLM is given a word for each field, which the descriptor branch chose."""
+    adapter = config.adapter
+    return adapter.words and adapter.slots > 0 and config.model == "describer"
 
 
 def embeddings_of(llm: nn.Module, tokenizer: Any, values: Sequence[str]) -> Tensor:
@@ -32,6 +39,7 @@ def closeness(s: Tensor, embeddings: Tensor) -> Tensor:
     return 2 * s @ embeddings.T - embeddings.square().sum(-1)
 
 
+@torch.inference_mode(False)  # it may be computed in decoding and used in training
 def mean_square(llm: nn.Module) -> Tensor:
     """The mean squared length of the LLM's input embeddings: the unit of squared distances."""
     return llms.embeddings(llm).weight.detach().float().square().sum(-1).mean()

@@ -19,6 +19,7 @@ from serdesc.data.folds import Fold
 from serdesc.errors import UserError
 from serdesc.features.encoder import Encoder
 from serdesc.models import prompt as prompts
+from serdesc.models.words import are_given_for_fields
 from serdesc.training.examples import caption_of
 
 WORDS_PER_SECOND = 2.5  # assumed if there is no transcript
@@ -264,9 +265,9 @@ def groups(config: Config) -> int:
 
 def candidates(config: Config, emotions: int) -> int:
     """Captions of an utterance whose likelihoods the LLM computes for the emotion's posterior."""
-    adapter = config.adapter
-    by_words = adapter.words and adapter.slots > 0 and config.model == "describer"
-    return emotions if config.decoding.posterior and emotions > 1 and not by_words else 0
+    if are_given_for_fields(config) or not config.decoding.posterior:
+        return 0
+    return emotions if emotions > 1 else 0
 
 
 def prompt_tokens(words: prompts.Tokenizer, config: Config) -> int:

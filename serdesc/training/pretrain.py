@@ -22,6 +22,7 @@ encoder width.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Iterator, Sequence
 
 import numpy as np
@@ -43,14 +44,7 @@ from serdesc.models.describer import Describer, Phase
 from serdesc.models.speech import frame_mask, noise
 from serdesc.models.ssl_baseline import ctc_per_character
 from serdesc.models.undivided import Undivided
-from serdesc.models.words import (
-    BLANK,
-    embeddings_of,
-    log_probabilities,
-    mean_square,
-    slot_of,
-    vocabulary_of,
-)
+from serdesc.models.words import BLANK, embeddings_of, log_probabilities, slot_of
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, in_any_process, seed
 from serdesc.training.examples import Example
@@ -99,26 +93,26 @@ def pull(s: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
 
 class Words:
     """The model's vocabulary, to which all transcripts' tokens are added, and its embeddings; the
-    first one is CTC's blank. unit: words.mean_square of its LLM.
+    first one is CTC's blank.
     """
 
-    def __init__(self, model: Describer, data: Sequence[Example], unit: Tensor) -> None:
+    def __init__(self, model: Describer, data: Sequence[Example]) -> None:
         def encode(text: str) -> list[int]:
             ids: list[int] = model.tokenizer.encode(text, add_special_tokens=False)
             return ids
 
         spoken = [example for example in data if example.transcript]
         found = {e.utterance.utt_id: encode(f" {e.transcript}") for e in spoken}
-        added = vocabulary_of(model.tokenizer, [str(example.transcript) for example in spoken])
-        model.vocabulary = sorted({*model.vocabulary, *added})
         blank = encode(BLANK)[0]
+        added = {token for ids in found.values() for token in ids}
+        model.vocabulary = sorted({*model.vocabulary, *added, blank})
         self.tokens = [blank, *(token for token in model.vocabulary if token != blank)]
         place = {token: i for i, token in enumerate(self.tokens)}
         self.texts: dict[str, list[int]] = {}  # of each utterance, without blanks
         for utt_id, ids in found.items():
             self.texts[utt_id] = [place[token] for token in ids if token != blank]
         self.embeddings = llms.embeddings(model.llm).weight.detach()[self.tokens].float()  # (V, H)
-        self.unit = unit
+        self.unit, self.tokenizer = model.unit, model.tokenizer
 
     def of(self, example: Example) -> list[int]:
         return self.texts.get(example.utterance.uniq or example.utterance.utt_id, [])
@@ -126,6 +120,14 @@ class Words:
     def log_probabilities(self, s: Tensor) -> Tensor:
         """(B, U, V) of speech tokens (B, U, H)."""
         return log_probabilities(s, self.embeddings, self.unit)
+
+    def read(self, s: Tensor) -> str:
+        """The text of CTC's best path over the speech tokens (U, H) of an utterance: repetitions
+        merged, blanks left out.
+        """
+        path = self.log_probabilities(s).argmax(-1).tolist()
+        text: str = self.tokenizer.decode([self.tokens[i] for i, _ in groupby(path) if i])
+        return text.strip()
 
     def loss(self, s: Tensor, counts: Tensor, group: Sequence[Example]) -> Tensor:
         """CTC a token, and squared distances to the embeddings, as means over an utterance; summed
@@ -161,8 +163,8 @@ class Pretraining:
             if len(found) > 1:
                 self.classes[name] = sorted(found)
         self.teachers = self._fit_teachers() if self.settings.teacher else {}
-        self.unit = mean_square(model.llm)
-        self.words = Words(model, data, self.unit) if config.target.transcript else None
+        self.unit = model.unit
+        self.words = Words(model, data) if config.target.transcript else None
         # Without a transcript nothing but the KL would act on the content branch.
         self.phase: Phase = "joint" if self.words else "descriptor"
         self.slots = 0 if isinstance(model, Undivided) else config.adapter.slots

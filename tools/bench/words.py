@@ -12,7 +12,6 @@ a label, in percent.
 from __future__ import annotations
 
 import argparse
-from itertools import groupby
 from pathlib import Path
 from typing import Sequence
 
@@ -30,7 +29,7 @@ from serdesc.features import batches
 from serdesc.features.store import open_features
 from serdesc.models import checkpoint
 from serdesc.models.describer import Describer
-from serdesc.models.words import closeness, embeddings_of, mean_square, slot_of
+from serdesc.models.words import closeness, embeddings_of, slot_of
 from serdesc.training.pretrain import Words
 
 
@@ -71,7 +70,7 @@ def main() -> None:
     model, _ = checkpoint.load_model(args.experiment, features, device)
     assert isinstance(model, Describer)
     model.eval()
-    words = Words(model, [], mean_square(model.llm))
+    words = Words(model, [])
     utterances, said = datadir.read(args.data), {}
     texts: list[tuple[str, str]] = []
     for group in batches.decoding_batches(utterances, 16):
@@ -80,9 +79,7 @@ def main() -> None:
             speech = model.encode_speech(x.to(device), frames, "joint", {})
         for i, count in enumerate(model.token_counts(frames)):
             utt = group[i]
-            path = words.log_probabilities(speech.s_con[i : i + 1, :count]).argmax(-1)[0].tolist()
-            ids = [words.tokens[place] for place, _ in groupby(path) if place]
-            texts.append(((utt.text or "").lower(), model.tokenizer.decode(ids).lower().strip()))
+            texts.append(((utt.text or "").lower(), words.read(speech.s_con[i, :count]).lower()))
             if speech.s_des is not None and config.adapter.slots:
                 said[utt.utt_id] = speech.s_des[i, :count]
     print(f"WER {100 * jiwer.wer(*map(list, zip(*texts))):.1f} %, {len(texts)} utterances")

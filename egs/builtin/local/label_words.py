@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -26,8 +25,7 @@ from serdesc.features import batches
 from serdesc.features.store import open_features
 from serdesc.models import checkpoint
 from serdesc.models.describer import Describer
-from serdesc.models.speech import frame_mask
-from serdesc.models.words import closeness, embeddings_of, mean_of_slot, mean_square, slot_of
+from serdesc.models.words import closeness, embeddings_of, mean_of_slot, slot_of
 from serdesc.training.pretrain import Words
 
 
@@ -40,37 +38,37 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=120)
     args = parser.parse_args()
     config = configs.load(args.experiment / "config.yaml")
-    features = open_features(str(args.store), config, runtime.start(config))
-    model, _ = checkpoint.load_model(args.experiment, features, torch.device("cpu"))
+    device = runtime.start(config)
+    features = open_features(str(args.store), config, device)
+    model, _ = checkpoint.load_model(args.experiment, features, device)
     assert isinstance(model, Describer)
     model.eval()
-    words = Words(model, [], mean_square(model.llm))
+    words = Words(model, [])
     slots, written = config.adapter.slots, []
     chosen: Counter[str] = Counter()
-    utterances = [utt for utt in datadir.read(args.data) if (utt.seconds or 0.0) <= 17]
+    longest = config.training.max_seconds
+    utterances = [utt for utt in datadir.read(args.data) if (utt.seconds or 0.0) <= longest]
     for group in batches.decoding_batches(utterances, 16):
         x, frames = batches.pad(features.load(group))
-        counts = torch.tensor(model.token_counts(frames))
-        mask = frame_mask(frames, x.shape[2])
+        counts = torch.tensor(model.token_counts(frames), device=device)
         with torch.inference_mode():
-            s_con, _ = model.own_tokens("content", x, mask)
-            s_des, _ = model.own_tokens("descriptor", x, mask)
+            speech = model.encode_speech(x.to(device), frames, "joint", {})
+        assert speech.s_des is not None
         values = {}
         for name in list(VALUES)[:slots]:
             table = embeddings_of(model.llm, model.tokenizer, VALUES[name])
-            mean = mean_of_slot(s_des, counts, slot_of(name, slots), slots)
+            mean = mean_of_slot(speech.s_des, counts, slot_of(name, slots), slots)
             values[name] = [VALUES[name][i] for i in closeness(mean, table).argmax(-1).tolist()]
         for i, utt in enumerate(group):
-            best = words.log_probabilities(s_con[i, : counts[i]]).argmax(-1).tolist()
-            ids = [words.tokens[place] for place, _ in groupby(best) if place]
-            text = model.tokenizer.decode(ids).strip()
+            text = words.read(speech.s_con[i, : counts[i]])
             chosen_of = {name: each[i] for name, each in values.items()}
-            said = Fields.from_dict({"transcript": text, **chosen_of})
-            if text and '"' not in text and counts[i] >= slots and chosen[said.emotion] < args.each:
-                chosen[str(said.emotion)] += 1
-                written.append(
-                    replace(utt, text=text, emotion=said.emotion, labels=said, caption=None)
-                )
+            said, emotion = (
+                Fields.from_dict({"transcript": text, **chosen_of}),
+                values["emotion"][i],
+            )
+            if text and '"' not in text and counts[i] >= slots and chosen[emotion] < args.each:
+                chosen[emotion] += 1
+                written.append(replace(utt, text=text, emotion=emotion, labels=said, caption=None))
     datadir.write(args.out, written)
     print(f"{args.out}: {len(written)} utterances; {dict(chosen)}")
 
