@@ -22,13 +22,12 @@ encoder width.
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from serdesc.captions import writer
 from serdesc.captions.fields import VALUES
@@ -40,6 +39,7 @@ from serdesc.features.live import Features
 from serdesc.files import write_jsonl
 from serdesc.models import Model
 from serdesc.models import llm as llms
+from serdesc.models.adapter import token_count
 from serdesc.models.describer import Describer, Phase
 from serdesc.models.speech import frame_mask, noise
 from serdesc.models.ssl_baseline import ctc_per_character
@@ -50,37 +50,12 @@ from serdesc.runtime import all_reduce_sum, in_any_process, seed
 from serdesc.training.examples import Example
 from serdesc.training.phases import learning_rate
 from serdesc.training.stopping import StopRequest
+from serdesc.training.teacher import Teacher, mean_of_layers
 from serdesc.training.unusable import Unusable
 
 TAUGHT = ("emotion", "gender", "age")  # fields with a teacher
 TEACHER_SAMPLE = 10_000  # utterances that the teachers are fitted to
 Row = dict[str, float | int]
-
-
-def mean_of_layers(x: Tensor) -> Tensor:
-    """The mean over time of the normalised layers, one after the other (L * D); x (L, T, D)."""
-    return functional.layer_norm(x.float(), x.shape[-1:]).mean(1).flatten()
-
-
-class Teacher:
-    """Probabilities of the classes of a field from an encoder's layers: logistic regression."""
-
-    def __init__(self, means: Tensor, labels: Sequence[str], c: float) -> None:
-        """means (N, L * D): mean_of_layers of each utterance. c: the inverse weight of L2."""
-        from sklearn.linear_model import LogisticRegression
-
-        self.mean, self.deviation = means.mean(0), means.std(0) + 1e-6
-        self.model = LogisticRegression(C=c, max_iter=400, class_weight="balanced")
-        self.model.fit(self._standardised(means), list(labels))
-        self.classes = [str(name) for name in self.model.classes_]
-
-    def __call__(self, means: Tensor) -> Tensor:
-        """Probabilities (B, C) of means (B, L * D)."""
-        return torch.tensor(self.model.predict_proba(self._standardised(means))).float()
-
-    def _standardised(self, means: Tensor) -> np.ndarray:
-        standardised: np.ndarray = ((means - self.mean) / self.deviation).numpy()
-        return standardised
 
 
 def pull(s: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
@@ -116,6 +91,22 @@ class Words:
 
     def of(self, example: Example) -> list[int]:
         return self.texts.get(example.utterance.uniq or example.utterance.utt_id, [])
+
+    def note_too_long(self, data: Sequence[Example], k: int) -> None:
+        """Print how many transcripts have more tokens, with a blank between equal ones, than their
+        utterance has speech tokens: CTC learns nothing of these.
+        """
+        frames = [int(50 * (e.utterance.seconds or 0.0)) for e in data if self.of(e)]
+        texts = [text for e in data if (text := self.of(e))]
+        needed = [len(ids) + sum(a == b for a, b in pairwise(ids)) for ids in texts]
+        too_long = sum(n > token_count(t, k) for n, t in zip(needed, frames))
+        if too_long:
+            enough = sorted(t // n for n, t in zip(needed, frames))[len(needed) // 100]
+            print(
+                f"note: {too_long} of {len(needed)} transcripts have more tokens of the LLM than"
+                f" their utterances have speech tokens (adapter.k {k}): nothing is learnt of them."
+                f" With adapter.k {max(1, enough)} at most one in a hundred has"
+            )
 
     def log_probabilities(self, s: Tensor) -> Tensor:
         """(B, U, V) of speech tokens (B, U, H)."""
@@ -198,9 +189,11 @@ class Pretraining:
             labels = [self._label(utt, name) for utt in known]
             rows = [i for i, label in enumerate(labels) if label]
             if set(labels) - {None} == set(self.classes[name]):
-                named = [str(labels[i]) for i in rows]
                 teachers[name] = Teacher(
-                    torch.stack([means[i] for i in rows]), named, self.settings.teacher
+                    torch.stack([means[i] for i in rows]),
+                    [str(labels[i]) for i in rows],
+                    [known[i].spk for i in rows],
+                    self.settings.teacher,
                 )
         return teachers
 
@@ -341,6 +334,8 @@ def pretrain(
         )
     (rank, world), exp = processes, unusable.exp
     pretraining = Pretraining(model, features, data, config, unusable)
+    if rank == 0 and pretraining.words is not None:
+        pretraining.words.note_too_long(data, config.adapter.k)
     rows = []
     with progress(f"pretrain fold {fold}", pretraining.steps, "steps", rank > 0) as advance:
         for row in pretraining.run(rank, world):

@@ -28,7 +28,7 @@ from serdesc.models.describer import Loss, Phase
 from serdesc.models.speech import noise
 from serdesc.progress import progress
 from serdesc.runtime import all_reduce_sum, barrier, in_any_process, init_distributed, seed
-from serdesc.training import examples, phases, resume, sharding
+from serdesc.training import examples, phases, resume, sharding, word_targets
 from serdesc.training.examples import Example
 from serdesc.training.log import Log
 from serdesc.training.phases import Block, PhaseEpoch, learning_rate, phases_of, schedule
@@ -75,6 +75,7 @@ class Trainer:
         self.by_length = divided and (self.masks == "utterance" or not config.llm.lora.dropout)
         if self.masks == "utterance" and model.llm is not None:
             dropout.use_utterance_masks(model.llm)
+        self.noise = config.branch.noise and config.training.branches  # else z = mu, as in decoding
         self.log: Log | None = None
         for phase in self.phases:
             self.parameters[phase] = [parameter for _, parameter in model.trained(phase)]
@@ -95,8 +96,11 @@ class Trainer:
         self.unusable = Unusable(self.exp, len(data))
         self.inputs = f"{datadir.identity(self.utterances)} {self.features.precision}"
         self.pace = Pace(self.config.training, self.stop)
-        self.by_id = {example.utterance.utt_id: example for example in data}
         done, taken = self._resume(data)
+        if self.config.training.targets == "words" and done < len(self.schedule):
+            quiet = self.rank > 0
+            data = word_targets.of_examples(self.model, self.features, data, self.unusable, quiet)
+        self.by_id = {example.utterance.utt_id: example for example in data}
         self.trained_on = examples.utterances_of_phases(data, self.schedule)
         size = self.config.training.batch_size
         self.epoch_steps = {phase: -(-len(of) // size) for phase, of in self.trained_on.items()}
@@ -308,7 +312,7 @@ class Trainer:
         phase, epoch = current.phase, current.epoch
         x, frames = batches.pad(features)
         eps: dict[str, Sequence[Tensor]] = {}
-        noisy = self.model.sampled_branches(phase) if self.config.branch.noise else ()
+        noisy = self.model.sampled_branches(phase) if self.noise else ()
         for name in noisy:
             seeds = [self._seed(phase, epoch, name, example.utterance.utt_id) for example in part]
             eps[name] = noise(self.config.branch.latent, frames.tolist(), seeds)
@@ -380,6 +384,7 @@ def train(
             resume.repair(exp, config)
         barrier()
         changed = resume.check_config(exp, config)
+        word_targets.check(config)
         usable, skipped = examples.usable_examples(data, config)
         model = models.initialise(config, features, device, sharding.shard)
         barrier()  # all have read the configuration

@@ -10,9 +10,6 @@ import pytest
 import torch
 from helpers.training import Lab
 from safetensors.torch import load_file
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -26,10 +23,11 @@ from serdesc.files import read_jsonl
 from serdesc.models import checkpoint
 from serdesc.models import llm as llms
 from serdesc.models.words import embeddings_of, vocabulary_of
-from serdesc.training import pretrain, trainer
+from serdesc.training import trainer
 from serdesc.training.examples import Example, examples
-from serdesc.training.pretrain import Pretraining, Teacher
+from serdesc.training.pretrain import Pretraining
 from serdesc.training.stopping import StopRequest
+from serdesc.training.teacher import mean_of_layers
 from serdesc.training.unusable import Unusable
 
 CPU = torch.device("cpu")
@@ -50,19 +48,6 @@ def prepared(lab: Lab, *settings: str, data: list[Example] | None = None) -> Pre
     model = models.initialise(config, lab.features, CPU)
     data = data or examples(lab.train_part, config)[0]
     return Pretraining(model, lab.features, data, config, Unusable(lab.folder, len(data)))
-
-
-def test_a_teacher_is_a_logistic_regression_of_the_standardised_layers() -> None:
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(40, 12)) * rng.uniform(0.5, 3, size=12) + 1
-    labels = [str(label) for label in np.where(x[:, 0] + x[:, 3] > 2, "sad", "happy")]
-    found = Teacher(torch.tensor(x), labels, 0.1)
-    regression = LogisticRegression(C=0.1, class_weight="balanced")
-    reference = make_pipeline(StandardScaler(), regression).fit(x, labels)
-    expected = reference.predict_proba(x)
-    assert found.classes == ["happy", "sad"]
-    # Its deviation is of a sample (N - 1), StandardScaler's of a population.
-    assert found(torch.tensor(x)).numpy() == pytest.approx(expected, abs=0.02)
 
 
 def test_content_loss_against_its_definition(lab: Lab) -> None:
@@ -123,28 +108,13 @@ def test_a_teacher_answers_where_there_is_no_label_but_not_for_the_sex_of_a_chil
     work = prepared(lab, data=data)
     assert {"emotion", "gender"} <= work.teachers.keys()
     x = lab.features.load([data[0].utterance, data[1].utterance])
-    means = torch.stack([pretrain.mean_of_layers(one) for one in x])
+    means = torch.stack([mean_of_layers(one) for one in x])
     emotion = work._field_targets("emotion", data[:2], means)
     assert torch.equal(emotion, work.teachers["emotion"](means))
     gender = work._field_targets("gender", data[:2], means)
     assert gender[0].sum() == 0 and gender[1].sum() == pytest.approx(1)
     pitch = work._field_targets("pitch", data[:2], means)
     assert pitch[0, work.classes["pitch"].index(labels.pitch or "")] == pitch[0].sum() == 1
-
-
-def test_a_teacher_with_a_small_c_is_soft_and_right() -> None:
-    rng = torch.Generator().manual_seed(3)
-    labels = [("angry", "sad")[i % 2] for i in range(36)]
-    means = []
-    for i in range(36):
-        x = torch.randn(2, 7, 6, generator=rng)
-        x[:, :, i % 2] += 3.0  # what tells the two emotions apart
-        means.append(pretrain.mean_of_layers(x))
-    teacher = Teacher(torch.stack(means), labels, 1e-3)
-    answers = teacher(torch.stack(means))
-    torch.testing.assert_close(answers.sum(-1), torch.ones(36))
-    assert answers.argmax(-1).tolist() == [i % 2 for i in range(36)]
-    assert 0.5 < float(answers.max(-1).values.mean()) < 0.99
 
 
 def test_field_losses_against_pytorch_and_by_hand(lab: Lab) -> None:
@@ -322,3 +292,19 @@ def test_one_group_of_speech_tokens_is_pretrained_too(lab: Lab) -> None:
 def test_a_system_without_llm_is_refused(lab: Lab) -> None:
     with pytest.raises(UserError, match="training.pretrain.epochs is 2, and system .*set it to 0"):
         lab.train("ssl", *ONLY, "model=ssl_baseline")
+
+
+def test_transcripts_with_more_tokens_than_speech_tokens_are_counted(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A blank is needed between equal tokens: two of them and three frames fit k = 1 alone."""
+    first, second = (replace(utt, seconds=0.06, uniq=None) for utt in lab.train_part[:2])
+    data, _ = examples([first, second], lab.config)
+    work = prepared(lab, data=data)
+    assert work.words is not None
+    work.words.texts = {first.utt_id: [1, 1], second.utt_id: [1]}
+    work.words.note_too_long(data, 1)
+    assert not capsys.readouterr().out
+    work.words.note_too_long(data, 2)
+    note = capsys.readouterr().out
+    assert "1 of 2 transcripts" in note and "adapter.k 2)" in note and "With adapter.k 1" in note

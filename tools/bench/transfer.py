@@ -29,7 +29,7 @@ from serdesc.data.datadir import Utterance
 from serdesc.features.encoder import Encoder
 from serdesc.features.live import Live
 from serdesc.progress import progress
-from serdesc.training.pretrain import mean_of_layers
+from serdesc.training.teacher import mean_of_layers
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 
