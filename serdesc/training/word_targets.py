@@ -29,7 +29,7 @@ from serdesc.training.unusable import Unusable
 
 
 def check(config: Config) -> None:
-    """Raises UserError if the targets are words, and there are none or they change in training."""
+    """Raises UserError if the targets are words that nobody has trained, or that still change."""
     if config.training.targets == "labels":
         return
     if not words.are_given_for_fields(config):
@@ -41,6 +41,11 @@ def check(config: Config) -> None:
         raise UserError(
             "training.targets is words, which change while the branches are trained: set"
             " training.branches to false; or training.targets to labels"
+        )
+    if not (config.training.pretrain.epochs or config.training.init):
+        raise UserError(
+            "training.targets is words, but nothing has taught them: set training.pretrain.epochs,"
+            " for example to 40, or training.init; or training.targets to labels"
         )
 
 

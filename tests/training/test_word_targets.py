@@ -136,11 +136,12 @@ def test_branches_that_are_not_trained_have_no_noise(lab: Lab, branches: Path) -
         ("adapter.words=false", "given none: set adapter.words to true"),
         ("adapter.slots=0", "adapter.slots to 7"),
         ("training.branches=true", "set training.branches to false"),
+        ("training.pretrain.epochs=0", "nothing has taught them: set training.pretrain.epochs"),
     ],
 )
 def test_words_that_do_not_exist_or_change_are_refused(
     lab: Lab, setting: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        lab.train("refused", *WORDS, setting)
+        lab.train("refused", *WORDS, "training.pretrain.epochs=2", setting)
     assert not (lab.exp("refused") / "config.yaml").exists()
