@@ -26,7 +26,7 @@ def summary(experiment: Experiment, folds: Sequence[str], config: Config) -> Row
         raise UserError(f"{path}: no pooled scores: run `serdesc report {experiment.path}` first")
     pooled = read_json(path)
     units = {metric.name: metric.unit for metric in metrics.every()}
-    baselines = reports.baselines_of(experiment.path)
+    baselines = reports.baselines_of(experiment)
     scores = []
     for score in pooled["scores"]:
         name = score["metric"]

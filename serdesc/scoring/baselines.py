@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -94,31 +94,53 @@ def _chained(parts: Iterable[list[Utterance]]) -> list[Utterance]:
 
 def write(out: Path, table: dict[str, dict[str, Rows]]) -> None:
     """Write the pooled values to `out`, and the counts of each utterance to its rows file."""
-    by_name = {metric.name: metric for metric in all_metrics.every()}
-    values: dict[str, dict[str, float | None]] = {}
     lines: list[dict[str, Any]] = []
     for title, scored in table.items():
-        values[title] = {}
         for name, counted in scored.items():
-            value = by_name[name].value(total([counts for _, counts in counted]))
-            values[title][name] = None if math.isnan(value) else round(value, 4)
             for utt, counts in counted:
                 row = {"baseline": title, "metric": name, "utt_id": utt.utt_id, "spk": utt.spk}
                 lines.append({**row, "counts": counts})
     write_jsonl(out.with_suffix(ROWS_SUFFIX), lines)
-    write_json(out, values)
+    write_json(out, {title: _pooled(scored) for title, scored in table.items()})
 
 
-def read_rows(out: Path, title: str) -> dict[str, Rows]:
-    """Metric -> counts of each utterance for one baseline of `out`; empty if there is none."""
+def _pooled(scored: dict[str, Rows]) -> dict[str, float | None]:
+    """Metric -> value over all rows."""
+    by_name = {metric.name: metric for metric in all_metrics.every()}
+    values: dict[str, float | None] = {}
+    for name, counted in scored.items():
+        value = by_name[name].value(total([counts for _, counts in counted]))
+        values[name] = None if math.isnan(value) else round(value, 4)
+    return values
+
+
+def read_rows(out: Path) -> dict[str, dict[str, Rows]]:
+    """Baseline -> metric -> counts of each utterance, of the baselines `out`; empty if none are
+    there.
+    """
     path = out.with_suffix(ROWS_SUFFIX)
-    table: dict[str, Rows] = {}
+    table: dict[str, dict[str, Rows]] = {}
     for line in read_jsonl(path) if path.exists() else []:
-        if line["baseline"] == title:
-            table.setdefault(line["metric"], []).append(
-                (Utterance(line["utt_id"], "", line["spk"]), line["counts"])
-            )
+        rows_of = table.setdefault(line["baseline"], {}).setdefault(line["metric"], [])
+        rows_of.append((Utterance(line["utt_id"], "", line["spk"]), line["counts"]))
     return table
+
+
+def values_over(
+    table: dict[str, dict[str, Rows]], utt_ids: Collection[str]
+) -> dict[str, dict[str, float | None]]:
+    """Baseline -> metric -> value over these utterances; a baseline without any is left out.
+
+    table: as read_rows returns it.
+    """
+    values = {}
+    for title, scored in table.items():
+        kept = {
+            name: [row for row in of if row[0].utt_id in utt_ids] for name, of in scored.items()
+        }
+        if kept := {name: of for name, of in kept.items() if of}:
+            values[title] = _pooled(kept)
+    return values
 
 
 def _scores(

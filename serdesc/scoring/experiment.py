@@ -136,6 +136,11 @@ class Experiment:
         return lines
 
     @cached_property
+    def utt_ids(self) -> frozenset[str]:
+        """The ids of the utterances of all folds."""
+        return frozenset(line["utt_id"] for lines in self.lines.values() for line in lines)
+
+    @cached_property
     def config(self) -> dict[str, Any]:
         """The stored configuration of the first fold; empty if there is none."""
         import yaml

@@ -20,8 +20,7 @@ from serdesc.scoring import (
     typeset,
 )
 from serdesc.scoring import metrics as all_metrics
-from serdesc.scoring.baselines import LOGMEL
-from serdesc.scoring.baselines import read_rows as read_baseline
+from serdesc.scoring.baselines import LOGMEL, read_rows, values_over
 from serdesc.scoring.bootstrap import Rows
 from serdesc.scoring.classes import confusion
 from serdesc.scoring.experiment import DEPENDENCE, FAITHFULNESS, Experiment
@@ -109,7 +108,7 @@ def report(exp: Path, part: str, config: Config) -> None:
     experiment = Experiment.open(exp, part, config)
     experiment.check_signed(f"unit:{config.scoring.unit}")
     metrics = [metric for metric in all_metrics.every() if metric.name in experiment.signatures]
-    log_mel = read_baseline(_baselines(exp), LOGMEL)
+    log_mel = read_rows(_baselines(exp)).get(LOGMEL, {})
     pooled = [_pool(experiment, metric, log_mel.get(metric.name, []), config) for metric in metrics]
     emotions = confusion(_emotion_counts(experiment))
     folds = [experiment.name(fold) for fold in experiment.folds]
@@ -121,7 +120,7 @@ def report(exp: Path, part: str, config: Config) -> None:
         BY_DESCRIPTORS: right.to_dict(),
     }
     write_json(exp / f"score_{part}.json", tree)
-    table = _table(exp, pooled, len(experiment.seeds))
+    table = _table(experiment, pooled)
     partial = _partially_scored(experiment, metrics)
     method = _intervals([row.score for row in pooled], config.scoring.unit)
     by_name = {metric.name: metric for metric in metrics}
@@ -179,11 +178,12 @@ def _baselines(exp: Path) -> Path:
     return own if own.exists() else exp.with_name(exp.name.removesuffix(ZERO_SHOT)) / BASELINES
 
 
-def baselines_of(exp: Path) -> dict[str, dict[str, float]]:
-    """Baseline -> metric -> value; empty if none were computed."""
-    path = _baselines(exp)
-    values: dict[str, dict[str, float]] = read_json(path) if path.exists() else {}
-    return values
+def baselines_of(experiment: Experiment) -> dict[str, dict[str, float | None]]:
+    """Baseline -> metric -> value over the experiment's utterances; empty if none were computed."""
+    path = _baselines(experiment.path)
+    if table := read_rows(path):
+        return values_over(table, experiment.utt_ids)
+    return read_json(path) if path.exists() else {}
 
 
 def _emotion_counts(experiment: Experiment) -> Iterator[Counts]:
@@ -300,22 +300,22 @@ def _utterances(n: int, seeds: int) -> str:
     return str(n) if seeds < 2 else f"{n // seeds} x {seeds}"
 
 
-def _table(exp: Path, pooled: Sequence[Pooled], seeds: int = 1) -> pd.DataFrame:
+def _table(experiment: Experiment, pooled: Sequence[Pooled]) -> pd.DataFrame:
     """Text cells, one row per metric; columns without a value are omitted."""
     import pandas as pd
 
     frame = _pooled_frame(pooled)
     columns: dict[str, Any] = {"metric": frame["metric"]}
     columns["chance"] = frame["chance"].map(typeset.number)
-    for name, values in baselines_of(exp).items():
+    for name, values in baselines_of(experiment).items():
         columns[name] = [typeset.number(values.get(row.metric.name)) for row in pooled]
-    columns[f"**{exp.name}**, pooled"] = frame["value"].map(typeset.number)
+    columns[f"**{experiment.path.name}**, pooled"] = frame["value"].map(typeset.number)
     columns["95 % interval"] = frame["interval"].map(typeset.span)
     means, deviations = frame["mean"].map(typeset.number), frame["deviation"].map(_deviation)
     columns["mean of folds ± deviation"] = means + deviations
     columns["± over seeds"] = frame["deviation_of_seeds"].map(typeset.number)
     columns["above log-mel, 95 %"] = [_signed(row.above_log_mel) for row in pooled]
-    columns["utterances"] = [_utterances(n, seeds) for n in frame["n"]]
+    columns["utterances"] = [_utterances(n, len(experiment.seeds)) for n in frame["n"]]
     table = pd.DataFrame(columns, dtype=object)
     return table.loc[:, (table != "").any()]
 

@@ -15,7 +15,7 @@ from serdesc.scoring import baselines
 def test_baselines_know_what_can_be_known(parts: Path) -> None:
     baselines.write(parts / "baselines.json", table := baselines.baselines(parts, nj=1))
     rows = read_json(parts / "baselines.json")
-    assert baselines.read_rows(parts / "baselines.json", baselines.LOGMEL)["ua"] == [
+    assert baselines.read_rows(parts / "baselines.json")[baselines.LOGMEL]["ua"] == [
         (Utterance(u.utt_id, "", u.spk), counts) for u, counts in table[baselines.LOGMEL]["ua"]
     ]
     assert set(rows) == {"constant", "words alone", "reference descriptors", "log-mel statistics"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from helpers.scoring import answer, score
 from serdesc import config as configs
 from serdesc.errors import UserError
 from serdesc.files import read_json, write_jsonl
-from serdesc.scoring import report
+from serdesc.scoring import baselines, report
+from serdesc.scoring.experiment import Experiment
+from serdesc.scoring.metrics import every
 
 
 def test_folds_are_pooled_and_averaged(
@@ -61,3 +64,35 @@ def test_folds_are_pooled_and_averaged(
         report.report(exp, "test", configs.Config())
     with pytest.raises(UserError, match="Train, decode and score first"):
         report.report(tmp_path / "empty", "test", configs.Config())
+
+
+def test_baselines_are_over_the_utterances_that_were_decoded(parts: Path, tmp_path: Path) -> None:
+    """The model's own answers as a baseline: its value is the model's, whichever folds there are."""
+    exp = tmp_path / "exp"
+    values = []
+    for k, change in ((1, 0), (2, 4)):
+        hyp = exp / f"fold{k}" / "decode_test" / "hyp.jsonl"
+        hyp.parent.mkdir(parents=True)
+        found = score(parts / f"fold{k}" / "test", answer(parts / f"fold{k}" / "test", hyp, change))
+        values.append(found["ua"].value)
+    assert values[0] != values[1]
+    config = configs.Config()
+    ua = next(metric for metric in every() if metric.name == "ua")
+    both = Experiment.open(exp, "test", config)
+    baselines.write(exp / "baselines.json", {"constant": {"ua": both.rows(ua)}})
+    report.report(exp, "test", config)
+    pooled = next(s for s in read_json(exp / "score_test.json")["scores"] if s["metric"] == "ua")
+    assert report.baselines_of(both) == {"constant": {"ua": pooled["value"]}}
+    (exp / "fold2").rename(tmp_path / "not_decoded")
+    alone = Experiment.open(exp, "test", config)
+    assert report.baselines_of(alone) == {"constant": {"ua": values[0]}}
+    report.report(exp, "test", config)
+    (row,) = [r for r in (exp / "RESULTS.md").read_text().splitlines() if r.startswith("| UA % ")]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells.count(f"{values[0]:.1f}") >= 2  # the baseline and the pooled value
+
+    (exp / "baselines.rows.jsonl").unlink()  # of a former version: values alone
+    assert report.baselines_of(alone) == {"constant": {"ua": pooled["value"]}}
+    other = [(replace(utt, utt_id="elsewhere"), counts) for utt, counts in both.rows(ua)]
+    baselines.write(exp / "baselines.json", {"constant": {"ua": other}})
+    assert report.baselines_of(alone) == {}
