@@ -234,12 +234,12 @@ class TrainingConfig:
     weight_decay: NotNegative = 0.0
     lora: bool = True  # train LoRA in both phases
     branches: bool = True  # train the branches in both phases; false: they stay as pretrained
-    # words: targets say what the branches, which are not trained, say (adapter.words).
+    # words: the targets say what the branches, which are not trained, say (adapter.words).
     targets: Literal["labels", "words"] = "labels"
     # Targets are rendered from their fields, in a new wording in every epoch; no corpus captions.
     paraphrase_targets: bool = False
     max_seconds: Positive = 30.0  # longer training utterances are skipped; skipped.jsonl lists them
-    # Utterances without transcript: descriptor, they are in the descriptor (joint) phase alone.
+    # Utterances without transcript: refused, or trained on in the descriptor (joint) phase alone.
     without_text: Literal["refuse", "descriptor"] = "refuse"
     # Targets of utterances whose emotion is unknown: unnamed, a caption without emotion; open, a
     # caption that ends before its emotion and has no end token, so that nothing is learnt of it.
