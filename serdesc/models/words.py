@@ -6,6 +6,7 @@ B utterances, U speech tokens, H LLM width, C values of a field.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any, Iterable, Sequence
 
 import torch
@@ -75,11 +76,28 @@ def nearest_content(
     vocabulary: the tokens to choose from; empty: all.
     """
     weight = llms.embeddings(llm).weight.detach()
-    embeddings = (weight[list(vocabulary)] if vocabulary else weight).float()
-    chosen = closeness(s, embeddings).argmax(-1)  # (B, U)
+    chosen = nearest_tokens(llm, s, vocabulary)  # (B, U)
     repeated = functional.pad(chosen[:, 1:] == chosen[:, :-1], (1, 0))
     blank = weight[tokenizer.encode(BLANK, add_special_tokens=False)[0]]
-    return torch.where(repeated[..., None], blank.float(), embeddings[chosen]).to(s)
+    return torch.where(repeated[..., None], blank.float(), weight[chosen].float()).to(s)
+
+
+def nearest_tokens(llm: nn.Module, s: Tensor, vocabulary: Sequence[int] = ()) -> Tensor:
+    """The LLM's token that is nearest to each speech token (..., H), of a vocabulary as above."""
+    weight = llms.embeddings(llm).weight.detach()
+    embeddings = (weight[list(vocabulary)] if vocabulary else weight).float()
+    chosen = closeness(s, embeddings).argmax(-1)
+    return chosen.new_tensor(list(vocabulary))[chosen] if vocabulary else chosen
+
+
+def transcript_of(llm: nn.Module, tokenizer: Any, s: Tensor, vocabulary: Sequence[int] = ()) -> str:
+    """The text of CTC's best path over the speech tokens (U, H) of an utterance: repetitions
+    merged, blanks left out.
+    """
+    blank = tokenizer.encode(BLANK, add_special_tokens=False)[0]
+    path = groupby(nearest_tokens(llm, s, vocabulary).tolist())
+    text: str = tokenizer.decode([token for token, _ in path if token != blank])
+    return text.strip()
 
 
 def nearest_values(llm: nn.Module, tokenizer: Any, s: Tensor, counts: Tensor, slots: int) -> Tensor:

@@ -22,7 +22,7 @@ encoder width.
 
 from __future__ import annotations
 
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Iterator, Sequence
 
 import numpy as np
@@ -87,7 +87,7 @@ class Words:
         for utt_id, ids in found.items():
             self.texts[utt_id] = [place[token] for token in ids if token != blank]
         self.embeddings = llms.embeddings(model.llm).weight.detach()[self.tokens].float()  # (V, H)
-        self.unit, self.tokenizer = model.unit, model.tokenizer
+        self.unit = model.unit
 
     def of(self, example: Example) -> list[int]:
         return self.texts.get(example.utterance.uniq or example.utterance.utt_id, [])
@@ -96,8 +96,9 @@ class Words:
         """Print how many transcripts have more tokens, with a blank between equal ones, than their
         utterance has speech tokens: CTC learns nothing of these.
         """
-        frames = [int(50 * (e.utterance.seconds or 0.0)) for e in data if self.of(e)]
-        texts = [text for e in data if (text := self.of(e))]
+        spoken = [example for example in data if self.of(example)]
+        frames = [int(50 * (example.utterance.seconds or 0.0)) for example in spoken]
+        texts = [self.of(example) for example in spoken]
         needed = [len(ids) + sum(a == b for a, b in pairwise(ids)) for ids in texts]
         too_long = sum(n > token_count(t, k) for n, t in zip(needed, frames))
         if too_long:
@@ -111,14 +112,6 @@ class Words:
     def log_probabilities(self, s: Tensor) -> Tensor:
         """(B, U, V) of speech tokens (B, U, H)."""
         return log_probabilities(s, self.embeddings, self.unit)
-
-    def read(self, s: Tensor) -> str:
-        """The text of CTC's best path over the speech tokens (U, H) of an utterance: repetitions
-        merged, blanks left out.
-        """
-        path = self.log_probabilities(s).argmax(-1).tolist()
-        text: str = self.tokenizer.decode([self.tokens[i] for i, _ in groupby(path) if i])
-        return text.strip()
 
     def loss(self, s: Tensor, counts: Tensor, group: Sequence[Example]) -> Tensor:
         """CTC a token, and squared distances to the embeddings, as means over an utterance; summed

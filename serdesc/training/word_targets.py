@@ -24,7 +24,6 @@ from serdesc.models.describer import Describer
 from serdesc.progress import progress
 from serdesc.training import examples
 from serdesc.training.examples import Example
-from serdesc.training.pretrain import Words
 from serdesc.training.unusable import Unusable
 
 
@@ -91,13 +90,13 @@ def read(model: Describer, x: Sequence[Tensor]) -> list[Fields]:
     with torch.inference_mode():
         speech = model.encode_speech(padded.to(model.device), frames, "descriptor", {})
     assert speech.s_des is not None  # the model has words for fields, so two groups of tokens
-    slots, known = model.config.adapter.slots, Words(model, [])
-    chosen: list[dict[str, str | None]] = [
-        {"transcript": known.read(speech.s_con[i, :count]).replace('"', "") or None}
-        for i, count in enumerate(counts.tolist())
-    ]
+    slots, of = model.config.adapter.slots, (model.llm, model.tokenizer)
+    chosen: list[dict[str, str | None]] = []
+    for i, count in enumerate(counts.tolist()):
+        text = words.transcript_of(*of, speech.s_con[i, :count], model.vocabulary)
+        chosen.append({"transcript": text.replace('"', "") or None})
     for name in list(VALUES)[:slots]:
-        table = words.embeddings_of(model.llm, model.tokenizer, VALUES[name])
+        table = words.embeddings_of(*of, VALUES[name])
         slot = words.slot_of(name, slots)
         mean = words.mean_of_slot(speech.s_des, counts, slot, slots)
         for i, best in enumerate(words.closeness(mean, table).argmax(-1).tolist()):

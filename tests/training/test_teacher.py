@@ -33,6 +33,21 @@ def test_it_is_a_logistic_regression_of_the_standardised_layers() -> None:
     assert found(torch.tensor(x)).numpy() == pytest.approx(expected, abs=0.02)
 
 
+def test_with_a_small_c_it_is_soft_and_right() -> None:
+    rng = torch.Generator().manual_seed(3)
+    labels = [("angry", "sad")[i % 2] for i in range(36)]
+    means = []
+    for i in range(36):
+        x = torch.randn(2, 7, 6, generator=rng)
+        x[:, :, i % 2] += 3.0  # what tells the two emotions apart
+        means.append(mean_of_layers(x))
+    teacher = Teacher(torch.stack(means), labels, ["s"] * 36, 1e-3)
+    answers = teacher(torch.stack(means))
+    torch.testing.assert_close(answers.sum(-1), torch.ones(36))
+    assert answers.argmax(-1).tolist() == [i % 2 for i in range(36)]
+    assert 0.5 < float(answers.max(-1).values.mean()) < 0.99
+
+
 @pytest.mark.parametrize("c", [1e-3, 1e-2, 10.0])
 def test_its_factor_suits_speakers_that_were_left_out(c: float) -> None:
     x, labels, speakers = noisy(280)

@@ -19,7 +19,6 @@ from serdesc.models import checkpoint, words
 from serdesc.models.describer import Describer
 from serdesc.training import word_targets
 from serdesc.training.examples import examples
-from serdesc.training.pretrain import Words
 from serdesc.training.stopping import StopRequest
 from serdesc.training.unusable import Unusable
 
@@ -58,9 +57,17 @@ def test_they_are_the_words_that_the_llm_is_given(lab: Lab, branches: Path) -> N
         for name in list(VALUES)[: min(8, count)]:
             word = words.embeddings_of(model.llm, model.tokenizer, [getattr(fields, name)])
             assert torch.equal(given.s_des[i, words.slot_of(name, 8)], word[0]), name
-        path = Words(model, []).read(given.s_con[i, :count])
+        vocabulary = model.vocabulary
+        path = words.transcript_of(model.llm, model.tokenizer, given.s_con[i, :count], vocabulary)
         assert fields.transcript == (path.replace('"', "") or None)
     assert said == what_they_say(lab, branches, utterances)
+
+
+def test_reading_leaves_a_vocabulary_of_all_tokens_as_it_is(lab: Lab) -> None:
+    model = loaded(lab, lab.train("untrained", *BRANCHES[:-2]))
+    assert model.vocabulary == []
+    first, again = (word_targets.read(model, lab.features.load(lab.train_part[:2])) for _ in "ab")
+    assert model.vocabulary == [] and first == again
 
 
 def test_a_field_without_a_token_is_not_in_the_caption(lab: Lab, branches: Path) -> None:

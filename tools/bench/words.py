@@ -29,8 +29,7 @@ from serdesc.features import batches
 from serdesc.features.store import open_features
 from serdesc.models import checkpoint
 from serdesc.models.describer import Describer
-from serdesc.models.words import closeness, embeddings_of, slot_of
-from serdesc.training.pretrain import Words
+from serdesc.models.words import closeness, embeddings_of, slot_of, transcript_of
 
 
 def accuracies(
@@ -70,7 +69,6 @@ def main() -> None:
     model, _ = checkpoint.load_model(args.experiment, features, device)
     assert isinstance(model, Describer)
     model.eval()
-    words = Words(model, [])
     utterances, said = datadir.read(args.data), {}
     texts: list[tuple[str, str]] = []
     for group in batches.decoding_batches(utterances, 16):
@@ -78,8 +76,9 @@ def main() -> None:
         with torch.inference_mode():
             speech = model.encode_speech(x.to(device), frames, "joint", {})
         for i, count in enumerate(model.token_counts(frames)):
-            utt = group[i]
-            texts.append(((utt.text or "").lower(), words.read(speech.s_con[i, :count]).lower()))
+            utt, s = group[i], speech.s_con[i, :count]
+            text = transcript_of(model.llm, model.tokenizer, s, model.vocabulary)
+            texts.append(((utt.text or "").lower(), text.lower()))
             if speech.s_des is not None and config.adapter.slots:
                 said[utt.utt_id] = speech.s_des[i, :count]
     print(f"WER {100 * jiwer.wer(*map(list, zip(*texts))):.1f} %, {len(texts)} utterances")
